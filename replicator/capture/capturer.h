@@ -1,0 +1,59 @@
+// Capture: from SQLite's wal-index to the log. The wal-index header is the truth about commits, not
+// the bytes of the WAL (sqlite-facts 0.1). One Capturer per database, on the engine's capture
+// thread; it owns the log's writing end while it lives.
+//
+// poll() is cheap when nothing happened: one look at shared memory. What it decides is in
+// capture_rule.h (pure); this class reads frames, appends records and holds the pin.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "replicator/base/result.h"
+#include "replicator/control/control_block.h"
+#include "replicator/log/log.h"
+#include "replicator/wal/sqlite_handle.h"
+
+namespace tanist {
+
+struct CaptureOptions {
+    uint64_t wal_bytes_max = 64u << 20;  // beyond it the engine restarts the WAL itself
+    Epoch epoch;                         // of this primacy
+    std::string clean_stop_path;         // Layout::clean_stop()
+};
+
+struct CaptureProgress {
+    uint64_t commits = 0;  // appended by this call
+    uint64_t bytes = 0;
+    bool rebased = false;  // a gap was found: a REBASE record was appended
+    std::string reason;    // why
+};
+
+class Capturer {
+  public:
+    // `handle` holds slots (the pin); `checkpoints` runs SQL. Both on the same database and owned
+    // by the caller, like log and control. Resumes after the log's last record; appends EPOCH when
+    // options.epoch is newer than the log's, REBASE when continuity cannot be proved.
+    static Result<std::unique_ptr<Capturer>> start(SqliteHandle& handle, SqliteHandle& checkpoints,
+                                                   Log& log, Control& control,
+                                                   const CaptureOptions& options);
+    ~Capturer();  // lets the pin go
+    // Captures every commit that is visible now and publishes it. no_space: the log is full; the
+    // WAL keeps what was not captured, and poll() goes on from there when called again.
+    Result<CaptureProgress> poll();
+    // Answers a pending restart_request, takes the pin again when it was let go, restarts the WAL
+    // when it has been checkpointed and is long, or when it exceeds wal_bytes_max.
+    Status tend_wal();
+    // Records where the database stands at a clean stop, so that the next start need not rebase.
+    Status close_cleanly();
+
+    Lsn captured() const;
+
+  private:
+    struct State;
+    explicit Capturer(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace tanist

@@ -1,0 +1,38 @@
+// The directory beside a database, `<db>-tanist/`, as a comment and as functions; nobody else
+// builds a path in it.
+//
+//   tanist.toml   settings for people                       control/settings.h
+//   identity      this node's Ed25519 seed, 0600            control/identity.h
+//   node          role, cluster and group ids, epoch; text  control/node_file.h
+//   members       who belongs to the cluster; text          control/members.h
+//   control       shared memory of VFS and engine           control/control_block.h
+//   ship.lock     flock: the engine of this database        node/
+//   log/          the replication log                       log/log.h
+//   base/         snapshots and delta sync in progress      sync/
+//   clean-stop    primary: file times at a clean stop       capture/
+//   intent        replica: which LSN the database is at     apply/intent.h
+//   engine.log    messages of an engine that the extension started
+#pragma once
+
+#include <string>
+
+namespace tanist {
+
+struct Layout {
+    std::string db;                               // absolute path of the database
+    std::string directory;                        // <db>-tanist
+    explicit Layout(const std::string& db_path);  // resolves symbolic links
+    std::string settings() const { return directory + "/tanist.toml"; }
+    std::string identity() const { return directory + "/identity"; }
+    std::string node() const { return directory + "/node"; }
+    std::string members() const { return directory + "/members"; }
+    std::string control() const { return directory + "/control"; }
+    std::string ship_lock() const { return directory + "/ship.lock"; }
+    std::string log() const { return directory + "/log"; }
+    std::string base() const { return directory + "/base"; }
+    std::string clean_stop() const { return directory + "/clean-stop"; }
+    std::string intent() const { return directory + "/intent"; }
+    std::string engine_log() const { return directory + "/engine.log"; }
+};
+
+}  // namespace tanist

@@ -1,0 +1,26 @@
+// <db>-tanist/members: who belongs to the cluster, as this node knows it. Text (TOML), replaced
+// atomically. The engine rereads it when its modification time changes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "replicator/base/ids.h"
+#include "replicator/base/result.h"
+
+namespace tanist {
+
+struct Member {
+    std::string name;      // unique; host:port unless given
+    std::string endpoint;  // tcp:// or ipc://
+    NodeKey key;           // zero until it has been heard
+    bool operator==(const Member&) const = default;
+};
+
+Result<std::vector<Member>> read_members(const std::string& path);  // absent: empty
+Status write_members(const std::string& path, const std::vector<Member>& members);
+// Errc::refused when the endpoint or name is there already.
+Status add_member(std::vector<Member>& members, Member member);
+Status remove_member(std::vector<Member>& members, const std::string& name_or_endpoint);
+
+}  // namespace tanist

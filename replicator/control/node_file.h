@@ -1,0 +1,26 @@
+// <db>-tanist/node: what this node is to this database. Text (TOML), replaced atomically and
+// durably; changed only by `tanist init`, the first start, a first HELLO, and role changes.
+#pragma once
+
+#include <string>
+
+#include "replicator/base/ids.h"
+#include "replicator/base/result.h"
+#include "replicator/control/control_block.h"
+
+namespace tanist {
+
+struct NodeFile {
+    Role role = Role::unknown;  // primary or replica
+    ClusterId cluster;          // zero on a replica that nobody has adopted yet
+    GroupId group;
+    Epoch epoch;       // highest seen
+    std::string boot;  // boot id under which the engine last ran, hex; "" never
+    bool operator==(const NodeFile&) const = default;
+};
+
+// not_found when there is none.
+Result<NodeFile> read_node_file(const std::string& path);
+Status write_node_file(const std::string& path, const NodeFile& node);
+
+}  // namespace tanist

@@ -1,0 +1,47 @@
+// <db>-tanist/tanist.toml and its overrides, in the order file < TANIST_* environment < options or
+// URI parameters of the same names. A key that is unknown, has the wrong type, or means nothing in
+// this role is an error with its file and line.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "replicator/base/result.h"
+
+namespace tanist {
+
+enum class ShipHost { automatic, daemon, thread };
+
+struct Settings {
+    std::vector<std::string> replicas;  // endpoints; quick form, joins members of the file
+    ShipHost ship = ShipHost::automatic;
+    std::vector<std::string> listen;  // tanistd
+    std::string log_level = "info";
+    uint64_t log_segment_bytes = 16u << 20;
+    uint64_t log_bytes_max = 1u << 30;
+    uint64_t wal_bytes_max = 64u << 20;  // the WAL is restarted by the engine beyond this
+    std::chrono::milliseconds engine_idle_exit{10'000};
+};
+
+// name -> value, or nothing; the environment or a URI.
+using SettingSource = std::function<std::optional<std::string>(const std::string& name)>;
+
+Result<Settings> read_settings(const std::string& toml_path);  // absent: defaults
+// Applies one "name=value" of the environment, the command line or a URI.
+Status apply_setting(Settings& settings, const std::string& name, const std::string& value);
+Status apply_environment(Settings& settings);
+// "10MB", "64KiB", "1GiB", "4096"
+Result<uint64_t> parse_size(const std::string& text);
+// "5s", "250ms", "1h"
+Result<std::chrono::milliseconds> parse_duration(const std::string& text);
+// tcp://HOST:PORT or ipc://PATH. refused: anything but loopback or ipc while there are no keys
+// (issue C); the message says what to do.
+Status check_endpoint(const std::string& endpoint);
+// The file `tanist init` writes: every setting with its default, as comments.
+std::string default_settings_file();
+
+}  // namespace tanist

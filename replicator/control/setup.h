@@ -1,0 +1,20 @@
+// Making a database replicated: the directory, identity, node file and settings. Done by
+// `tanist init`, by the extension on first use, and by tanistd for a new replica.
+#pragma once
+
+#include "replicator/control/layout.h"
+#include "replicator/control/members.h"
+#include "replicator/control/node_file.h"
+#include "replicator/control/settings.h"
+
+namespace tanist {
+
+// Idempotent. refused: the node file says that this is a replica.
+// invalid: network file system (NFS, SMB, 9p, FUSE...) or a directory we cannot write.
+Result<NodeFile> set_up_primary(const Layout& layout);
+// refused: the path holds a database that is no replica, or a primary.
+Result<NodeFile> set_up_replica(const Layout& layout);
+// "" when the file system is fine, else one sentence.
+std::string why_file_system_is_unsafe(const std::string& path);
+
+}  // namespace tanist

@@ -1,0 +1,132 @@
+// The durable sequence of records of one group: segments in <db>-tanist/log/.
+// Format, torn-tail rule, recycling: docs/log-format.md.
+//
+// A Log has one owner thread that appends; LogReaders (one per thread) read beside it through their
+// own file handles and see a record only after publish(). Appending is in two steps so that a
+// record of any size is written with bounded memory: begin, write..., finish. The header is written
+// last, so a torn append is a torn tail and never a record.
+//
+// The log of a replica does not start at LSN 1: base() is where its history starts (everything up
+// to it is in the database file). reset() moves it.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "replicator/base/file.h"
+#include "replicator/base/limits.h"
+#include "replicator/log/record.h"
+
+namespace tanist {
+
+// A point of the history: the position of a record, and the chain after it.
+struct LogPoint {
+    Position position;
+    Chain chain;
+    bool operator==(const LogPoint&) const = default;
+};
+
+struct LogOptions {
+    uint64_t segment_bytes = limits::kSegmentBytes;
+    uint64_t bytes_max = limits::kLogBytesMax;  // hard bound of retention
+};
+
+struct LogStat {
+    uint64_t segments = 0;
+    uint64_t bytes = 0;  // of records
+    Lsn first;           // oldest record still here; zero when none
+    LogPoint base;       // what precedes `first`
+    LogPoint end;
+};
+
+struct LogRecovery {  // what open() found
+    bool created = false;
+    uint64_t torn_bytes = 0;  // cut from the tail
+    std::string torn_reason;  // why the tail ended there; empty when clean
+};
+
+class LogReader;
+
+class Log {
+  public:
+    // Opens or creates. corrupt: damage before the end (position and bytes in the message; nothing
+    // is changed). version: a segment of a later version. invalid: a log of another group.
+    // A zero `group` accepts the group found, and creates nothing.
+    static Result<std::unique_ptr<Log>> open(const std::string& directory, GroupId group,
+                                             const LogOptions& options);
+    ~Log();
+
+    GroupId group() const;
+    const LogRecovery& recovery() const;
+    LogStat stat() const;   // any thread
+    LogPoint end() const;   // last published record, or base(); any thread
+    LogPoint base() const;  // any thread
+    // Header of the last record, published or not.
+    std::optional<RecordHeader> last() const;
+
+    // -- appending: owner thread only. no_space and io leave the log as it was before begin().
+    Status begin(uint64_t payload_bytes);
+    Status write(ByteView payload_part);  // in order; also used for a received record's payload
+    // Primary: fills lsn, previous, payload sizes, payload_hash and chain of `header`; the caller
+    // set kind, epoch, page fields, time, wal point. Returns the header as sealed.
+    Result<RecordHeader> finish(RecordHeader header);
+    // Replica: `header` came from the wire; corrupt when payload or chain do not fit. invalid when
+    // it is not the successor of the last record.
+    Status finish_received(const RecordHeader& header);
+    void abandon();  // between begin and finish
+    // Makes finished records visible to readers (one write for many small records).
+    Status publish();
+    // fdatasync of everything published; returns the end that is durable.
+    Result<LogPoint> sync();
+    // Forgets all records; the history continues after `base`. Durable when it returns.
+    Status reset(const LogPoint& base);
+    // Drops the oldest whole segments while more than bytes_max are held, or all below `needed`
+    // when `needed` is set and `keep_bytes` are kept. Never the last segment. Returns new first.
+    Result<Lsn> retain(Lsn needed, uint64_t keep_bytes);
+
+    std::unique_ptr<LogReader> reader();  // any thread
+
+  private:
+    struct State;
+    explicit Log(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+    friend class LogReader;
+};
+
+// A cursor. Follows the tail; survives recycling by saying not_found for what is gone.
+class LogReader {
+  public:
+    ~LogReader();
+    // The record with this LSN. not_found: not yet written, or already dropped (compare with
+    // Log::stat().first). The header has been checked against its checksum.
+    Result<RecordHeader> header_of(Lsn lsn);
+    // Bytes [offset, offset + out.size()) of the record's stored bytes: header, payload, padding.
+    Status read(Lsn lsn, uint64_t offset, MutableBytes out);
+    // Payload only, checked against payload_hash when read whole.
+    Result<Bytes> payload(const RecordHeader& header);
+
+  private:
+    friend class Log;
+    struct State;
+    explicit LogReader(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+// For `tanist log dump|verify|stat` and tests: walks a directory without owning it and without
+// changing anything. The visitor returns false to stop. The result says how the walk ended.
+struct LogWalk {
+    uint64_t records = 0;
+    uint64_t segments = 0;
+    LogPoint base;
+    LogPoint end;
+    GroupId group;
+    std::string tail;  // "clean", or what ended the log and where
+};
+Result<LogWalk> walk_log(const std::string& directory, bool check_payloads,
+                         const std::function<bool(const std::string& segment, uint64_t offset,
+                                                  const RecordHeader&)>& visit);
+
+}  // namespace tanist

@@ -1,0 +1,44 @@
+// The primary's engine: capture, log, shipping, put together. One per database, whoever holds the
+// flock on ship.lock; hosted by tanistd or, with ship=thread, by a thread of the application.
+//
+// Threads: capture (owns the SqliteHandles, the Capturer and the log's writing end), ship (owns
+// every socket and Follower), sync (reads pages for delta syncs). They meet in the log, in one
+// small mailbox each, and in the control block.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "replicator/base/clock.h"
+#include "replicator/base/result.h"
+#include "replicator/control/settings.h"
+#include "replicator/wal/sqlite_api.h"
+
+namespace tanist {
+
+struct EngineOptions {
+    std::string db_path;
+    Settings settings;
+    bool leave_when_idle = false;  // started by the extension
+};
+
+class Engine {
+  public:
+    // Takes the flock. busy: another engine serves this database (its pid is in the message).
+    static Result<std::unique_ptr<Engine>> start(const SqliteApi& api, EngineOptions options);
+    ~Engine();
+    // Ships what is captured, bounded by `patience`, then stops. Idempotent.
+    void stop(Nanos patience);
+    // Asked to leave: idle long enough (leave_when_idle), or a fatal error (in `reason`).
+    bool finished(std::string* reason) const;
+    void wait_finished(int wake_fd);  // returns when finished or wake_fd is readable
+    std::string status_json() const;
+
+  private:
+    struct State;
+    explicit Engine(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace tanist

@@ -1,0 +1,171 @@
+// The replica's side of a session, pure: who may be our primary, which record comes next, gaps,
+// repeats, acknowledgements, credit. step(event, now) -> actions.
+//
+// Epoch fence: an envelope with an epoch lower than the highest one seen is refused, with that
+// one; the highest epoch is durable (in the node file or the log) before it is acted on.
+// One session at a time: the newest HELLO of our primary wins, the older one is told superseded.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "replicator/base/clock.h"
+#include "replicator/log/log.h"
+#include "replicator/wire/link.h"
+#include "replicator/wire/message.h"
+
+namespace tanist {
+
+struct ReceiverStart {
+    ClusterId cluster;  // zero: adopt the first primary that asks
+    GroupId group;
+    NodeKey node;
+    std::string name;
+    Epoch epoch;  // highest seen, durable
+    ReplicaState state = ReplicaState::empty;
+    std::string sync_reason;
+    LogPoint log_end;
+    Lsn durable;
+    Lsn applied;
+};
+
+namespace receiver_event {
+struct Tick {};
+struct Received {
+    LinkId from;
+    Envelope envelope;
+    Body body;
+};
+struct Appended {
+    Lsn lsn;
+    uint64_t bytes;
+    Chain chain;
+};  // the record is in the log (received)
+struct AppendFailed {
+    std::string reason;
+    bool no_space;
+};
+struct Durable {
+    Lsn lsn;
+};
+struct Applied {
+    Lsn lsn;
+};
+struct NeedsSync {
+    std::string reason;
+};  // apply found that it cannot go on (rebase, gap)
+struct LogReset {
+    LogPoint base;
+};                  // after ResetLog: the log begins anew here
+struct Adopted {};  // after Adopt: durable
+struct EpochDurable {
+    Epoch epoch;
+};  // after PersistEpoch
+// Sync progress, from the sync sink.
+struct SyncWantsRange {
+    SyncAsk ask;
+};  // hashes are ready, ask the primary
+struct SyncInstalled {
+    LogPoint at;
+};  // the pages are in the database, replayed to here
+struct SyncFailed {
+    std::string reason;
+};
+struct ShuttingDown {};
+}  // namespace receiver_event
+using ReceiverEvent =
+    std::variant<receiver_event::Tick, receiver_event::Received, receiver_event::Appended,
+                 receiver_event::AppendFailed, receiver_event::Durable, receiver_event::Applied,
+                 receiver_event::NeedsSync, receiver_event::LogReset, receiver_event::Adopted,
+                 receiver_event::EpochDurable, receiver_event::SyncWantsRange,
+                 receiver_event::SyncInstalled, receiver_event::SyncFailed,
+                 receiver_event::ShuttingDown>;
+
+namespace receiver_action {
+struct Send {
+    LinkId to;
+    Message message;
+};
+struct Adopt {
+    ClusterId cluster;
+    GroupId group;
+    Epoch epoch;
+};  // make it durable
+struct PersistEpoch {
+    Epoch epoch;
+};
+struct AppendBegin {
+    RecordHeader header;
+};  // then parts, then finish
+struct AppendPart {
+    ByteView bytes;
+};  // valid during the step's handling only
+struct AppendFinish {
+    RecordHeader header;
+};  // answered by Appended or AppendFailed
+struct AppendAbandon {};
+struct CommittedUpTo {
+    Lsn lsn;
+};  // records up to it may be applied
+struct ResetLog {
+    LogPoint base;
+};  // a sync begins: the log restarts at its base
+struct SyncBegan {
+    SyncBegin begin;
+};
+struct SyncGotPages {
+    SyncPages pages;
+};  // images valid during handling only
+struct SyncComplete {
+    SyncEnd end;
+};  // all ranges are in
+struct SyncAborted {
+    std::string reason;
+};  // session lost; staging is kept
+struct PrimaryHeard {
+    Position end;
+    int64_t sent_unix_ns;
+    uint64_t log_bytes;
+};
+struct Report {
+    std::string what;
+};  // one line for the log and status
+}  // namespace receiver_action
+using ReceiverAction = std::variant<
+    receiver_action::Send, receiver_action::Adopt, receiver_action::PersistEpoch,
+    receiver_action::AppendBegin, receiver_action::AppendPart, receiver_action::AppendFinish,
+    receiver_action::AppendAbandon, receiver_action::CommittedUpTo, receiver_action::ResetLog,
+    receiver_action::SyncBegan, receiver_action::SyncGotPages, receiver_action::SyncComplete,
+    receiver_action::SyncAborted, receiver_action::PrimaryHeard, receiver_action::Report>;
+
+struct ReceiverView {
+    ReplicaState state = ReplicaState::empty;
+    std::string reason;
+    bool connected = false;
+    NodeKey primary;
+    std::string primary_name;
+    Epoch epoch;
+    Lsn received, durable, applied;
+    Position primary_end;
+    Instant heard{0};
+};
+
+class Receiver {
+  public:
+    explicit Receiver(ReceiverStart start);
+    std::vector<ReceiverAction> step(const ReceiverEvent& event, Instant now);
+    ReceiverView view() const;
+    Instant deadline() const;
+
+  private:
+    struct State;
+    struct StateDeleter {
+        void operator()(State*) const;
+    };
+    std::unique_ptr<State, StateDeleter> state_;
+};
+
+}  // namespace tanist

@@ -1,0 +1,145 @@
+// One replica as the primary sees it: connect, hello, stream or sync, silence, reconnect. Pure:
+// step(event, now) -> actions; no clock, socket, thread or file.
+//
+//   idle --due--> connecting --welcome(following, history matches)--> streaming
+//                    |      \--welcome(empty | needs_sync | no match)--> syncing --streaming again
+//                    |                                                      when applied >= sync
+//                    end
+//                    \--refuse--> refused --due (backoff)--> connecting
+//   any --silence or close--> idle (backoff)
+//
+// While syncing, records from the sync's base on are streamed as well: the replica needs them to
+// make its pages consistent.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "replicator/base/clock.h"
+#include "replicator/control/control_block.h"
+#include "replicator/log/log.h"
+#include "replicator/wire/message.h"
+
+namespace tanist {
+
+// What the primary's log looks like at this moment; part of every event.
+struct LogView {
+    LogPoint base;  // what precedes `first`
+    Lsn first;
+    LogPoint end;
+    Lsn committed;       // records up to it may be applied (asynchronous: end)
+    uint64_t bytes = 0;  // running total of record bytes appended, for lag
+};
+
+namespace follower_event {
+struct Tick {};  // time passed, or the log grew
+struct Received {
+    Envelope envelope;
+    Body body;
+};
+struct SyncReceived {
+    Envelope envelope;
+    Body body;
+};  // on the sync socket
+struct LinkFailed {
+    std::string reason;
+};  // connect or send did not work
+// The record's chain, looked up after Action LookUp.
+struct HistoryLookedUp {
+    Lsn lsn;
+    std::optional<LogPoint> point;
+};
+struct SyncSourceReady {
+    SyncBegin begin;
+};  // after StartSync
+struct SyncSourceFailed {
+    std::string reason;
+};
+struct SyncSourceEnded {};  // every range was asked for and served
+struct Sent {
+    uint64_t body_bytes;
+};  // a chunk of SendRecords left
+}  // namespace follower_event
+using FollowerEvent =
+    std::variant<follower_event::Tick, follower_event::Received, follower_event::SyncReceived,
+                 follower_event::LinkFailed, follower_event::HistoryLookedUp,
+                 follower_event::SyncSourceReady, follower_event::SyncSourceFailed,
+                 follower_event::SyncSourceEnded, follower_event::Sent>;
+
+namespace follower_action {
+struct Connect {};     // a fresh socket
+struct Disconnect {};  // close both sockets; drop what is queued
+struct Send {
+    Message message;
+};
+struct LookUp {
+    Lsn lsn;
+};  // what is the chain at this LSN?
+// Send chunks of records from (lsn, offset) while credit lasts; answered with Sent events.
+struct SendRecords {
+    Lsn lsn;
+    uint64_t offset;
+    uint64_t budget_bytes;
+};
+struct StartSync {};  // open the sync socket and a page source
+struct AnswerSyncAsk {
+    SyncAsk ask;
+};  // read and compare pages, send sync_pages
+struct StopSync {};
+struct Acknowledged {
+    Lsn received, durable, applied;
+};
+struct Report {
+    PeerState state;
+    std::string reason;
+};
+}  // namespace follower_action
+using FollowerAction =
+    std::variant<follower_action::Connect, follower_action::Disconnect, follower_action::Send,
+                 follower_action::LookUp, follower_action::SendRecords, follower_action::StartSync,
+                 follower_action::AnswerSyncAsk, follower_action::StopSync,
+                 follower_action::Acknowledged, follower_action::Report>;
+
+struct FollowerIdentity {  // of the primary, for HELLO
+    ClusterId cluster;
+    GroupId group;
+    NodeKey node;
+    std::string name;
+    Epoch epoch;
+    uint32_t page_bytes = 0;
+    uint32_t db_pages = 0;
+};
+
+struct FollowerView {  // for status, ack rules and retention
+    PeerState state = PeerState::connecting;
+    std::string reason;
+    NodeKey node;
+    Lsn received, durable, applied;
+    Lsn needs;  // oldest record it still needs; retention keeps it. Zero: unknown
+    uint64_t lag_bytes = 0;
+    Nanos lag{0};  // age of the oldest commit it has not applied, as far as is known
+    Instant heard{0};
+};
+
+class Follower {
+  public:
+    // `seed` drives back-off jitter and session ids.
+    Follower(FollowerIdentity self, uint64_t seed);
+    std::vector<FollowerAction> step(const FollowerEvent& event, const LogView& log, Instant now);
+    FollowerView view() const;
+    // When step(Tick) must be called at the latest.
+    Instant deadline() const;
+    void set_identity(const FollowerIdentity& self);  // page size, size or epoch changed
+
+  private:
+    // implementation's own
+    struct State;
+    struct StateDeleter {
+        void operator()(State*) const;
+    };
+    std::unique_ptr<State, StateDeleter> state_;
+};
+
+}  // namespace tanist

@@ -1,0 +1,186 @@
+// The messages between nodes. Byte layout and rules: docs/wire-protocol.md. Pure.
+//
+// A message is one or two ZeroMQ frames: a fixed 64-byte envelope and, when body_bytes is not zero,
+// a body. The envelope carries its own checksum; bodies of record chunks are protected by the
+// record's payload hash, all other bodies by body_hash inside the envelope.
+//
+// Every decoder is a pure function of the bytes, allocates nothing by a length it has not compared
+// with limits.h, and refuses what it does not know.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "replicator/base/bytes.h"
+#include "replicator/base/clock.h"
+#include "replicator/base/ids.h"
+#include "replicator/base/limits.h"
+#include "replicator/base/result.h"
+
+namespace tanist {
+
+constexpr uint32_t kWireMagic = 0x5057'4E54;  // "TNWP"
+constexpr uint16_t kWireVersion = 1;          // spoken; HELLO carries the range
+constexpr size_t kEnvelopeBytes = 64;
+
+// On the wire for ever; zero is never valid.
+enum class MessageType : uint16_t {
+    hello = 1,        // primary -> replica: opens a session
+    welcome = 2,      // replica -> primary: accepts; says where it stands
+    refuse = 3,       // both: the session does not happen or ends; says why
+    data = 4,         // primary -> replica: a chunk of a record
+    heartbeat = 5,    // primary -> replica
+    ack = 6,          // replica -> primary: positions and credit; also answers a heartbeat
+    need_sync = 7,    // replica -> primary: cannot go on from the log
+    sync_begin = 8,   // primary -> replica, on the sync socket
+    sync_ask = 9,     // replica -> primary: a page range, with hashes of what is there
+    sync_pages = 10,  // primary -> replica: the pages that differ; several per ask
+    sync_end = 11,    // primary -> replica: from which LSN on the pages are consistent
+    status_ask = 12,  // anybody -> daemon
+    status = 13,      // daemon -> anybody: JSON
+};
+
+enum class RefuseCode : uint16_t {
+    version = 1,  // no common protocol version
+    other_cluster = 2,
+    other_group = 3,    // holds another database
+    stale_epoch = 4,    // envelope.epoch has the higher one
+    not_a_replica = 5,  // that node is a primary itself
+    superseded = 6,     // a newer session of the same node took over
+    diverged = 7,
+    storage = 8,  // its disk is full or failing; text has the reason
+    protocol = 9,
+    shutting_down = 10,
+};
+
+// The fields every message has.
+struct Envelope {
+    MessageType type = MessageType::hello;
+    uint16_t flags = 0;
+    uint32_t stream = 0;   // database number; 0
+    uint64_t session = 0;  // random, chosen by the primary per session
+    Epoch epoch;           // the sender's
+    Lsn lsn;               // meaning depends on the type
+    uint64_t offset = 0;   // data: within the record's bytes
+    uint32_t body_bytes = 0;
+    uint64_t body_hash = 0;  // hash64 of the body; 0 for data and sync_pages
+};
+
+struct Hello {
+    uint16_t version_min = kWireVersion;
+    uint16_t version_max = kWireVersion;
+    uint32_t capabilities = 0;
+    ClusterId cluster;
+    GroupId group;
+    NodeKey node;
+    std::string name;  // of the sender, for people
+    uint32_t page_bytes = 0;
+    uint32_t db_pages = 0;
+    Lsn log_first;  // oldest record the primary can send
+    Position end;
+    Chain end_chain;
+};
+
+enum class ReplicaState : uint16_t { empty = 1, following = 2, needs_sync = 3 };
+
+struct Welcome {
+    uint16_t version = kWireVersion;
+    uint32_t capabilities = 0;
+    ClusterId cluster;  // zero: not yet adopted
+    GroupId group;
+    NodeKey node;
+    std::string name;
+    ReplicaState state = ReplicaState::empty;
+    Position end;  // of its log, durable or not
+    Chain end_chain;
+    Lsn durable;
+    Lsn applied;
+    uint64_t credit = 0;  // bytes of bodies it takes in this session, counted from its start
+};
+
+struct Refuse {
+    RefuseCode code = RefuseCode::protocol;
+    std::string text;  // one sentence with cause and remedy
+};
+
+// A part of a record's stored bytes: envelope.lsn, envelope.offset; flag kDataLast on the last.
+struct Data {
+    Lsn committed;   // encoded in the body's first 8 bytes: records up to it may be applied
+    ByteView bytes;  // points into the received frame
+};
+constexpr uint16_t kDataLast = 1;
+
+struct Heartbeat {
+    int64_t sent_unix_ns = 0;
+    Position end;  // of the primary's log
+    Lsn committed;
+    uint64_t log_bytes = 0;  // running total of record bytes, for lag in bytes
+};
+
+struct Ack {
+    Lsn received;
+    Lsn durable;
+    Lsn applied;
+    uint64_t credit = 0;       // running total, as in Welcome
+    int64_t echo_unix_ns = 0;  // of the newest heartbeat; 0 none yet
+};
+
+struct NeedSync {
+    std::string reason;
+};
+
+struct SyncBegin {
+    Position base;  // pages are at least as new as this; replay the log from here
+    Chain base_chain;
+    uint32_t page_bytes = 0;
+    uint32_t db_pages = 0;
+};
+
+// Pages [first, first + count). No hashes: send all of them. Else one hash128 per page the replica
+// has (fewer than count: the rest it does not have).
+struct SyncAsk {
+    uint32_t ask = 0;  // number of the request, echoed
+    uint32_t first = 0;
+    uint32_t count = 0;
+    std::vector<Hash128> hashes;
+};
+
+struct SyncPages {
+    uint32_t ask = 0;
+    bool last = false;  // the ask is answered
+    std::vector<uint32_t> pages;
+    ByteView images;  // pages.size() * page_bytes, points into the received frame
+};
+
+// After the last range. Consistent at every position >= end; the size there follows from the log.
+struct SyncEnd {
+    Position end;
+    uint32_t db_pages = 0;  // at `end`
+};
+
+struct StatusAsk {};
+struct StatusText {
+    std::string json;
+};
+
+using Body = std::variant<Hello, Welcome, Refuse, Data, Heartbeat, Ack, NeedSync, SyncBegin,
+                          SyncAsk, SyncPages, SyncEnd, StatusAsk, StatusText>;
+
+struct Message {
+    Envelope envelope;  // type, body_bytes, body_hash are filled by encode
+    Body body;
+};
+
+// corrupt or version, with what was wrong.
+Result<Envelope> decode_envelope(ByteView frame);
+Result<Body> decode_body(const Envelope& envelope, ByteView frame);
+// Appends the envelope's 64 bytes to `envelope_out` and the body to `body_out` (left empty when
+// there is none). For Data and SyncPages see encode_data / encode_sync_pages, which avoid a copy.
+void encode(const Message& message, Bytes& envelope_out, Bytes& body_out);
+MessageType type_of(const Body& body);
+const char* to_string(MessageType type);
+const char* to_string(RefuseCode code);
+
+}  // namespace tanist
