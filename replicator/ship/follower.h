@@ -76,7 +76,8 @@ using FollowerEvent =
 namespace follower_action {
 struct Connect {};     // a fresh socket
 struct Disconnect {};  // close both sockets; drop what is queued
-// The link may hold it until the connection is there (Link::send); silence ends the wait.
+// The link may hold it until the connection is there (Link::send); silence ends the wait. The
+// adapter sets sent_unix_ns of a Heartbeat: no clock here.
 struct Send {
     Message message;
     bool on_sync_socket = false;

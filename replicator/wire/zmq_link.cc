@@ -145,8 +145,9 @@ class ZmqLink final : public Link {
             return last_id_;
         } catch (const zmq::error_t& error) {
             if (error.num() == EINVAL || error.num() == EPROTONOSUPPORT) {
-                return Error{Errc::invalid, endpoint + " is not an endpoint; write "
-                                                       "tcp://HOST:PORT or ipc://PATH"};
+                return Error{Errc::invalid, endpoint +
+                                                " is not an endpoint; write "
+                                                "tcp://HOST:PORT or ipc://PATH"};
             }
             return Error{Errc::io, "cannot connect to " + endpoint + ": " + error.what()};
         }
