@@ -134,6 +134,21 @@ struct CapturedPoint {
     Position position;
 };
 
+// One peer's entry by value.
+struct PeerReport {
+    PeerState state = PeerState::none;
+    Lsn received;
+    Lsn durable;
+    Lsn applied;
+    uint64_t lag_bytes = 0;
+    uint64_t lag_ns = 0;
+    int64_t heard_ns = 0;
+    uint64_t sync_done_bytes = 0;
+    uint64_t sync_total_bytes = 0;
+    std::string endpoint;
+    std::string reason;
+};
+
 // The mapping. One per connection or engine; nothing is shared through globals, so a fork or a
 // crash leaves nothing locked. The file descriptor stays open and carries the client's presence
 // (a shared flock), by which the engine knows that somebody still uses the database.
@@ -151,6 +166,7 @@ class Control {
     ControlBlock& operator*() const { return *block_; }
     explicit operator bool() const { return block_ != nullptr; }
 
+    // Zeros when an engine died in the middle of writing it and none has come since.
     CapturedPoint captured() const;
     void set_captured(const CapturedPoint& point);  // engine
     // Waits until captured().position may have changed, or the timeout.
@@ -159,17 +175,24 @@ class Control {
     void ring(bool urgent) const;
     void set_problem(const std::string& sentence);  // engine
     std::string problem() const;
-    void set_text(std::atomic<uint8_t>* field, size_t bytes, const std::string& text);
-    std::string text(const std::atomic<uint8_t>* field, size_t bytes) const;
+    // Requires: index < limits::kMembersMax. The engine sets block.peers itself.
+    void set_peer(size_t index, const PeerReport& report);  // engine
+    PeerReport peer(size_t index) const;
+    // Text fields are zero-terminated and cut to fit.
+    static void set_text(std::atomic<uint8_t>* field, size_t bytes, const std::string& text);
+    static std::string text(const std::atomic<uint8_t>* field, size_t bytes);
     // Engine: true when no client holds its presence flock.
     bool nobody_present();
 
   private:
+    void unmap();
     ControlBlock* block_ = nullptr;
     File file_;
 };
 
-// True while some process holds the flock of ship.lock. Opens and closes its own descriptor.
+// True while some process holds the flock of ship.lock. Opens and closes its own descriptor. It
+// asks by taking a shared flock for an instant, so whoever wants the exclusive one must try again
+// for a moment before believing that another engine has it.
 bool engine_lives(const std::string& ship_lock_path);
 
 }  // namespace tanist
