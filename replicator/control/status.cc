@@ -23,13 +23,14 @@ Json lag(uint64_t end, uint64_t reached, uint64_t bytes, uint64_t ns) {
 Json peer_json(const Control& control, const ControlPeer& peer, uint64_t end, Instant now) {
     auto state = static_cast<PeerState>(peer.state.load());
     int64_t heard = peer.heard_ns.load();
-    Json json{{"endpoint", control.text(peer.endpoint, sizeof peer.endpoint)},
-              {"state", to_string(state)},
-              {"reason", control.text(peer.reason, sizeof peer.reason)},
-              {"received", peer.received_lsn.load()},
-              {"durable", peer.durable_lsn.load()},
-              {"applied", peer.applied_lsn.load()},
-              {"lag", lag(end, peer.applied_lsn.load(), peer.lag_bytes.load(), peer.lag_ns.load())}};
+    Json json{
+        {"endpoint", control.text(peer.endpoint, sizeof peer.endpoint)},
+        {"state", to_string(state)},
+        {"reason", control.text(peer.reason, sizeof peer.reason)},
+        {"received", peer.received_lsn.load()},
+        {"durable", peer.durable_lsn.load()},
+        {"applied", peer.applied_lsn.load()},
+        {"lag", lag(end, peer.applied_lsn.load(), peer.lag_bytes.load(), peer.lag_ns.load())}};
     json["heard_seconds_ago"] = heard == 0 ? Json() : Json(seconds(uint64_t(now.ns - heard)));
     if (state == PeerState::syncing)
         json["sync"] = {{"done_bytes", peer.sync_done_bytes.load()},
@@ -68,7 +69,8 @@ void add_replica(Json& json, const Control& control, Instant now) {
     uint64_t applied = control->applied_lsn.load();
     int64_t heard = control->primary_heard_ns.load();
     json["primary_end"] = control->primary_lsn.load();
-    json["primary_heard_seconds_ago"] = heard == 0 ? Json() : Json(seconds(uint64_t(now.ns - heard)));
+    json["primary_heard_seconds_ago"] =
+        heard == 0 ? Json() : Json(seconds(uint64_t(now.ns - heard)));
     json["lag"] = lag(control->primary_lsn.load(), applied, control->lag_bytes.load(),
                       control->lag_ns.load());
     json["received"] = control->captured().position.lsn.value;
@@ -103,7 +105,7 @@ void add_live(Json& json, const Control& control, const Layout& layout, Role rol
 }  // namespace
 
 std::string status_json(const Layout& layout) {
-    Json json{{"database", layout.db}, {"role", "unknown"}, {"epoch", 0},      {"position", "0:0"},
+    Json json{{"database", layout.db}, {"role", "unknown"}, {"epoch", 0},   {"position", "0:0"},
               {"lease", nullptr},      {"engine", nullptr}, {"problem", ""}};
     auto node = read_node_file(layout.node());
     if (!node) {
