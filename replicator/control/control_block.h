@@ -112,6 +112,10 @@ struct ControlBlock {
     std::atomic<uint64_t> primary_lsn;      // replica: the primary's end, as last heard
     std::atomic<int64_t> primary_heard_ns;  // replica: boot clock
     std::atomic<uint64_t> lag_ns;           // replica
+    std::atomic<uint64_t> lag_bytes;        // replica
+    std::atomic<uint64_t> sync_done_bytes;  // replica: delta sync under way; total 0: none
+    std::atomic<uint64_t> sync_total_bytes;
+    std::atomic<uint8_t> replica_state[96];  // replica: one phrase
     std::atomic<uint32_t> peers;            // entries of peer[] in use
     std::atomic<uint32_t> problem_sequence;
     std::atomic<uint8_t> problem[256];  // the engine's present trouble, one sentence; "" none
@@ -128,6 +132,21 @@ struct CapturedPoint {
     uint32_t frame = 0;
     uint32_t change = 0;
     Position position;
+};
+
+// One peer's entry by value.
+struct PeerReport {
+    PeerState state = PeerState::none;
+    Lsn received;
+    Lsn durable;
+    Lsn applied;
+    uint64_t lag_bytes = 0;
+    uint64_t lag_ns = 0;
+    int64_t heard_ns = 0;
+    uint64_t sync_done_bytes = 0;
+    uint64_t sync_total_bytes = 0;
+    std::string endpoint;
+    std::string reason;
 };
 
 // The mapping. One per connection or engine; nothing is shared through globals, so a fork or a
@@ -147,6 +166,7 @@ class Control {
     ControlBlock& operator*() const { return *block_; }
     explicit operator bool() const { return block_ != nullptr; }
 
+    // Zeros when an engine died in the middle of writing it and none has come since.
     CapturedPoint captured() const;
     void set_captured(const CapturedPoint& point);  // engine
     // Waits until captured().position may have changed, or the timeout.
@@ -155,17 +175,24 @@ class Control {
     void ring(bool urgent) const;
     void set_problem(const std::string& sentence);  // engine
     std::string problem() const;
-    void set_text(std::atomic<uint8_t>* field, size_t bytes, const std::string& text);
-    std::string text(const std::atomic<uint8_t>* field, size_t bytes) const;
+    // Requires: index < limits::kMembersMax. The engine sets block.peers itself.
+    void set_peer(size_t index, const PeerReport& report);  // engine
+    PeerReport peer(size_t index) const;
+    // Text fields are zero-terminated and cut to fit.
+    static void set_text(std::atomic<uint8_t>* field, size_t bytes, const std::string& text);
+    static std::string text(const std::atomic<uint8_t>* field, size_t bytes);
     // Engine: true when no client holds its presence flock.
     bool nobody_present();
 
   private:
+    void unmap();
     ControlBlock* block_ = nullptr;
     File file_;
 };
 
-// True while some process holds the flock of ship.lock. Opens and closes its own descriptor.
+// True while some process holds the flock of ship.lock. Opens and closes its own descriptor. It
+// asks by taking a shared flock for an instant, so whoever wants the exclusive one must try again
+// for a moment before believing that another engine has it.
 bool engine_lives(const std::string& ship_lock_path);
 
 }  // namespace tanist

@@ -1,0 +1,212 @@
+#include "replicator/control/control_block.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "replicator/base/event.h"
+
+namespace tanist {
+namespace {
+
+// A reader that finds the writer at work tries again this often. The writer's work is some dozen
+// stores, so more than this means that it died there.
+constexpr int kReadTries = 10'000;
+
+// Sequence words without fences (thread sanitizer does not know them): every field is stored with
+// release and loaded with acquire, which keeps it between the two looks at the word.
+class SequenceWriter {
+  public:
+    explicit SequenceWriter(std::atomic<uint32_t>& word)
+        : word_(word), odd_(word.load(std::memory_order_relaxed) | 1) {
+        word_.store(odd_, std::memory_order_relaxed);
+    }
+    ~SequenceWriter() { word_.store(odd_ + 1, std::memory_order_release); }
+    SequenceWriter(const SequenceWriter&) = delete;
+    SequenceWriter& operator=(const SequenceWriter&) = delete;
+
+  private:
+    std::atomic<uint32_t>& word_;
+    uint32_t odd_;  // also when a dead writer left it odd
+};
+
+template <class Read>
+bool read_consistently(const std::atomic<uint32_t>& word, Read read) {
+    for (int i = 0; i < kReadTries; ++i) {
+        const uint32_t before = word.load(std::memory_order_acquire);
+        if ((before & 1) != 0) continue;
+        read();
+        if (word.load(std::memory_order_acquire) == before) return true;
+    }
+    return false;
+}
+
+template <class T>
+T get(const std::atomic<T>& field) {
+    return field.load(std::memory_order_acquire);
+}
+template <class T>
+void put(std::atomic<T>& field, T value) {
+    field.store(value, std::memory_order_release);
+}
+
+// What was stored before (SQLite's commit, in its shared memory) becomes visible before what is
+// loaded after (the bell's mode). The engine does the same the other way round.
+void store_load_barrier(std::atomic<uint32_t>& word) {
+#if defined(__SANITIZE_THREAD__)
+    word.fetch_add(0, std::memory_order_seq_cst);
+#else
+    (void)word;
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
+}  // namespace
+
+const char* to_string(Role role) {
+    switch (role) {
+        case Role::unknown:
+            return "unknown";
+        case Role::primary:
+            return "primary";
+        case Role::replica:
+            return "replica";
+        case Role::fenced:
+            return "fenced";
+    }
+    return "?";
+}
+
+const char* to_string(PeerState state) {
+    switch (state) {
+        case PeerState::none:
+            return "none";
+        case PeerState::connecting:
+            return "connecting";
+        case PeerState::refused:
+            return "refused";
+        case PeerState::syncing:
+            return "syncing";
+        case PeerState::streaming:
+            return "streaming";
+    }
+    return "?";
+}
+
+CapturedPoint Control::captured() const {
+    CapturedPoint point;
+    const bool whole = read_consistently(block_->captured_sequence, [&] {
+        point.salt1 = get(block_->captured_salt1);
+        point.salt2 = get(block_->captured_salt2);
+        point.frame = get(block_->captured_frame);
+        point.change = get(block_->captured_change);
+        point.position = {Epoch{get(block_->captured_epoch)}, Lsn{get(block_->captured_lsn)}};
+    });
+    return whole ? point : CapturedPoint{};
+}
+
+void Control::set_captured(const CapturedPoint& point) {
+    {
+        SequenceWriter writer(block_->captured_sequence);
+        put(block_->captured_salt1, point.salt1);
+        put(block_->captured_salt2, point.salt2);
+        put(block_->captured_frame, point.frame);
+        put(block_->captured_change, point.change);
+        put(block_->captured_epoch, point.position.epoch.value);
+        put(block_->captured_lsn, point.position.lsn.value);
+    }
+    block_->captured_tick.fetch_add(1, std::memory_order_seq_cst);
+    if (block_->captured_waiters.load(std::memory_order_seq_cst) != 0) {
+        futex_wake_all(&block_->captured_tick);
+    }
+}
+
+void Control::wait_captured(uint32_t seen_tick, Nanos timeout) const {
+    // A waiter killed here leaves the count too high, which costs needless wakes and nothing else.
+    block_->captured_waiters.fetch_add(1, std::memory_order_seq_cst);
+    futex_wait(&block_->captured_tick, seen_tick, timeout);
+    block_->captured_waiters.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+void Control::ring(bool urgent) const {
+    store_load_barrier(block_->bell_mode);
+    uint32_t mode = block_->bell_mode.load(std::memory_order_seq_cst);
+    if (!urgent) {
+        const auto asleep = static_cast<uint32_t>(BellMode::asleep);
+        if (mode != asleep) return;
+        // Of many commits at once, one wakes it.
+        if (!block_->bell_mode.compare_exchange_strong(mode,
+                                                       static_cast<uint32_t>(BellMode::awake))) {
+            return;
+        }
+    } else {
+        block_->bell_mode.store(static_cast<uint32_t>(BellMode::awake), std::memory_order_seq_cst);
+    }
+    block_->bell.fetch_add(1, std::memory_order_seq_cst);
+    futex_wake_all(&block_->bell);
+}
+
+void Control::set_problem(const std::string& sentence) {
+    SequenceWriter writer(block_->problem_sequence);
+    set_text(block_->problem, sizeof(block_->problem), sentence);
+}
+
+std::string Control::problem() const {
+    std::string sentence;
+    const bool whole = read_consistently(block_->problem_sequence, [&] {
+        sentence = text(block_->problem, sizeof(block_->problem));
+    });
+    return whole ? sentence : std::string();
+}
+
+void Control::set_peer(size_t index, const PeerReport& report) {
+    ControlPeer& entry = block_->peer[index];
+    SequenceWriter writer(entry.sequence);
+    put(entry.state, static_cast<uint32_t>(report.state));
+    put(entry.received_lsn, report.received.value);
+    put(entry.durable_lsn, report.durable.value);
+    put(entry.applied_lsn, report.applied.value);
+    put(entry.lag_bytes, report.lag_bytes);
+    put(entry.lag_ns, report.lag_ns);
+    put(entry.heard_ns, report.heard_ns);
+    put(entry.sync_done_bytes, report.sync_done_bytes);
+    put(entry.sync_total_bytes, report.sync_total_bytes);
+    set_text(entry.endpoint, sizeof(entry.endpoint), report.endpoint);
+    set_text(entry.reason, sizeof(entry.reason), report.reason);
+}
+
+PeerReport Control::peer(size_t index) const {
+    const ControlPeer& entry = block_->peer[index];
+    PeerReport report;
+    const bool whole = read_consistently(entry.sequence, [&] {
+        report.state = static_cast<PeerState>(get(entry.state));
+        report.received = Lsn{get(entry.received_lsn)};
+        report.durable = Lsn{get(entry.durable_lsn)};
+        report.applied = Lsn{get(entry.applied_lsn)};
+        report.lag_bytes = get(entry.lag_bytes);
+        report.lag_ns = get(entry.lag_ns);
+        report.heard_ns = get(entry.heard_ns);
+        report.sync_done_bytes = get(entry.sync_done_bytes);
+        report.sync_total_bytes = get(entry.sync_total_bytes);
+        report.endpoint = text(entry.endpoint, sizeof(entry.endpoint));
+        report.reason = text(entry.reason, sizeof(entry.reason));
+    });
+    return whole ? report : PeerReport{};
+}
+
+void Control::set_text(std::atomic<uint8_t>* field, size_t bytes, const std::string& text) {
+    const size_t count = std::min(bytes - 1, text.size());
+    for (size_t i = 0; i < count; ++i) put(field[i], static_cast<uint8_t>(text[i]));
+    put(field[count], uint8_t{0});
+}
+
+std::string Control::text(const std::atomic<uint8_t>* field, size_t bytes) {
+    std::string out;
+    for (size_t i = 0; i < bytes; ++i) {
+        const uint8_t byte = get(field[i]);
+        if (byte == 0) break;
+        out.push_back(static_cast<char>(byte));
+    }
+    return out;
+}
+
+}  // namespace tanist
