@@ -447,16 +447,13 @@ void encode(const Message& message, Bytes& envelope_out, Bytes& body_out) {
     write_envelope(envelope, body_out, envelope_out);
 }
 
-Bytes encode_data(const Envelope& envelope, Lsn committed, bool last, Bytes& body) {
+void seal_data(const Envelope& envelope, Lsn committed, Bytes& body, Bytes& envelope_out) {
     for (size_t i = 0; i < kDataPrefixBytes; ++i) {
         body[i] = static_cast<uint8_t>(committed.value >> (8 * i));
     }
     Envelope header = envelope;
     header.type = MessageType::data;
-    header.flags = last ? kDataLast : uint16_t{0};
-    Bytes out;
-    write_envelope(header, body, out);
-    return out;
+    write_envelope(header, body, envelope_out);
 }
 
 void encode_sync_pages(const Envelope& envelope, const SyncPages& pages, Bytes& envelope_out,
