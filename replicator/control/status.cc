@@ -73,7 +73,7 @@ void add_replica(Json& json, const Control& control, Instant now) {
         heard == 0 ? Json() : Json(seconds(uint64_t(now.ns - heard)));
     json["lag"] = lag(control->primary_lsn.load(), applied, control->lag_bytes.load(),
                       control->lag_ns.load());
-    json["received"] = control->captured().position.lsn.value;
+    json["received"] = control.captured().position.lsn.value;
     json["durable"] = control->durable_lsn.load();
     json["applied"] = applied;
     json["state"] = control.text(control->replica_state, sizeof control->replica_state);
