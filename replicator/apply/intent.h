@@ -24,13 +24,13 @@ namespace tanist {
 using BootId = Id128<struct BootTag>;
 
 struct Intent {
-    LogPoint done;
-    LogPoint target;   // equal to done when nothing is under way
-    LogPoint durable;  // the database's own fsync covers this point
+    LogPoint done = {};
+    LogPoint target = {};   // equal to done when nothing is under way
+    LogPoint durable = {};  // the database's own fsync covers this point
     // A delta sync is being installed: the database is at no known point, though it is whole; only
     // another sync can go on from here.
     bool syncing = false;
-    BootId boot;  // filled by IntentFile::write
+    BootId boot = {};  // filled by IntentFile::write
     bool operator==(const Intent&) const = default;
 };
 
