@@ -19,9 +19,8 @@ enum class Phase { idle, connecting, checking, streaming, syncing };
 
 // Within syncing. `opening`: StartSync is out. `begun`: sync_begin is out, the replica has not
 // answered, so records must not be sent yet: its log may still end somewhere else. `copying`:
-// it asks for ranges. `settling`: every range is served, capture looks once more. `ending`:
-// sync_end is out.
-enum class SyncStep { none, opening, begun, copying, settling, ending };
+// it asks for ranges. `ending`: sync_end is out.
+enum class SyncStep { none, opening, begun, copying, ending };
 
 // splitmix64.
 uint64_t next_random(uint64_t& state) {
@@ -75,10 +74,10 @@ struct Follower::State {
         made.epoch = self.epoch;
         return made;
     }
-    void send(Body body, bool on_sync_socket) {
+    void send(Body body) {
         Message message{envelope(), std::move(body)};
         message.envelope.lsn = log.end.position.lsn;
-        emit(act::Send{std::move(message), on_sync_socket});
+        emit(act::Send{std::move(message)});
     }
     PeerState state() const {
         if (phase == Phase::streaming) return PeerState::streaming;
@@ -114,7 +113,6 @@ struct Follower::State {
     void on(const ev::SyncSourceFailed& event) {
         if (phase == Phase::syncing) fail("cannot read the database: " + event.reason, false);
     }
-    void on(const ev::SyncSourceEnded&);
     void on(const ev::Sent& event);
 };
 
@@ -144,7 +142,7 @@ void Follower::State::connect() {
     hello.log_first = log.first;
     hello.end = log.end.position;
     hello.end_chain = log.end.chain;
-    send(hello, false);
+    send(hello);
 }
 
 // Ends the session. The next attempt comes after a pause that doubles, with jitter, so that many
@@ -193,7 +191,7 @@ void Follower::State::beat() {
     heartbeat.log_bytes = log.bytes;
     last_beat = now;
     committed_told = log.committed;
-    send(heartbeat, false);
+    send(heartbeat);
 }
 
 void Follower::State::pump() {
@@ -208,8 +206,7 @@ void Follower::State::pump() {
         sending = true;
         log_grew = false;
         committed_told = log.committed;
-        emit(act::SendRecords{next, next_offset, credit - sent, log.end.position.lsn, log.committed,
-                              envelope()});
+        emit(act::SendRecords{next, next_offset, credit - sent});
         return;
     }
     // Nothing carries the news that more may be applied: say it now, readers are waiting.
@@ -334,11 +331,12 @@ void Follower::State::sync_ask(const SyncAsk& ask) {
     }
     if (sync != SyncStep::copying) return;
     if (ask.count != 0) {
-        emit(act::AnswerSyncAsk{ask, envelope()});
+        emit(act::AnswerSyncAsk{ask});
         return;
     }
-    sync = SyncStep::settling;
-    emit(act::SettleSync{});
+    sync = SyncStep::ending;
+    sync_end = log.end.position.lsn;
+    send(SyncEnd{log.end.position, self.db_pages});
 }
 
 void Follower::State::message(const Envelope& envelope, const Body& body, bool on_sync_socket) {
@@ -366,15 +364,8 @@ void Follower::State::on(const ev::SyncSourceReady& event) {
     if (sync != SyncStep::opening) return;
     sync = SyncStep::begun;
     sync_base = event.begin.base.lsn;
-    send(event.begin, true);
+    send(event.begin);
     beat();
-}
-
-void Follower::State::on(const ev::SyncSourceEnded&) {
-    if (sync != SyncStep::settling) return;
-    sync = SyncStep::ending;
-    sync_end = log.end.position.lsn;
-    send(SyncEnd{log.end.position, self.db_pages}, true);
 }
 
 void Follower::State::on(const ev::Sent& event) {
