@@ -27,7 +27,7 @@ constexpr auto kDrainPatience = 10s;
 constexpr const char* kFooter = R"(
 What it becomes follows from the database: a path that holds nothing, or a replica, is served as a
 replica and needs --listen; a database that `tanist init` or the extension made a primary gets its
-engine, which connects to the members and listens nowhere.
+engine, which connects to the members. With --listen it answers `tanist status` there, too.
 
 Examples:
   tanistd --db replica.db --listen tcp://127.0.0.1:7401
@@ -79,8 +79,7 @@ std::string join(const std::vector<std::string>& texts) {
 
 void define_options(CLI::App& app, Arguments& arguments) {
     app.add_option("--db", arguments.db, "the database")->type_name("PATH");
-    app.add_option("--listen", arguments.listen, "serve a replica here (repeatable)")
-        ->type_name("ENDPOINT");
+    app.add_option("--listen", arguments.listen, "serve here (repeatable)")->type_name("ENDPOINT");
     app.add_option("--replicas", arguments.replicas, "replicas of this primary")
         ->type_name("ENDPOINT")
         ->delimiter(',');
@@ -166,13 +165,13 @@ void say_ready(const std::string& sentence) {
 }
 
 template <class Host>
-int run_until_stopped(Host& host, int stop_fd) {
+int run_until_stopped(Host& host, int stop_fd, bool may_end_itself) {
     host.wait_finished(stop_fd);
     std::string reason;
     const bool ended_itself = host.finished(&reason);
     host.stop(kDrainPatience);
-    if (ended_itself && !reason.empty()) return fail(Error{Errc::io, reason}, kExitFailed);
-    return kExitDone;
+    note(NoteLevel::info, "stopped", {{"reason", ended_itself ? reason : "asked by a signal"}});
+    return ended_itself && !may_end_itself ? kExitFailed : kExitDone;
 }
 
 int serve_primary(const Layout& layout, const Arguments& arguments, const Settings& settings,
@@ -188,8 +187,10 @@ int serve_primary(const Layout& layout, const Arguments& arguments, const Settin
         if (late && arguments.engine) return kExitDone;
         return fail(engine.error(), late ? kExitRefused : exit_code_of(engine.error()));
     }
-    say_ready("engine of " + layout.db + " ready, process " + std::to_string(process_id()));
-    return run_until_stopped(**engine, stop_fd);
+    const std::string endpoints = join((*engine)->endpoints());
+    say_ready("engine of " + layout.db + " ready, process " + std::to_string(process_id()) +
+              (endpoints.empty() ? "" : ", on " + endpoints));
+    return run_until_stopped(**engine, stop_fd, arguments.engine);
 }
 
 int serve_replica(const Layout& layout, const Arguments& arguments, const Settings& settings,
@@ -201,19 +202,13 @@ int serve_replica(const Layout& layout, const Arguments& arguments, const Settin
     Result<std::unique_ptr<Replica>> replica = Replica::start(linked_sqlite(), options);
     if (!replica) return fail(replica.error());
     say_ready("replica " + layout.db + " ready on " + join((*replica)->endpoints()));
-    return run_until_stopped(**replica, stop_fd);
+    return run_until_stopped(**replica, stop_fd, false);
 }
 
 // What contradicts the role is refused before anything is written.
 std::optional<Error> why_unfit(const Layout& layout, Role role, const Arguments& arguments,
                                const Settings& settings) {
     if (role == Role::primary) {
-        if (!settings.listen.empty()) {
-            return Error{Errc::invalid, layout.db +
-                                            " is a primary: its engine connects to the "
-                                            "members and listens nowhere; leave out "
-                                            "--listen"};
-        }
         if (arguments.replace) {
             return Error{Errc::refused, layout.db +
                                             " is the primary of its cluster and is never "
