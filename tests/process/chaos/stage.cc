@@ -7,7 +7,7 @@
 
 #include <utility>
 
-#include "tests/process/chaos/engine_pid.h"
+#include "tests/support/process/engine.h"
 #include "tests/process/chaos/schema.h"
 
 namespace tanist::chaos {
@@ -86,14 +86,7 @@ std::string Stage::start_replica() {
     actor.options.talk = true;
     start(actor);
     // The ready line names the endpoint as it was bound.
-    while (const auto line = actor.child.read_line(seconds(20))) {
-        for (const char* scheme : {"tcp://", "ipc://"}) {
-            const size_t begin = line->find(scheme);
-            if (begin == std::string::npos) continue;
-            endpoint_ = line->substr(begin, line->find_first_of(" ?,\"'", begin) - begin);
-        }
-        if (!endpoint_.empty()) break;
-    }
+    endpoint_ = testing::read_endpoint(actor.child, seconds(20));
     if (endpoint_.empty()) return "the replica daemon did not say its endpoint";
     // Started again, it must be where the primary looks for it.
     actor.command.back() = endpoint_;

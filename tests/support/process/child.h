@@ -12,10 +12,10 @@
 namespace tanist::testing {
 
 struct ChildOptions {
-    std::string log = {};                       // standard error, and output unless `talk`; "" inherits
-    bool talk = false;                     // standard output is a pipe, see read_line()
-    int cpu = -1;                          // pinned to this core; -1 anywhere
-    bool outlive = false;                  // not killed when the parent dies (default: it is)
+    std::string log = {};                       // for errors, and output unless `talk`
+    bool talk = false;                          // standard output is a pipe, see read_line()
+    int cpu = -1;                               // pinned to this core; -1 anywhere
+    bool outlive = false;                       // not killed when the parent dies (default: it is)
     std::vector<std::string> environment = {};  // "NAME=value", added to ours
 };
 

@@ -1,9 +1,10 @@
-#include "tests/process/chaos/engine_pid.h"
+#include "tests/support/process/engine.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -60,6 +61,41 @@ EngineTotals read_engine_totals(const std::string& database) {
     const ControlBlock* block = view.block();
     if (!block) return {};
     return {block->commits_captured, block->bytes_captured, block->rebases};
+}
+
+std::string read_endpoint(Child& daemon, std::chrono::seconds patience) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    for (;;) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+            deadline - std::chrono::steady_clock::now());
+        const auto line = daemon.read_line(left);
+        if (!line) return "";
+        for (const char* scheme : {"tcp://", "ipc://"}) {
+            const size_t begin = line->find(scheme);
+            if (begin == std::string::npos) continue;
+            return line->substr(begin, line->find_first_of(" ?,\"'", begin) - begin);
+        }
+    }
+}
+
+int64_t cpu_ns(pid_t pid) {
+    int64_t sum = 0;
+    std::error_code error;
+    const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+    for (const auto& task : std::filesystem::directory_iterator(tasks, error)) {
+        std::ifstream file(task.path() / "schedstat");
+        int64_t ns = 0;
+        if (file >> ns) sum += ns;
+    }
+    return sum;
+}
+
+int64_t status_kib(pid_t pid, const std::string& name) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+    for (std::string line; std::getline(file, line);) {
+        if (line.rfind(name + ":", 0) == 0) return std::stoll(line.substr(name.size() + 1));
+    }
+    return 0;
 }
 
 }  // namespace tanist::testing
