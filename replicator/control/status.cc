@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "replicator/control/control_block.h"
 #include "replicator/control/node_file.h"
@@ -20,47 +21,44 @@ Json lag(uint64_t end, uint64_t reached, uint64_t bytes, uint64_t ns) {
             {"seconds", behind == 0 ? 0.0 : seconds(ns)}};
 }
 
-Json peer_json(const Control& control, const ControlPeer& peer, uint64_t end, Instant now) {
-    auto state = static_cast<PeerState>(peer.state.load());
-    int64_t heard = peer.heard_ns.load();
-    Json json{
-        {"endpoint", control.text(peer.endpoint, sizeof peer.endpoint)},
-        {"state", to_string(state)},
-        {"reason", control.text(peer.reason, sizeof peer.reason)},
-        {"received", peer.received_lsn.load()},
-        {"durable", peer.durable_lsn.load()},
-        {"applied", peer.applied_lsn.load()},
-        {"lag", lag(end, peer.applied_lsn.load(), peer.lag_bytes.load(), peer.lag_ns.load())}};
-    json["heard_seconds_ago"] = heard == 0 ? Json() : Json(seconds(uint64_t(now.ns - heard)));
-    if (state == PeerState::syncing)
-        json["sync"] = {{"done_bytes", peer.sync_done_bytes.load()},
-                        {"total_bytes", peer.sync_total_bytes.load()}};
+Json peer_json(const PeerReport& peer, uint64_t end, Instant now) {
+    Json json{{"endpoint", peer.endpoint},
+              {"state", to_string(peer.state)},
+              {"reason", peer.reason},
+              {"received", peer.received.value},
+              {"durable", peer.durable.value},
+              {"applied", peer.applied.value},
+              {"lag", lag(end, peer.applied.value, peer.lag_bytes, peer.lag_ns)}};
+    json["heard_seconds_ago"] =
+        peer.heard_ns == 0 ? Json() : Json(seconds(uint64_t(now.ns - peer.heard_ns)));
+    if (peer.state == PeerState::syncing)
+        json["sync"] = {{"done_bytes", peer.sync_done_bytes},
+                        {"total_bytes", peer.sync_total_bytes}};
     return json;
 }
 
+std::vector<PeerReport> peers_of(const Control& control) {
+    std::vector<PeerReport> peers;
+    size_t count = std::min<size_t>(control->peers.load(), limits::kMembersMax);
+    for (size_t i = 0; i < count; ++i) peers.push_back(control.peer(i));
+    return peers;
+}
+
 // What would be lost if this node vanished now: commits that no replica has durably.
-Json data_at_risk(const ControlBlock& block, uint64_t end) {
-    uint64_t safest = 0;
-    uint64_t bytes = 0;
-    uint64_t ns = 0;
-    bool any = false;
-    for (uint32_t i = 0; i < std::min<uint32_t>(block.peers.load(), limits::kMembersMax); ++i) {
-        const ControlPeer& peer = block.peer[i];
-        if (any && peer.durable_lsn.load() <= safest) continue;
-        safest = peer.durable_lsn.load();
-        bytes = peer.lag_bytes.load();
-        ns = peer.lag_ns.load();
-        any = true;
-    }
-    return lag(end, safest, bytes, ns);
+Json data_at_risk(const std::vector<PeerReport>& peers, uint64_t end) {
+    auto safest = std::max_element(
+        peers.begin(), peers.end(),
+        [](const PeerReport& a, const PeerReport& b) { return a.durable < b.durable; });
+    if (safest == peers.end()) return lag(end, 0, 0, 0);
+    return lag(end, safest->durable.value, safest->lag_bytes, safest->lag_ns);
 }
 
 void add_primary(Json& json, const Control& control, uint64_t end, Instant now) {
+    std::vector<PeerReport> peers = peers_of(control);
     Json replicas = Json::array();
-    for (uint32_t i = 0; i < std::min<uint32_t>(control->peers.load(), limits::kMembersMax); ++i)
-        replicas.push_back(peer_json(control, control->peer[i], end, now));
+    for (const PeerReport& peer : peers) replicas.push_back(peer_json(peer, end, now));
     json["replicas"] = replicas;
-    json["data_at_risk"] = data_at_risk(*control, end);
+    json["data_at_risk"] = data_at_risk(peers, end);
     json["commits"] = control->commits_captured.load();
     json["rebases"] = control->rebases.load();
 }
@@ -73,7 +71,7 @@ void add_replica(Json& json, const Control& control, Instant now) {
         heard == 0 ? Json() : Json(seconds(uint64_t(now.ns - heard)));
     json["lag"] = lag(control->primary_lsn.load(), applied, control->lag_bytes.load(),
                       control->lag_ns.load());
-    json["received"] = control->captured().position.lsn.value;
+    json["received"] = control.captured().position.lsn.value;
     json["durable"] = control->durable_lsn.load();
     json["applied"] = applied;
     json["state"] = control.text(control->replica_state, sizeof control->replica_state);

@@ -92,10 +92,11 @@ Status Engine::State::run(const SqliteApi& api) {
                           .node = identity,
                           .name = layout.db,
                           .epoch = node.epoch};
-    ship = std::make_unique<ShipLoop>(
-        api,
-        ShipLoopOptions{layout, options.settings, self, [this] { return status_json(layout); }},
-        *log, control, *capture);
+    ship =
+        std::make_unique<ShipLoop>(api,
+                                   ShipLoopOptions{layout, options.settings, self,
+                                                   [this] { return tanist::status_json(layout); }},
+                                   *log, control, *capture);
     TANIST_TRY(capture->start());
     TANIST_TRY(ship->start());
     control->engine_state.store(static_cast<uint32_t>(EngineState::running));

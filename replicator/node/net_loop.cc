@@ -66,9 +66,9 @@ void NetLoop::receive_all() {
             note(NoteLevel::warning, "message refused", {{"reason", body.error().message}});
             continue;
         }
-        frame_ = incoming->body.owner();
+        frame_ = incoming->body;
         step(receiver_event::Received{incoming->from, *envelope, std::move(body).value()});
-        frame_.reset();
+        frame_ = {};
     }
 }
 
@@ -85,7 +85,8 @@ void NetLoop::send(LinkId to, const Message& message) {
     Bytes envelope;
     Bytes body;
     encode(message, envelope, body);
-    link_->send(to, envelope, std::move(body));  // a peer that is gone ends by silence
+    if (!link_->send(to, envelope, std::move(body)))
+        shared_.to_net.put(receiver_event::SendFailed{to});
 }
 
 void NetLoop::act(receiver_action::Send& action) { send(action.to, action.message); }

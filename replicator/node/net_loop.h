@@ -49,7 +49,7 @@ class NetLoop {
     std::unique_ptr<Link> link_;
     std::unique_ptr<Receiver> receiver_;
     std::vector<std::string> endpoints_;
-    std::shared_ptr<const void> frame_;  // keeps the bytes of the message being handled
+    Frame frame_;  // keeps the bytes of the message being handled
     uint64_t primary_log_bytes_ = 0;
     std::string told_state_;
     std::thread thread_;

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "replicator/node/ship_lock.h"
+#include "replicator/node/signals.h"
 
 namespace tanist {
 
@@ -25,13 +26,18 @@ Result<ShipLock> ShipLock::take(const std::string& path) {
                      "another process (pid " + holder +
                          ") serves this database already; stop it first, or let it work"};
     }
+    close_in_forked_child(lock.file_.fd());
     lock.pid_ = static_cast<uint32_t>(::getpid());
     TANIST_TRY(lock.file_.truncate(0));
     TANIST_TRY(lock.file_.write_at(0, view_of(std::to_string(lock.pid_) + "\n")));
     return lock;
 }
 
-void ShipLock::release() { file_.close(); }
+void ShipLock::release() {
+    if (!file_.is_open()) return;
+    keep_in_forked_child(file_.fd());
+    file_.close();
+}
 
 bool wait_readable(int fd, Nanos timeout) {
     pollfd item{.fd = fd, .events = POLLIN, .revents = 0};

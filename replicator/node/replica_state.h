@@ -22,7 +22,7 @@ struct Begin {
     RecordHeader header;
 };
 struct Part {
-    std::shared_ptr<const void> frame;
+    Frame frame;
     ByteView bytes;
 };
 struct Finish {
@@ -47,7 +47,7 @@ struct SyncBegan {
     SyncBegin begin;
 };
 struct SyncGot {
-    std::shared_ptr<const void> frame;
+    Frame frame;
     SyncPages pages;
 };
 struct SyncComplete {

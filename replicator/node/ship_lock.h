@@ -14,6 +14,10 @@ class ShipLock {
   public:
     // busy: another process serves this database; its pid is in the message.
     static Result<ShipLock> take(const std::string& path);
+    ShipLock() = default;
+    ShipLock(ShipLock&&) noexcept = default;
+    ShipLock& operator=(ShipLock&&) noexcept = default;
+    ~ShipLock() { release(); }
     void release();
     uint32_t pid() const { return pid_; }
 

@@ -69,7 +69,7 @@ void ShipLoop::run() {
         reload_members();
         receive_all();
         send_sync_pages();
-        release_held();
+        end_settled();
         for (auto& peer : peers_) step(*peer, follower_event::Tick{});
         publish_views();
     }
@@ -81,7 +81,7 @@ Nanos ShipLoop::until_next_deadline() const {
     for (const auto& peer : peers_) {
         Nanos left = peer->follower->deadline() - now;
         wait = std::clamp(left, Nanos(0), wait);
-        if (peer->held) wait = std::min(wait, Nanos(10ms));
+        if (peer->settling) wait = std::min(wait, Nanos(10ms));
     }
     return wait;
 }
@@ -124,15 +124,6 @@ void ShipLoop::reload_members() {
         peer->reader = log_.reader();
         peers_.push_back(std::move(peer));
     }
-    for (size_t i = 0; i < limits::kMembersMax; ++i) {
-        ControlPeer& slot = control_->peer[i];
-        if (i >= peers_.size()) {
-            slot.state.store(static_cast<uint32_t>(PeerState::none));
-            continue;
-        }
-        peers_[i]->slot = &slot;
-        control_.set_text(slot.endpoint, sizeof slot.endpoint, peers_[i]->member.endpoint);
-    }
     control_->peers.store(static_cast<uint32_t>(peers_.size()));
 }
 
@@ -161,29 +152,18 @@ void ShipLoop::receive_all() {
             step(peer, follower_event::LinkFailed{body.error().message});
             continue;
         }
-        if (incoming->from != peer.sync) {
+        if (incoming->from == peer.sync)
+            step(peer, follower_event::SyncReceived{*envelope, std::move(body).value()});
+        else
             step(peer, follower_event::Received{*envelope, std::move(body).value()});
-            continue;
-        }
-        FollowerEvent event = follower_event::SyncReceived{*envelope, *body};
-        const SyncAsk* ask = std::get_if<SyncAsk>(&*body);
-        if (ask != nullptr && ask->count == 0) {
-            // The pages sent so far may show commits that capture has not reached; the end of the
-            // copy is only known when it has.
-            peer.barrier = capture_.request_barrier();
-            peer.held = std::move(event);
-        } else {
-            step(peer, event);
-        }
     }
 }
 
-void ShipLoop::release_held() {
+void ShipLoop::end_settled() {
     for (auto& peer : peers_) {
-        if (!peer->held || !capture_.barrier_passed(peer->barrier)) continue;
-        FollowerEvent event = std::move(*peer->held);
-        peer->held.reset();
-        step(*peer, event);
+        if (!peer->settling || !capture_.barrier_passed(*peer->settling)) continue;
+        peer->settling.reset();
+        step(*peer, follower_event::SyncSourceEnded{});
     }
 }
 
@@ -234,18 +214,22 @@ void ShipLoop::act(Peer& peer, follower_action::Disconnect&) {
     }
     if (peer.job != 0) syncs_->cancel(peer.job);
     peer.job = 0;
-    peer.held.reset();
+    peer.settling.reset();
 }
 
 void ShipLoop::act(Peer& peer, follower_action::Send& action) {
     peer.session = action.message.envelope.session;
+    if (auto* heartbeat = std::get_if<Heartbeat>(&action.message.body))
+        heartbeat->sent_unix_ns = unix_now_ns();
     Bytes envelope;
     Bytes body;
     encode(action.message, envelope, body);
-    MessageType type = type_of(action.message.body);
-    bool on_sync = type == MessageType::sync_begin || type == MessageType::sync_end;
-    if (!link_->send(on_sync ? peer.sync : peer.main, envelope, std::move(body)))
-        pending_.emplace_back(&peer, follower_event::LinkFailed{"the connection takes nothing"});
+    if (!link_->send(action.on_sync_socket ? peer.sync : peer.main, envelope, std::move(body)))
+        fail_link(peer);
+}
+
+void ShipLoop::fail_link(Peer& peer) {
+    pending_.emplace_back(&peer, follower_event::LinkFailed{"the connection takes nothing"});
 }
 
 void ShipLoop::act(Peer& peer, follower_action::LookUp& action) {
@@ -273,10 +257,11 @@ void ShipLoop::act(Peer& peer, follower_action::StartSync&) {
 }
 
 void ShipLoop::act(Peer& peer, follower_action::AnswerSyncAsk& action) {
-    syncs_->ask({.job = peer.job,
-                 .session = peer.session,
-                 .epoch = options_.self.epoch,
-                 .ask = std::move(action.ask)});
+    syncs_->ask({.job = peer.job, .envelope = action.envelope, .ask = std::move(action.ask)});
+}
+
+void ShipLoop::act(Peer& peer, follower_action::SettleSync&) {
+    peer.settling = capture_.request_barrier();
 }
 
 void ShipLoop::act(Peer& peer, follower_action::StopSync&) {
@@ -287,15 +272,11 @@ void ShipLoop::act(Peer& peer, follower_action::StopSync&) {
         link_->close(peer.sync);
         peer.sync = 0;
     }
-    peer.held.reset();
+    peer.settling.reset();
 }
 
-void ShipLoop::act(Peer& peer, follower_action::Acknowledged& action) {
-    if (peer.slot == nullptr) return;
-    peer.slot->received_lsn.store(action.received.value, std::memory_order_relaxed);
-    peer.slot->durable_lsn.store(action.durable.value, std::memory_order_relaxed);
-    peer.slot->applied_lsn.store(action.applied.value, std::memory_order_relaxed);
-}
+// Asynchronous: nobody waits for acknowledgements; status shows them through view().
+void ShipLoop::act(Peer&, follower_action::Acknowledged&) {}
 
 void ShipLoop::act(Peer& peer, follower_action::Report& action) {
     note(action.state == PeerState::refused ? NoteLevel::warning : NoteLevel::info, "replica",
@@ -317,19 +298,22 @@ void ShipLoop::send_sync_pages() {
 }
 
 void ShipLoop::publish_views() {
-    Lsn needed = log_.end().position.lsn;
+    Lsn end = log_.end().position.lsn;
+    Lsn needed = end;
     bool shipped = true;
-    for (auto& peer : peers_) {
-        FollowerView view = peer->follower->view();
-        if (view.applied < log_.end().position.lsn) shipped = false;
+    for (size_t i = 0; i < peers_.size(); ++i) {
+        FollowerView view = peers_[i]->follower->view();
+        if (view.state != PeerState::streaming || view.applied < end) shipped = false;
         needed = std::min(needed, view.needs);
-        ControlPeer& slot = *peer->slot;
-        slot.state.store(static_cast<uint32_t>(view.state), std::memory_order_relaxed);
-        slot.lag_bytes.store(view.lag_bytes, std::memory_order_relaxed);
-        slot.lag_ns.store(static_cast<uint64_t>(view.lag.count()), std::memory_order_relaxed);
-        slot.heard_ns.store(view.heard.ns, std::memory_order_relaxed);
-        if (control_.text(slot.reason, sizeof slot.reason) != view.reason)
-            control_.set_text(slot.reason, sizeof slot.reason, view.reason);
+        control_.set_peer(i, {.state = view.state,
+                              .received = view.received,
+                              .durable = view.durable,
+                              .applied = view.applied,
+                              .lag_bytes = view.lag_bytes,
+                              .lag_ns = static_cast<uint64_t>(view.lag.count()),
+                              .heard_ns = view.heard.ns,
+                              .endpoint = peers_[i]->member.endpoint,
+                              .reason = view.reason});
     }
     capture_.set_needed(needed);
     all_shipped_.store(shipped);

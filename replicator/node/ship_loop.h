@@ -45,10 +45,8 @@ class ShipLoop {
         LinkId main = 0;
         LinkId sync = 0;
         SyncJob job = 0;
-        uint64_t barrier = 0;               // capture must pass it before the sync's end
-        std::optional<FollowerEvent> held;  // the last ask, until then
+        std::optional<uint64_t> settling;  // the capture barrier a sync waits for at its end
         uint64_t session = 0;
-        ControlPeer* slot = nullptr;
     };
 
     void run();
@@ -64,11 +62,13 @@ class ShipLoop {
     void act(Peer& peer, follower_action::SendRecords& action);
     void act(Peer& peer, follower_action::StartSync& action);
     void act(Peer& peer, follower_action::AnswerSyncAsk& action);
+    void act(Peer& peer, follower_action::SettleSync& action);
     void act(Peer& peer, follower_action::StopSync& action);
     void act(Peer& peer, follower_action::Acknowledged& action);
     void act(Peer& peer, follower_action::Report& action);
+    void fail_link(Peer& peer);
     void send_sync_pages();
-    void release_held();
+    void end_settled();
     void publish_views();
     LogView log_view();
     Nanos until_next_deadline() const;

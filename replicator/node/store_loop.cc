@@ -5,6 +5,7 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr Nanos kRetainEvery = 500ms;
+constexpr uint64_t kTellWritten = 1u << 20;  // of one large record
 
 }  // namespace
 
@@ -32,13 +33,21 @@ void StoreLoop::fail(const Error& error) {
 }
 
 void StoreLoop::handle(store_command::Begin& command) {
-    failed_ = false;
+    if (failed_) return;
+    taken_bytes_ = 0;
     if (auto begun = shared_.log->begin(command.header.payload_bytes); !begun) fail(begun.error());
 }
 
 void StoreLoop::handle(store_command::Part& command) {
     if (failed_) return;
-    if (auto written = shared_.log->write(command.bytes); !written) fail(written.error());
+    if (auto written = shared_.log->write(command.bytes); !written) {
+        fail(written.error());
+        return;
+    }
+    taken_bytes_ += command.bytes.size();
+    if (taken_bytes_ < kTellWritten) return;
+    shared_.to_net.put(receiver_event::Written{taken_bytes_});
+    taken_bytes_ = 0;
 }
 
 void StoreLoop::handle(store_command::Finish& command) {
@@ -48,6 +57,7 @@ void StoreLoop::handle(store_command::Finish& command) {
         return;
     }
     appended_ = true;
+    taken_bytes_ = 0;
     shared_.to_net.put(receiver_event::Appended{command.header.lsn, command.header.record_bytes(),
                                                 command.header.chain});
 }
@@ -55,10 +65,15 @@ void StoreLoop::handle(store_command::Finish& command) {
 void StoreLoop::handle(store_command::Abandon&) {
     if (!failed_) shared_.log->abandon();
     failed_ = false;
+    taken_bytes_ = 0;
+    LogPoint end = shared_.log->base();
+    if (auto last = shared_.log->last()) end = {last->position(), last->chain};
+    shared_.to_net.put(receiver_event::AppendAbandoned{end});
 }
 
 void StoreLoop::handle(store_command::Reset& command) {
     appended_ = false;
+    failed_ = false;
     if (auto reset = shared_.log->reset(command.base); !reset) {
         fail(reset.error());
         return;

@@ -30,9 +30,9 @@ class StoreLoop {
     void retain();
 
     ReplicaShared& shared_;
-    bool failed_ = false;    // of the record being appended
-    bool appended_ = false;  // something is not yet durable
-    uint64_t published_ = 0;
+    bool failed_ = false;       // everything is ignored until the receiver abandons
+    bool appended_ = false;     // something is not yet durable
+    uint64_t taken_bytes_ = 0;  // of the record being appended, not yet told
     Instant retained_{0};
     std::thread thread_;
 };

@@ -75,19 +75,18 @@ void SyncWorker::serve(const SyncWorkerAsk& ask) {
         if (!source) return fail(source.error());
         source_ = std::move(source).value();
     }
-    Status answered = source_->answer(ask.ask, [&](uint32_t number, bool last,
-                                                   std::span<const uint32_t> pages,
-                                                   ByteView images) {
-        Message message;
-        message.envelope.type = MessageType::sync_pages;
-        message.envelope.session = ask.session;
-        message.envelope.epoch = ask.epoch;
-        message.body = SyncPages{
-            .ask = number, .last = last, .pages = {pages.begin(), pages.end()}, .images = images};
-        SyncWorkerAnswer answer{.job = ask.job, .envelope = {}, .body = {}, .failure = {}};
-        encode(message, answer.envelope, answer.body);
-        return offer(std::move(answer));
-    });
+    Status answered = source_->answer(
+        ask.ask, [&](uint32_t number, bool last, std::span<const uint32_t> pages, ByteView images) {
+            SyncWorkerAnswer answer{.job = ask.job, .envelope = {}, .body = {}, .failure = {}};
+            encode_sync_pages(ask.envelope,
+                              {.ask = number,
+                               .last = last,
+                               .page_bytes = source_->page_bytes(),
+                               .pages = {pages.begin(), pages.end()},
+                               .images = images},
+                              answer.envelope, answer.body);
+            return offer(std::move(answer));
+        });
     if (!answered && wanted(ask.job)) fail(answered.error());
 }
 

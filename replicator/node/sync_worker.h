@@ -22,8 +22,7 @@ using SyncJob = uint64_t;
 
 struct SyncWorkerAsk {
     SyncJob job = 0;
-    uint64_t session = 0;
-    Epoch epoch;
+    Envelope envelope;  // session and epoch of the answers
     SyncAsk ask;
 };
 
