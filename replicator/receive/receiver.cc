@@ -259,6 +259,8 @@ void Receiver::State::on(const ev::AppendAbandoned& event) {
     unanswered.clear();
     log_failed = false;
     received = accepted = event.end;
+    // Nothing is on its way to the log: what was dropped there no longer fills the window.
+    if (open()) session->credit.taken_to(session->credit.queued());
     if (session && session->opening == Opening::settling) welcome();
 }
 
@@ -405,7 +407,9 @@ void Receiver::State::begin_sync(const ev::Received& event, const SyncBegin& beg
 
 void Receiver::State::on(const ev::LogReset& event) {
     unanswered.clear();
+    log_failed = false;
     received = accepted = event.base;
+    if (open()) session->credit.taken_to(session->credit.queued());
     durable = event.base.position.lsn;
     committed_told = Lsn(0);
     bool ours = event.base.position == sync_begin.base && event.base.chain == sync_begin.base_chain;
