@@ -23,6 +23,9 @@ enum class Phase { idle, connecting, checking, streaming, syncing };
 // sync_end is out.
 enum class SyncStep { none, opening, begun, copying, settling, ending };
 
+// A sync socket that was lost alone, before the replica answered, is noticed by nothing else.
+constexpr Nanos kSyncUnansweredAfter = std::chrono::seconds(10);
+
 // splitmix64.
 uint64_t next_random(uint64_t& state) {
     uint64_t z = (state += 0x9e3779b97f4a7c15u);
@@ -56,7 +59,7 @@ struct Follower::State {
     LogPoint welcome_end;  // while checking
     Lsn sync_base, sync_end;
     LagHistory lag_history;
-    Instant now, heard, started, due, last_beat, last_commit;
+    Instant now, heard, started, due, last_beat, last_commit, sync_begun;
     Nanos backoff = limits::kReconnectMin;
     PeerState told = PeerState::none;
     std::string told_reason;
@@ -229,6 +232,10 @@ void Follower::State::on_time() {
         fail(up() ? "it went silent" : "it does not answer", false);
         return;
     }
+    if (sync == SyncStep::begun && now - sync_begun >= kSyncUnansweredAfter) {
+        fail("it does not answer on the sync connection", false);
+        return;
+    }
     if (up()) {
         Nanos every = now - last_commit >= limits::kIdleAfter ? Nanos(limits::kHeartbeatIdleEvery)
                                                               : Nanos(limits::kHeartbeatEvery);
@@ -367,6 +374,7 @@ void Follower::State::message(const Envelope& envelope, const Body& body, bool o
 void Follower::State::on(const ev::SyncSourceReady& event) {
     if (sync != SyncStep::opening) return;
     sync = SyncStep::begun;
+    sync_begun = now;
     sync_base = event.begin.base.lsn;
     send(event.begin, true);
     beat();
