@@ -9,37 +9,37 @@ void ShipLoop::act(Peer& peer, follower_action::SendRecords& action) {
     Lsn lsn = action.lsn;
     uint64_t offset = action.offset;
     uint64_t budget = action.budget_bytes;
+    uint64_t sent = 0;
     Lsn end = log_.end().position.lsn;
-    while (lsn <= end && budget > sizeof(uint64_t)) {
+    while (lsn <= end && budget > kDataPrefixBytes + kRecordHeaderBytes) {
         auto header = peer.reader->header_of(lsn);
-        if (!header) return;  // retention took it: the next Tick's LogView tells the follower
+        if (!header) break;  // retention took it: the next Tick's LogView tells the follower
         uint64_t total = header->record_bytes();
-        uint64_t room = std::min<uint64_t>(limits::kBodyBytesMax, budget) - sizeof(uint64_t);
+        uint64_t room = std::min<uint64_t>(limits::kBodyBytesMax, budget) - kDataPrefixBytes;
         uint64_t count = std::min(total - offset, room);
-        Message message;
-        message.envelope.type = MessageType::data;
-        message.envelope.session = peer.session;
-        message.envelope.epoch = options_.self.epoch;
-        message.envelope.lsn = lsn;
-        message.envelope.offset = offset;
-        if (offset + count == total) message.envelope.flags |= kDataLast;
-        Bytes body(sizeof(uint64_t) + count);
-        if (!peer.reader->read(lsn, offset, MutableBytes(body).subspan(sizeof(uint64_t)))) return;
-        Bytes envelope;
-        seal_data(message.envelope, end, body, envelope);
-        if (!link_->send(peer.main, envelope, std::move(body))) {
-            pending_.emplace_back(&peer,
-                                  follower_event::LinkFailed{"the connection takes nothing"});
-            return;
+        Bytes body(kDataPrefixBytes + count);
+        if (!peer.reader->read(lsn, offset, MutableBytes(body).subspan(kDataPrefixBytes))) break;
+        Envelope envelope;
+        envelope.session = peer.session;
+        envelope.epoch = options_.self.epoch;
+        envelope.lsn = lsn;
+        envelope.offset = offset;
+        if (offset + count == total) envelope.flags = kDataLast;
+        Bytes head;
+        seal_data(envelope, end, body, head);
+        if (!link_->send(peer.main, head, std::move(body))) {
+            fail_link(peer);
+            break;
         }
+        sent += count + kDataPrefixBytes;
+        budget -= count + kDataPrefixBytes;
         offset += count;
-        budget -= count + sizeof(uint64_t);
         if (offset == total) {
             lsn = lsn.next();
             offset = 0;
         }
-        pending_.emplace_back(&peer, follower_event::Sent{count + sizeof(uint64_t)});
     }
+    pending_.emplace_back(&peer, follower_event::Sent{sent, lsn, offset});
 }
 
 }  // namespace tanist

@@ -97,6 +97,13 @@ struct Receiver::State {
         send(to, about.session, epoch_seen, Refuse{code, std::move(text)});
     }
 
+    // Drops the record that is under way, if one is.
+    void abandon() {
+        if (!assembly.open()) return;
+        assembly.drop();
+        ++abandons;
+        emit(act::AppendAbandon{});
+    }
     void end_session(const std::string& why);
     void break_session(RefuseCode code, const std::string& why);
     void abort_sync(const std::string& why);
@@ -148,12 +155,9 @@ void Receiver::State::abort_sync(const std::string& why) {
 
 void Receiver::State::end_session(const std::string& why) {
     if (!session) return;
-    if (assembly.open()) {
-        assembly.drop();
-        ++abandons;
-        emit(act::AppendAbandon{});
-    }
-    abort_sync(why);
+    abandon();
+    // What is being installed needs no primary any more.
+    if (sync != SyncStep::installing) abort_sync(why);
     session.reset();
     ack_wanted = false;
     emit(act::Report{"the session ended: " + why});
@@ -261,7 +265,8 @@ void Receiver::State::welcome() {
     welcome.group = self.group;
     welcome.node = self.node;
     welcome.name = self.name;
-    welcome.state = state;
+    // While a sync is being installed, the log already goes on from there.
+    welcome.state = sync == SyncStep::installing ? ReplicaState::following : state;
     welcome.end = received.position;
     welcome.end_chain = received.chain;
     welcome.durable = durable;
@@ -367,17 +372,13 @@ void Receiver::State::on(const ev::NeedsSync& event) {
     if (sync != SyncStep::none) return;
     state = ReplicaState::needs_sync;
     reason = event.reason;
-    if (assembly.open()) {
-        assembly.drop();
-        ++abandons;
-        emit(act::AppendAbandon{});
-    }
+    abandon();
     if (open()) send(session->link, session->id, epoch, NeedSync{event.reason});
 }
 
 void Receiver::State::begin_sync(const ev::Received& event, const SyncBegin& begin) {
     abort_sync("a new sync begins");
-    assembly.drop();
+    abandon();
     session->sync_link = event.from;
     sync = SyncStep::resetting;
     sync_begin = begin;
@@ -443,7 +444,8 @@ void Receiver::State::complete_sync() {
 }
 
 void Receiver::State::on(const ev::SyncInstalled& event) {
-    // Even when the session ended meanwhile: it is in the database.
+    // Of a sync that was broken off, but too late: the next one begins from what is there now.
+    if (sync != SyncStep::installing) return;
     sync = SyncStep::none;
     asks.clear();
     state = ReplicaState::following;

@@ -284,6 +284,11 @@ void Follower::State::on(const ev::HistoryLookedUp& event) {
 
 void Follower::State::acknowledged(const Ack& ack) {
     if (!up()) return;
+    // A session that works, not merely one that was welcomed, ends the back-off: a full disk
+    // welcomes and then refuses.
+    if (ack.received > received || now - started >= limits::kReconnectMax) {
+        backoff = limits::kReconnectMin;
+    }
     bool changed = ack.received != received || ack.durable != durable || ack.applied != applied;
     received = ack.received;
     durable = ack.durable;
@@ -351,8 +356,6 @@ void Follower::State::message(const Envelope& envelope, const Body& body, bool o
         if (phase == Phase::connecting) welcome(*greeting);
     } else if (auto* ack = std::get_if<Ack>(&body)) {
         acknowledged(*ack);
-        // A session that works, not merely one that was welcomed, ends the back-off.
-        if (up()) backoff = limits::kReconnectMin;
     } else if (auto* need = std::get_if<NeedSync>(&body)) {
         if (up()) start_sync(need->reason);
     } else if (auto* ask = std::get_if<SyncAsk>(&body)) {
