@@ -83,9 +83,13 @@ Status Capturer::State::resume() {
         if (!resumed) return std::move(resumed).error();
     }
     TANIST_TRY(append_epoch_if_newer());
-    Status looked = look();
-    // A full disk is no reason not to start: the pin keeps what the log cannot take yet.
-    if (!looked && looked.error().code != Errc::no_space) return looked;
+    Status looked = look_until_even();
+    // Neither a full disk nor a busy writer is a reason not to start: the pin keeps what the log
+    // does not have yet.
+    if (!looked.ok() && looked.error().code != Errc::no_space &&
+        looked.error().code != Errc::busy) {
+        return looked;
+    }
     TANIST_TRY(mark_change_when_quiet(boot_now()));
     return announce();
 }

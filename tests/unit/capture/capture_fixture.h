@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 #include <sqlite3.h>
 
+#include "replicator/base/notes.h"
 #include "replicator/capture/capturer.h"
 #include "replicator/control/control_block.h"
 #include "replicator/log/log.h"
@@ -19,6 +20,7 @@ class Stock {  // an application's connection
     explicit Stock(const std::string& path) {
         REQUIRE(sqlite3_open(path.c_str(), &db_) == SQLITE_OK);
         sqlite3_busy_timeout(db_, 100);
+        sqlite3_exec(db_, "PRAGMA synchronous=OFF", nullptr, nullptr, nullptr);
     }
     ~Stock() { sqlite3_close(db_); }
     Stock(const Stock&) = delete;
@@ -79,6 +81,7 @@ class Replay {
 class Primary {
   public:
     explicit Primary(uint32_t page_bytes = 4096) : path(dir.path("app.db")) {
+        set_note_sink([](NoteLevel, const std::string&) {});
         {
             Stock first(path);
             first.run("PRAGMA page_size=" + std::to_string(page_bytes));

@@ -1,3 +1,4 @@
+#include "replicator/capture/capture_rule.h"
 #include "tests/unit/capture/capture_fixture.h"
 
 namespace tanist {
