@@ -74,6 +74,7 @@ struct Receiver::State {
     SyncEnd sync_end;
     std::set<uint32_t> asks;  // sent, not wholly answered
     uint32_t last_ask = 0;
+    bool asked_all = false;
     Instant sync_heard, now, heard, last_ack;
     bool ack_wanted = false;
     bool stopping = false;
@@ -117,6 +118,7 @@ struct Receiver::State {
     void heartbeat(const Heartbeat& beat);
     void sync_message(const ev::Received& event);
     void begin_sync(const ev::Received& event, const SyncBegin& begin);
+    void ask_for_end();
     void complete_sync();
     void on_time();
     void check_invariants() const;
@@ -129,6 +131,7 @@ struct Receiver::State {
     void on(const ev::Appended& event);
     void on(const ev::AppendFailed& event);
     void on(const ev::AppendAbandoned& event);
+    void on(const ev::SendFailed& event);
     void on(const ev::Durable& event);
     void on(const ev::Applied& event);
     void on(const ev::NeedsSync& event);
@@ -136,6 +139,7 @@ struct Receiver::State {
     void on(const ev::Adopted&);
     void on(const ev::EpochDurable& event);
     void on(const ev::SyncWantsRange& event);
+    void on(const ev::SyncAskedAll&);
     void on(const ev::SyncInstalled& event);
     void on(const ev::SyncFailed& event);
     void on(const ev::ShuttingDown&) {
@@ -346,6 +350,14 @@ void Receiver::State::on(const ev::AppendFailed& event) {
     if (session) break_session(RefuseCode::storage, why);
 }
 
+void Receiver::State::on(const ev::SendFailed& event) {
+    if (!session) return;
+    if (event.to == session->link) return end_session("its connection is gone");
+    if (event.to == session->sync_link) {
+        break_session(RefuseCode::unknown_session, "the sync connection is gone");
+    }
+}
+
 void Receiver::State::on(const ev::Durable& event) {
     durable = std::max(durable, event.lsn);
     if (open()) ack();
@@ -384,6 +396,7 @@ void Receiver::State::begin_sync(const ev::Received& event, const SyncBegin& beg
     sync_begin = begin;
     sync_heard = now;
     last_ask = 0;
+    asked_all = false;
     if (state == ReplicaState::following) state = ReplicaState::needs_sync;
     // The database and the log no longer belong together, until the sync is installed.
     applied = Lsn(0);
@@ -405,17 +418,24 @@ void Receiver::State::on(const ev::LogReset& event) {
 
 void Receiver::State::on(const ev::SyncWantsRange& event) {
     if (sync != SyncStep::copying || !open()) return;
-    SyncAsk ask = event.ask;
-    if (ask.count == 0) {
-        if (!asks.empty()) return;
-        ask.ask = last_ask + 1;
-        sync = SyncStep::ending;
-    } else {
-        last_ask = std::max(last_ask, ask.ask);
-        asks.insert(ask.ask);
-    }
+    last_ask = std::max(last_ask, event.ask.ask);
+    asks.insert(event.ask.ask);
     sync_heard = now;
-    send(session->sync_link, session->id, epoch, std::move(ask));
+    send(session->sync_link, session->id, epoch, event.ask);
+}
+
+void Receiver::State::on(const ev::SyncAskedAll&) {
+    asked_all = true;
+    ask_for_end();
+}
+
+void Receiver::State::ask_for_end() {
+    if (sync != SyncStep::copying || !asked_all || !asks.empty() || !open()) return;
+    sync = SyncStep::ending;
+    sync_heard = now;
+    SyncAsk ask;
+    ask.ask = last_ask + 1;
+    send(session->sync_link, session->id, epoch, ask);
 }
 
 void Receiver::State::sync_message(const ev::Received& event) {
@@ -429,6 +449,7 @@ void Receiver::State::sync_message(const ev::Received& event) {
         if (!asks.contains(pages->ask)) return;
         if (pages->last) asks.erase(pages->ask);
         emit(act::SyncGotPages{*pages});
+        ask_for_end();
     } else if (auto* end = std::get_if<SyncEnd>(&event.body)) {
         if (sync != SyncStep::ending) return;
         sync = SyncStep::filling;

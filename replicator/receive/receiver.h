@@ -49,8 +49,8 @@ struct Appended {
     uint64_t bytes;
     Chain chain;
 };  // the record is in the log (received)
-// Begin, part, finish or fdatasync failed: what was begun is dropped. Nothing of a later record
-// may be appended before AppendAbandon was answered.
+// Begin, part or finish failed. From here on the log ignores every Append action until
+// AppendAbandon.
 struct AppendFailed {
     std::string reason;
     bool no_space;
@@ -58,6 +58,10 @@ struct AppendFailed {
 // After AppendAbandon, in order with the other answers: where the log ends.
 struct AppendAbandoned {
     LogPoint end;
+};
+// Link::send returned false.
+struct SendFailed {
+    LinkId to;
 };
 struct Durable {
     Lsn lsn;
@@ -75,11 +79,11 @@ struct Adopted {};  // after Adopt: durable
 struct EpochDurable {
     Epoch epoch;
 };  // after PersistEpoch
-// Sync progress, from the sync sink. A range whose hashes are ready; count 0 when every range was
-// asked for and answered.
+// Sync progress, from the sync sink.
 struct SyncWantsRange {
     SyncAsk ask;
-};
+};                       // hashes are ready, ask the primary
+struct SyncAskedAll {};  // the sink has no further range to ask for
 struct SyncInstalled {
     LogPoint at;
 };  // the pages are in the database, replayed to here
@@ -88,14 +92,13 @@ struct SyncFailed {
 };
 struct ShuttingDown {};
 }  // namespace receiver_event
-using ReceiverEvent =
-    std::variant<receiver_event::Tick, receiver_event::Received, receiver_event::Written,
-                 receiver_event::Appended, receiver_event::AppendFailed,
-                 receiver_event::AppendAbandoned, receiver_event::Durable, receiver_event::Applied,
-                 receiver_event::NeedsSync, receiver_event::LogReset, receiver_event::Adopted,
-                 receiver_event::EpochDurable, receiver_event::SyncWantsRange,
-                 receiver_event::SyncInstalled, receiver_event::SyncFailed,
-                 receiver_event::ShuttingDown>;
+using ReceiverEvent = std::variant<
+    receiver_event::Tick, receiver_event::Received, receiver_event::Written,
+    receiver_event::Appended, receiver_event::AppendFailed, receiver_event::AppendAbandoned,
+    receiver_event::SendFailed, receiver_event::Durable, receiver_event::Applied,
+    receiver_event::NeedsSync, receiver_event::LogReset, receiver_event::Adopted,
+    receiver_event::EpochDurable, receiver_event::SyncWantsRange, receiver_event::SyncAskedAll,
+    receiver_event::SyncInstalled, receiver_event::SyncFailed, receiver_event::ShuttingDown>;
 
 namespace receiver_action {
 struct Send {

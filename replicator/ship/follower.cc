@@ -19,8 +19,9 @@ enum class Phase { idle, connecting, checking, streaming, syncing };
 
 // Within syncing. `opening`: StartSync is out. `begun`: sync_begin is out, the replica has not
 // answered, so records must not be sent yet: its log may still end somewhere else. `copying`:
-// it asks for ranges. `ending`: sync_end is out.
-enum class SyncStep { none, opening, begun, copying, ending };
+// it asks for ranges. `settling`: every range is served, capture looks once more. `ending`:
+// sync_end is out.
+enum class SyncStep { none, opening, begun, copying, settling, ending };
 
 // splitmix64.
 uint64_t next_random(uint64_t& state) {
@@ -74,10 +75,10 @@ struct Follower::State {
         made.epoch = self.epoch;
         return made;
     }
-    void send(Body body) {
+    void send(Body body, bool on_sync_socket) {
         Message message{envelope(), std::move(body)};
         message.envelope.lsn = log.end.position.lsn;
-        emit(act::Send{std::move(message)});
+        emit(act::Send{std::move(message), on_sync_socket});
     }
     PeerState state() const {
         if (phase == Phase::streaming) return PeerState::streaming;
@@ -113,6 +114,7 @@ struct Follower::State {
     void on(const ev::SyncSourceFailed& event) {
         if (phase == Phase::syncing) fail("cannot read the database: " + event.reason, false);
     }
+    void on(const ev::SyncSourceEnded&);
     void on(const ev::Sent& event);
 };
 
@@ -142,7 +144,7 @@ void Follower::State::connect() {
     hello.log_first = log.first;
     hello.end = log.end.position;
     hello.end_chain = log.end.chain;
-    send(hello);
+    send(hello, false);
 }
 
 // Ends the session. The next attempt comes after a pause that doubles, with jitter, so that many
@@ -191,12 +193,11 @@ void Follower::State::beat() {
     heartbeat.log_bytes = log.bytes;
     last_beat = now;
     committed_told = log.committed;
-    send(heartbeat);
+    send(heartbeat, false);
 }
 
 void Follower::State::pump() {
-    bool may = phase == Phase::streaming ||
-               (phase == Phase::syncing && sync >= SyncStep::copying && sync != SyncStep::none);
+    bool may = phase == Phase::streaming || (phase == Phase::syncing && sync >= SyncStep::copying);
     if (!may || sending) return;
     if (next <= log.end.position.lsn && next < log.first) {
         start_sync("the log no longer has record " + std::to_string(next.value));
@@ -206,7 +207,8 @@ void Follower::State::pump() {
         sending = true;
         log_grew = false;
         committed_told = log.committed;
-        emit(act::SendRecords{next, next_offset, credit - sent});
+        emit(act::SendRecords{next, next_offset, credit - sent, log.end.position.lsn, log.committed,
+                              envelope()});
         return;
     }
     // Nothing carries the news that more may be applied: say it now, readers are waiting.
@@ -336,12 +338,11 @@ void Follower::State::sync_ask(const SyncAsk& ask) {
     }
     if (sync != SyncStep::copying) return;
     if (ask.count != 0) {
-        emit(act::AnswerSyncAsk{ask});
+        emit(act::AnswerSyncAsk{ask, envelope()});
         return;
     }
-    sync = SyncStep::ending;
-    sync_end = log.end.position.lsn;
-    send(SyncEnd{log.end.position, self.db_pages});
+    sync = SyncStep::settling;
+    emit(act::SettleSync{});
 }
 
 void Follower::State::message(const Envelope& envelope, const Body& body, bool on_sync_socket) {
@@ -367,8 +368,15 @@ void Follower::State::on(const ev::SyncSourceReady& event) {
     if (sync != SyncStep::opening) return;
     sync = SyncStep::begun;
     sync_base = event.begin.base.lsn;
-    send(event.begin);
+    send(event.begin, true);
     beat();
+}
+
+void Follower::State::on(const ev::SyncSourceEnded&) {
+    if (sync != SyncStep::settling) return;
+    sync = SyncStep::ending;
+    sync_end = log.end.position.lsn;
+    send(SyncEnd{log.end.position, self.db_pages}, true);
 }
 
 void Follower::State::on(const ev::Sent& event) {

@@ -40,12 +40,10 @@ struct Received {
     Envelope envelope;
     Body body;
 };
-// On the sync socket. An ask with count 0 (every range was served) is held back by the adapter
-// until capture has looked at the WAL once more: pages may show commits that are not logged yet.
 struct SyncReceived {
     Envelope envelope;
     Body body;
-};
+};  // on the sync socket
 // Connect or send did not work, on either socket; or a record could not be read. Ends the session.
 struct LinkFailed {
     std::string reason;
@@ -61,6 +59,7 @@ struct SyncSourceReady {
 struct SyncSourceFailed {
     std::string reason;
 };
+struct SyncSourceEnded {};  // after SettleSync; log.end covers every commit a page may show
 // SendRecords is done, for as much as there was: what left, and where to go on.
 struct Sent {
     uint64_t body_bytes;  // of all chunks, prefixes included
@@ -68,10 +67,11 @@ struct Sent {
     uint64_t next_offset;
 };
 }  // namespace follower_event
-using FollowerEvent = std::variant<follower_event::Tick, follower_event::Received,
-                                   follower_event::SyncReceived, follower_event::LinkFailed,
-                                   follower_event::HistoryLookedUp, follower_event::SyncSourceReady,
-                                   follower_event::SyncSourceFailed, follower_event::Sent>;
+using FollowerEvent =
+    std::variant<follower_event::Tick, follower_event::Received, follower_event::SyncReceived,
+                 follower_event::LinkFailed, follower_event::HistoryLookedUp,
+                 follower_event::SyncSourceReady, follower_event::SyncSourceFailed,
+                 follower_event::SyncSourceEnded, follower_event::Sent>;
 
 namespace follower_action {
 struct Connect {};     // a fresh socket
@@ -79,26 +79,34 @@ struct Disconnect {};  // close both sockets; drop what is queued
 // The link may hold it until the connection is there (Link::send); silence ends the wait. The
 // adapter sets sent_unix_ns of a Heartbeat: no clock here.
 struct Send {
-    Message message;  // sync_begin and sync_end go out on the sync socket
+    Message message;
+    bool on_sync_socket = false;
 };
 struct LookUp {
     Lsn lsn;
 };  // what is the chain at this LSN?
 // Send chunks of records from (lsn, offset) while they exist, a whole chunk fits the budget, and
-// the link takes them; answered with one Sent, also when nothing could be sent. The first chunk of
-// a record has the whole header.
+// the link takes them; answered with one Sent. ship/record_sender.h does it.
 struct SendRecords {
     Lsn lsn;
     uint64_t offset;
     uint64_t budget_bytes;
+    Lsn last;           // log.end of this step: no record beyond it
+    Lsn committed;      // goes into every chunk
+    Envelope envelope;  // session, epoch; lsn and offset are set per chunk
 };
 // Open the sync socket and a page source; answered by SyncSourceReady with base = log.end at that
 // moment, or SyncSourceFailed.
 struct StartSync {};
-// Read and compare pages, send sync_pages on the sync socket.
+// Read and compare pages, send sync_pages with this envelope's session and epoch on the sync
+// socket.
 struct AnswerSyncAsk {
     SyncAsk ask;
+    Envelope envelope;
 };
+// Every range was served. Pages may show commits that capture has not logged yet: let it look at
+// the WAL once more, then answer SyncSourceEnded.
+struct SettleSync {};
 struct StopSync {};  // close the sync socket and the page source
 // Positions to count in ack rules: only while the histories are known to be the same.
 struct Acknowledged {
@@ -112,8 +120,8 @@ struct Report {
 using FollowerAction =
     std::variant<follower_action::Connect, follower_action::Disconnect, follower_action::Send,
                  follower_action::LookUp, follower_action::SendRecords, follower_action::StartSync,
-                 follower_action::AnswerSyncAsk, follower_action::StopSync,
-                 follower_action::Acknowledged, follower_action::Report>;
+                 follower_action::AnswerSyncAsk, follower_action::SettleSync,
+                 follower_action::StopSync, follower_action::Acknowledged, follower_action::Report>;
 
 struct FollowerIdentity {  // of the primary, for HELLO
     ClusterId cluster;

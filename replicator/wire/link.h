@@ -31,8 +31,6 @@ class Frame {
     operator ByteView() const { return bytes_; }
     ByteView operator*() const { return bytes_; }
     explicit operator bool() const { return owner_ != nullptr; }
-    // Keeps the bytes alive beyond this Frame.
-    const std::shared_ptr<const void>& owner() const { return owner_; }
 
   private:
     std::shared_ptr<const void> owner_;

@@ -217,29 +217,28 @@ Body take_sync_ask(ByteReader& in) {
     return ask;
 }
 
-void put(ByteWriter& out, const SyncPages& pages) {
-    size_t count = pages.pages.size();
+void put_sync_pages(ByteWriter& out, const SyncPages& pages) {
     out.u32(pages.ask);
-    out.u32(count == 0 ? 0 : static_cast<uint32_t>(pages.images.size() / count));
-    out.u32(static_cast<uint32_t>(count));
+    out.u32(pages.page_bytes);
+    out.u32(static_cast<uint32_t>(pages.pages.size()));
     out.u32(0);
     for (uint32_t page : pages.pages) out.u32(page);
     if (pages.pages.size() % 2 != 0) out.u32(0);
     out.raw(pages.images);
 }
+void put(ByteWriter& out, const SyncPages& pages) { put_sync_pages(out, pages); }
 
 Result<Body> take_sync_pages(ByteReader& in, bool last) {
     SyncPages pages;
     pages.last = last;
     pages.ask = in.u32();
-    uint32_t page_bytes = in.u32();
+    pages.page_bytes = in.u32();
     uint32_t count = in.u32();
     uint32_t reserved = in.u32();
-    bool sized = count == 0 ? page_bytes == 0 : is_page_bytes(page_bytes);
-    if (!in.ok() || reserved != 0 || !sized) {
+    if (!in.ok() || reserved != 0 || !is_page_bytes(pages.page_bytes)) {
         return corrupt("sync_pages: bad page size or reserved field");
     }
-    size_t images = size_t{count} * page_bytes;
+    size_t images = size_t{count} * pages.page_bytes;
     if (images > limits::kBodyBytesMax || in.left() != padded(size_t{count} * 4) + images) {
         return corrupt("sync_pages: the page count does not fit the length");
     }
@@ -448,13 +447,28 @@ void encode(const Message& message, Bytes& envelope_out, Bytes& body_out) {
     write_envelope(envelope, body_out, envelope_out);
 }
 
-void seal_data(const Envelope& envelope, Lsn committed, Bytes& body, Bytes& envelope_out) {
+Bytes encode_data(const Envelope& envelope, Lsn committed, bool last, Bytes& body) {
     for (size_t i = 0; i < kDataPrefixBytes; ++i) {
         body[i] = static_cast<uint8_t>(committed.value >> (8 * i));
     }
     Envelope header = envelope;
     header.type = MessageType::data;
-    write_envelope(header, body, envelope_out);
+    header.flags = last ? kDataLast : uint16_t{0};
+    Bytes out;
+    write_envelope(header, body, out);
+    return out;
+}
+
+void encode_sync_pages(const Envelope& envelope, const SyncPages& pages, Bytes& envelope_out,
+                       Bytes& body_out) {
+    body_out.clear();
+    body_out.reserve(16 + padded(pages.pages.size() * 4) + pages.images.size());
+    ByteWriter writer(body_out);
+    put_sync_pages(writer, pages);
+    Envelope header = envelope;
+    header.type = MessageType::sync_pages;
+    header.flags = pages.last ? kSyncPagesLast : uint16_t{0};
+    write_envelope(header, body_out, envelope_out);
 }
 
 MessageType type_of(const Body& body) {

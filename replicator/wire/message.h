@@ -153,6 +153,7 @@ struct SyncAsk {
 struct SyncPages {
     uint32_t ask = 0;
     bool last = false;  // the ask is answered; envelope flag kSyncPagesLast
+    uint32_t page_bytes = 0;
     std::vector<uint32_t> pages;
     ByteView images;  // pages.size() * page_bytes, points into the received frame
 };
@@ -184,9 +185,13 @@ Result<Body> decode_body(const Envelope& envelope, ByteView frame);
 // Replaces `envelope_out` by the envelope's 64 bytes and `body_out` by the body (empty when there
 // is none). Texts longer than their bound are cut.
 void encode(const Message& message, Bytes& envelope_out, Bytes& body_out);
-// The same for a record chunk without a copy: `body` is kDataPrefixBytes of room, then the chunk;
-// the room is filled. Of `envelope`, flags, session, epoch, lsn, offset are used.
-void seal_data(const Envelope& envelope, Lsn committed, Bytes& body, Bytes& envelope_out);
+// The same for a record chunk without a copy: `body` is kDataPrefixBytes of room, then the chunk.
+// Fills the room and returns the envelope. Of `envelope`, session, epoch, lsn, offset are used.
+Bytes encode_data(const Envelope& envelope, Lsn committed, bool last, Bytes& body);
+// One copy of the images. Requires: pages.size() * page_bytes == images.size(), which is at most
+// limits::kBodyBytesMax. Of `envelope`, session and epoch are used.
+void encode_sync_pages(const Envelope& envelope, const SyncPages& pages, Bytes& envelope_out,
+                       Bytes& body_out);
 MessageType type_of(const Body& body);
 const char* to_string(MessageType type);
 const char* to_string(RefuseCode code);
