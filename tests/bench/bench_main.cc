@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
     const std::pair<const char*, Part> parts[] = {
         {"throughput", tanist::bench::run_throughput},
         {"latency", tanist::bench::run_latency},
+        {"apply", tanist::bench::run_apply},
         {"snapshot", tanist::bench::run_snapshot},
         {"idle", tanist::bench::run_idle},
     };

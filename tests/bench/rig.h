@@ -66,6 +66,7 @@ class Rig {
 
 void run_throughput(const Setting& setting, Report& report);
 void run_latency(const Setting& setting, Report& report);
+void run_apply(const Setting& setting, Report& report);
 void run_snapshot(const Setting& setting, Report& report);
 void run_idle(const Setting& setting, Report& report);
 
