@@ -10,6 +10,19 @@ namespace {
 constexpr size_t kDbHeaderBytes = 100;
 constexpr int kPinTries = 1000;
 constexpr size_t kCleanStopBytesMax = 4096;
+
+bool names_wal_point(const RecordHeader& record) {
+    switch (record.kind) {
+        case RecordKind::commit:
+        case RecordKind::rebase:
+            return true;
+        case RecordKind::epoch:
+            return record.page_bytes != 0;
+        case RecordKind::abort:
+            break;
+    }
+    return false;
+}
 }  // namespace
 
 Capturer::Capturer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -70,9 +83,13 @@ Status Capturer::State::resume() {
         if (!resumed) return std::move(resumed).error();
     }
     TANIST_TRY(append_epoch_if_newer());
-    Status looked = look();
-    // A full disk is no reason not to start: the pin keeps what the log cannot take yet.
-    if (!looked && looked.error().code != Errc::no_space) return looked;
+    Status looked = look_until_even();
+    // Neither a full disk nor a busy writer is a reason not to start: the pin keeps what the log
+    // does not have yet.
+    if (!looked.ok() && looked.error().code != Errc::no_space &&
+        looked.error().code != Errc::busy) {
+        return looked;
+    }
     TANIST_TRY(mark_change_when_quiet(boot_now()));
     return announce();
 }
@@ -87,8 +104,8 @@ Status Capturer::State::resume_from_records() {
     RecordHeader record = *last;
     const Lsn first = log.stat().first;
     const std::unique_ptr<LogReader> reader = log.reader();
-    while (record.kind != RecordKind::commit && record.kind != RecordKind::rebase) {
-        if (record.lsn.value <= first.value || record.lsn.value == 1) {
+    while (!names_wal_point(record)) {
+        if (record.lsn <= first) {
             rebase_due = "no record says where the log stood in the WAL";
             return ok_status();
         }
@@ -148,7 +165,12 @@ Status Capturer::State::append_epoch_if_newer() {
     if (!last || options.epoch <= last->epoch) return ok_status();
     forget_clean_stop();
     TANIST_TRY(log.begin(0));
-    Result<RecordHeader> sealed = log.finish(blank_record(RecordKind::epoch));
+    RecordHeader record = blank_record(RecordKind::epoch);
+    if (rebase_due.empty()) {
+        record.wal = known.wal;
+        record.page_bytes = known.page_bytes;
+    }
+    Result<RecordHeader> sealed = log.finish(record);
     if (!sealed) return std::move(sealed).error();
     unpublished = true;
     return ok_status();

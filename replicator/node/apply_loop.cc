@@ -123,7 +123,7 @@ void ApplyLoop::ask_more() {
         shared_.to_net.put(receiver_event::SyncWantsRange{std::move(**ask)});
     }
     if (asks_in_flight_ == 0 && sink_->complete())
-        shared_.to_net.put(receiver_event::SyncAskedAll{});
+        shared_.to_net.put(receiver_event::SyncWantsRange{SyncAsk{}});
     SyncProgress now = sink_->progress();
     shared_.control->sync_done_bytes.store(now.bytes_done, std::memory_order_relaxed);
     shared_.control->sync_total_bytes.store(now.bytes_total, std::memory_order_relaxed);

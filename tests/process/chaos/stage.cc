@@ -7,8 +7,8 @@
 
 #include <utility>
 
-#include "tests/support/process/engine.h"
 #include "tests/process/chaos/schema.h"
+#include "tests/support/process/engine.h"
 
 namespace tanist::chaos {
 namespace {
