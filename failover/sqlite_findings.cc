@@ -1,4 +1,4 @@
-#include <array>
+#include <cstdlib>
 
 #include "failover/findings.h"
 #include "replicator/wal/sqlite_api.h"
@@ -43,15 +43,15 @@ void find_journal_mode(const std::string& db, const std::string& mode, Findings&
 void find_settings_of_database(sqlite3* db, Findings& findings) {
     const std::string page_bytes = ask(db, "PRAGMA page_size").text;
     findings.push_back({"page size", FindingLevel::ok, page_bytes + " bytes", ""});
-    const std::string vacuum = ask(db, "PRAGMA auto_vacuum").text;
-    if (vacuum == "1") {
+    const int vacuum = std::atoi(ask(db, "PRAGMA auto_vacuum").text.c_str());
+    if (vacuum == 1) {
         findings.push_back({"auto_vacuum", FindingLevel::warn,
                             "is FULL: each commit that frees pages moves others, and all of them "
                             "travel to the replicas",
                             "PRAGMA auto_vacuum = INCREMENTAL, if the traffic matters"});
     } else {
         findings.push_back(
-            {"auto_vacuum", FindingLevel::ok, vacuum == "2" ? "INCREMENTAL" : "NONE", ""});
+            {"auto_vacuum", FindingLevel::ok, vacuum == 2 ? "INCREMENTAL" : "NONE", ""});
     }
     findings.push_back({"busy_timeout", FindingLevel::ok,
                         "belongs to each connection and cannot be seen from here; 2000 ms or more "
