@@ -43,7 +43,8 @@ void find_journal_mode(const std::string& db, const std::string& mode, Findings&
 void find_settings_of_database(sqlite3* db, Findings& findings) {
     const std::string page_bytes = ask(db, "PRAGMA page_size").text;
     findings.push_back({"page size", FindingLevel::ok, page_bytes + " bytes", ""});
-    const int vacuum = std::atoi(ask(db, "PRAGMA auto_vacuum").text.c_str());
+    const std::string mode = ask(db, "PRAGMA auto_vacuum").text;
+    const int vacuum = std::atoi(mode.c_str());
     if (vacuum == 1) {
         findings.push_back({"auto_vacuum", FindingLevel::warn,
                             "is FULL: each commit that frees pages moves others, and all of them "

@@ -85,7 +85,8 @@ void NetLoop::send(LinkId to, const Message& message) {
     Bytes envelope;
     Bytes body;
     encode(message, envelope, body);
-    link_->send(to, envelope, std::move(body));  // a peer that is gone ends by silence
+    if (!link_->send(to, envelope, std::move(body)))
+        shared_.to_net.put(receiver_event::SendFailed{to});
 }
 
 void NetLoop::act(receiver_action::Send& action) { send(action.to, action.message); }

@@ -69,7 +69,7 @@ void ShipLoop::run() {
         reload_members();
         receive_all();
         send_sync_pages();
-        release_last_asks();
+        end_settled();
         for (auto& peer : peers_) step(*peer, follower_event::Tick{});
         publish_views();
     }
@@ -81,7 +81,7 @@ Nanos ShipLoop::until_next_deadline() const {
     for (const auto& peer : peers_) {
         Nanos left = peer->follower->deadline() - now;
         wait = std::clamp(left, Nanos(0), wait);
-        if (peer->last_ask) wait = std::min(wait, Nanos(10ms));
+        if (peer->settling) wait = std::min(wait, Nanos(10ms));
     }
     return wait;
 }
@@ -153,29 +153,17 @@ void ShipLoop::receive_all() {
             continue;
         }
         if (incoming->from == peer.sync)
-            receive_sync(peer, *envelope, std::move(body).value());
+            step(peer, follower_event::SyncReceived{*envelope, std::move(body).value()});
         else
             step(peer, follower_event::Received{*envelope, std::move(body).value()});
     }
 }
 
-// Pages sent so far may show commits that capture has not reached: the end of the copy is only
-// known when it has.
-void ShipLoop::receive_sync(Peer& peer, const Envelope& envelope, Body&& body) {
-    const SyncAsk* ask = std::get_if<SyncAsk>(&body);
-    bool last = ask != nullptr && ask->count == 0;
-    FollowerEvent event = follower_event::SyncReceived{envelope, std::move(body)};
-    if (!last) return step(peer, event);
-    peer.barrier = capture_.request_barrier();
-    peer.last_ask = std::move(event);
-}
-
-void ShipLoop::release_last_asks() {
+void ShipLoop::end_settled() {
     for (auto& peer : peers_) {
-        if (!peer->last_ask || !capture_.barrier_passed(peer->barrier)) continue;
-        FollowerEvent event = std::move(*peer->last_ask);
-        peer->last_ask.reset();
-        step(*peer, event);
+        if (!peer->settling || !capture_.barrier_passed(*peer->settling)) continue;
+        peer->settling.reset();
+        step(*peer, follower_event::SyncSourceEnded{});
     }
 }
 
@@ -226,7 +214,7 @@ void ShipLoop::act(Peer& peer, follower_action::Disconnect&) {
     }
     if (peer.job != 0) syncs_->cancel(peer.job);
     peer.job = 0;
-    peer.last_ask.reset();
+    peer.settling.reset();
 }
 
 void ShipLoop::act(Peer& peer, follower_action::Send& action) {
@@ -236,9 +224,8 @@ void ShipLoop::act(Peer& peer, follower_action::Send& action) {
     Bytes envelope;
     Bytes body;
     encode(action.message, envelope, body);
-    MessageType type = type_of(action.message.body);
-    bool on_sync = type == MessageType::sync_begin || type == MessageType::sync_end;
-    if (!link_->send(on_sync ? peer.sync : peer.main, envelope, std::move(body))) fail_link(peer);
+    if (!link_->send(action.on_sync_socket ? peer.sync : peer.main, envelope, std::move(body)))
+        fail_link(peer);
 }
 
 void ShipLoop::fail_link(Peer& peer) {
@@ -270,10 +257,11 @@ void ShipLoop::act(Peer& peer, follower_action::StartSync&) {
 }
 
 void ShipLoop::act(Peer& peer, follower_action::AnswerSyncAsk& action) {
-    Envelope envelope;
-    envelope.session = peer.session;
-    envelope.epoch = options_.self.epoch;
-    syncs_->ask({.job = peer.job, .envelope = envelope, .ask = std::move(action.ask)});
+    syncs_->ask({.job = peer.job, .envelope = action.envelope, .ask = std::move(action.ask)});
+}
+
+void ShipLoop::act(Peer& peer, follower_action::SettleSync&) {
+    peer.settling = capture_.request_barrier();
 }
 
 void ShipLoop::act(Peer& peer, follower_action::StopSync&) {
@@ -284,7 +272,7 @@ void ShipLoop::act(Peer& peer, follower_action::StopSync&) {
         link_->close(peer.sync);
         peer.sync = 0;
     }
-    peer.last_ask.reset();
+    peer.settling.reset();
 }
 
 // Asynchronous: nobody waits for acknowledgements; status shows them through view().

@@ -45,15 +45,13 @@ class ShipLoop {
         LinkId main = 0;
         LinkId sync = 0;
         SyncJob job = 0;
-        std::optional<FollowerEvent> last_ask;  // held until capture has passed `barrier`
-        uint64_t barrier = 0;
+        std::optional<uint64_t> settling;  // the capture barrier a sync waits for at its end
         uint64_t session = 0;
     };
 
     void run();
     void reload_members();
     void receive_all();
-    void receive_sync(Peer& peer, const Envelope& envelope, Body&& body);
     void serve_status(const Incoming& incoming, const Envelope& envelope);
     void step(Peer& peer, const FollowerEvent& event);
     void perform(Peer& peer, FollowerAction&& action);
@@ -64,12 +62,13 @@ class ShipLoop {
     void act(Peer& peer, follower_action::SendRecords& action);
     void act(Peer& peer, follower_action::StartSync& action);
     void act(Peer& peer, follower_action::AnswerSyncAsk& action);
+    void act(Peer& peer, follower_action::SettleSync& action);
     void act(Peer& peer, follower_action::StopSync& action);
     void act(Peer& peer, follower_action::Acknowledged& action);
     void act(Peer& peer, follower_action::Report& action);
     void fail_link(Peer& peer);
     void send_sync_pages();
-    void release_last_asks();
+    void end_settled();
     void publish_views();
     LogView log_view();
     Nanos until_next_deadline() const;
