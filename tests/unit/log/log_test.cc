@@ -1,10 +1,10 @@
 #include "replicator/log/log.h"
 
 #include <atomic>
-#include <csignal>
 #include <thread>
 
 #include "replicator/base/hash.h"
+#include "tests/support/disk_limits.h"
 #include "tests/unit/log/log_fixture.h"
 
 namespace tanist {
@@ -276,18 +276,76 @@ TEST_CASE_FIXTURE(LogFixture, "log: the hard bound holds whoever needs the recor
     CHECK(log->stat().first.value > 1);
 }
 
-// The limit on a file's size stands for a full disk: the write fails in the middle.
-TEST_CASE_FIXTURE(LogFixture, "log: after a failed write the log is as before, and goes on later") {
+TEST_CASE_FIXTURE(LogFixture, "log: a record larger than the disk leaves the log as it was") {
     append(2);
     const LogPoint end = log->end();
-    CHECK(!log->begin(uint64_t{1} << 60).ok());
-    // Larger than the disk.
-    Status refused = log->begin(uint64_t{1} << 46);
-    REQUIRE(!refused.ok());
+    CHECK(log->begin(uint64_t{1} << 60).error().code == Errc::invalid);
+    CHECK(!log->begin(uint64_t{1} << 46).ok());
     CHECK(log->end() == end);
     append(2);
     REQUIRE_MESSAGE(reopen(), error);
     CHECK(whole(1, 4));
+}
+
+// The limit on the size of files stands in for a disk that refuses: no root is needed for it.
+TEST_CASE_FIXTURE(LogFixture,
+                  "log: when the disk refuses, the log is as before, and goes on later") {
+    append(1);
+    const FileSizeLimit limit(4096);
+    int appended = 0;
+    Result<RecordHeader> got = RecordHeader{};
+    while ((got = try_append(1)).ok()) ++appended;
+    // Finished records wait in the buffer; neither their writing nor a new segment is possible.
+    CHECK(got.error().code == Errc::io);
+    CHECK(!log->publish().ok());
+    CHECK(!try_append(1).ok());
+    CHECK(!try_append(3000).ok());
+    CHECK(end_lsn() == 1);
+    limit.lift();
+    append(1);
+    CHECK(end_lsn() == static_cast<uint64_t>(appended) + 2);
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(whole(1, static_cast<uint64_t>(appended) + 2));
+}
+
+TEST_CASE_FIXTURE(LogFixture, "log: a large record that the disk refuses half-way leaves nothing") {
+    append(1);
+    const Bytes payload = commit_payload(4000, 512, 3);
+    REQUIRE(log->begin(payload.size()).ok());
+    const FileSizeLimit limit(1 << 20);
+    CHECK(!log->write(payload).ok());
+    limit.lift();
+    CHECK(log->finish(commit_header(4000)).error().code == Errc::invalid);
+    append(2);
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(whole(1, 3));
+}
+
+TEST_CASE("log: a full disk is no_space, and space that comes back is used") {
+    TempDir mount_point;
+    SmallDisk disk(mount_point.root(), 256 << 10);
+    if (!disk.is_mounted()) {
+        MESSAGE("not tested: mounting needs root");
+        return;
+    }
+    Result<std::unique_ptr<Log>> opened = Log::open(
+        mount_point.path("log"), group_of(7), {.segment_bytes = 64 << 10, .bytes_max = 100 << 10});
+    REQUIRE(opened.ok());
+    Log& log = **opened;
+    auto append = [&]() -> Status {
+        TANIST_TRY(log.begin(520));
+        TANIST_TRY(log.write(commit_payload(1, 512, 1)));
+        Result<RecordHeader> done = log.finish(commit_header(1));
+        if (!done.ok()) return done.error();
+        return log.publish();
+    };
+    Status got = ok_status();
+    while ((got = append()).ok()) REQUIRE(log.end().position.lsn.value < 1000);
+    CHECK(got.error().code == Errc::no_space);
+    const LogPoint end = log.end();
+    REQUIRE(log.retain(Lsn(0), 0).ok());
+    CHECK(append().ok());
+    CHECK(log.end().position.lsn == end.position.lsn.next());
 }
 
 TEST_CASE_FIXTURE(LogFixture, "log: sync returns what is durable") {
