@@ -28,6 +28,7 @@ constexpr Nanos kLockPatienceBeyondBound = 5ms;
 constexpr Nanos kRestartBackoffBeyondBound = 20ms;
 constexpr Nanos kLockPatienceAtStop = 100ms;
 constexpr uint64_t kLetGoFactor = 4;
+constexpr uint64_t kImpoliteFactor = 2;
 // Coarser than any file system's clock: a later write has another time.
 constexpr int64_t kFileClockNs = 20'000'000;
 
@@ -216,11 +217,19 @@ Result<bool> Capturer::State::restart_under_write_lock(bool truncate, Instant de
     pin.let_go();
     bool restarted = false;
     {
+        // A reader on slot 0 loses nothing by a restart, but when it wants to write it would be
+        // told SQLITE_BUSY_SNAPSHOT. That is spared it unless the WAL grows and grows.
+        const bool spare = wal_bytes() <= kImpoliteFactor * options.wal_bytes_max;
         SlotLock readers(handle);
-        locked = readers.take(lock_read(1), kReadMarks - 1);
+        locked = spare ? readers.take(lock_read(0), kReadMarks)
+                       : readers.take(lock_read(1), kReadMarks - 1);
         if (locked.ok() && *locked) {
+            WalIndexHeader before = *now;
+            if (spare && !is_marked(before.change)) {
+                before.change = mark_change(static_cast<uint32_t>(random_u64()));
+            }
             const WalIndexHeader fresh =
-                restart_wal_index(index, *now, static_cast<uint32_t>(random_u64()));
+                restart_wal_index(index, before, static_cast<uint32_t>(random_u64()));
             known.wal = {fresh.salt.salt1, fresh.salt.salt2, 0, fresh.change, 0, 0};
             known.live = true;
             restarted = true;
