@@ -79,8 +79,13 @@ std::string why_count_is_wrong(const CapturePoint& known, const WalIndexHeader& 
         !same_life || now.change < known.wal.change || commits >= size_t{now.change};
     const bool prefix_known = decision.proved || known.wal.frame == 0;
     if (!decision.restarted && recovered && prefix_known) return "";
-    return "the WAL has " + std::to_string(commits) + " new commits where the wal-index counts " +
-           std::to_string(expected);
+    const std::string counts = std::to_string(commits) +
+                               " new commits where the wal-index counts " +
+                               std::to_string(expected);
+    if (decision.restarted) {
+        return "the WAL was restarted while nothing captured it, and has " + counts;
+    }
+    return "the WAL has " + counts;
 }
 
 void select_pages(uint32_t first_frame, const uint32_t* pgnos, size_t count, uint32_t db_pages,

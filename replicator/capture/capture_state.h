@@ -61,8 +61,9 @@ struct Capturer::State {
     Status take_pin_again(Instant now);
     Status restart_when_due(Instant now);
     bool restart_is_due(Instant now);
-    Result<bool> restart(bool truncate);
-    Result<bool> restart_under_write_lock(bool truncate);
+    Result<bool> restart(bool truncate, Nanos patience);
+    Result<bool> backfill_before(Instant deadline, uint32_t max_frame);
+    Result<bool> restart_under_write_lock(bool truncate, Instant deadline);
     Status mark_change_when_quiet(Instant now);
     void let_wal_go_when_log_is_full();
     uint64_t wal_bytes() const;

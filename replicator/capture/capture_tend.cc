@@ -22,8 +22,13 @@ constexpr auto kLeaveToShimFor = 5ms;
 constexpr Nanos kRestartBackoffMin = 2ms;
 constexpr Nanos kRestartBackoffMax = 500ms;
 constexpr auto kMarkAgainAfter = 100ms;
-constexpr int kWriteLockSpins = 100;
+// For a lock that is free for moments only. Once the WAL is beyond its bound it is worth waiting.
+constexpr Nanos kLockPatience = 200us;
+constexpr Nanos kLockPatienceBeyondBound = 5ms;
+constexpr Nanos kRestartBackoffBeyondBound = 20ms;
+constexpr Nanos kLockPatienceAtStop = 100ms;
 constexpr uint64_t kLetGoFactor = 4;
+constexpr uint64_t kImpoliteFactor = 2;
 // Coarser than any file system's clock: a later write has another time.
 constexpr int64_t kFileClockNs = 20'000'000;
 
@@ -36,6 +41,14 @@ class SlotLock {
     }
     SlotLock(const SlotLock&) = delete;
     SlotLock& operator=(const SlotLock&) = delete;
+    // Tries until `deadline`; at least once. A holder in another process cannot be waited for in
+    // any other way.
+    Result<bool> take_before(Instant deadline, int first, int count) {
+        for (;;) {
+            Result<bool> taken = take(first, count);
+            if (!taken || *taken || boot_now() >= deadline) return taken;
+        }
+    }
     // False: somebody holds it.
     Result<bool> take(int first, int count) {
         Status locked = handle_.lock(first, count, true);
@@ -153,18 +166,19 @@ bool Capturer::State::restart_is_due(Instant now) {
 
 Status Capturer::State::restart_when_due(Instant now) {
     if (now < restart_not_before || !restart_is_due(now)) return ok_status();
-    Result<bool> restarted = restart(false);
+    const bool beyond = wal_bytes() > options.wal_bytes_max;
+    Result<bool> restarted = restart(false, beyond ? kLockPatienceBeyondBound : kLockPatience);
     if (!restarted) return std::move(restarted).error();
     restartable_since = {};
-    restart_backoff = *restarted
-                          ? Nanos{0}
-                          : std::clamp(restart_backoff * 2, kRestartBackoffMin, kRestartBackoffMax);
+    const Nanos longest = beyond ? kRestartBackoffBeyondBound : kRestartBackoffMax;
+    restart_backoff =
+        *restarted ? Nanos{0} : std::clamp(restart_backoff * 2, kRestartBackoffMin, longest);
     restart_not_before = now + restart_backoff;
     return ok_status();
 }
 
 // False: somebody was in the way; nothing changed.
-Result<bool> Capturer::State::restart(bool truncate) {
+Result<bool> Capturer::State::restart(bool truncate, Nanos patience) {
     const WalCheckpointInfo info = read_checkpoint_info(index);
     if (info.backfilled + kCheckpointBeforeLockFrames < known.wal.frame) {
         // The bulk of the work, while writers go on.
@@ -172,37 +186,50 @@ Result<bool> Capturer::State::restart(bool truncate) {
         if (!done && done.error().code != Errc::busy) return std::move(done).error();
     }
     SlotLock write(handle);
-    for (int spins = 0; spins < kWriteLockSpins; ++spins) {
-        Result<bool> locked = write.take(kLockWrite, 1);
-        if (!locked) return locked;
-        if (*locked) return restart_under_write_lock(truncate);
+    Result<bool> locked = write.take_before(boot_now() + patience, kLockWrite, 1);
+    if (!locked || !*locked) return locked;
+    return restart_under_write_lock(truncate, boot_now() + patience);
+}
+
+// Until everything is written back: another checkpointer may be at it. False: a reader needs the
+// old pages.
+Result<bool> Capturer::State::backfill_before(Instant deadline, uint32_t max_frame) {
+    while (read_checkpoint_info(index).backfilled < max_frame) {
+        Result<SqliteHandle::Checkpointed> done = checkpoints.checkpoint_passive();
+        if (!done && done.error().code != Errc::busy) return std::move(done).error();
+        if (boot_now() >= deadline) break;
     }
-    return false;
+    return read_checkpoint_info(index).backfilled == max_frame;
 }
 
 // With WRITE held nothing is added; with CHECKPOINT held too, no checkpointer can store an
 // nBackfill of the old WAL into the new one (SQLite's WAL-reset bug).
-Result<bool> Capturer::State::restart_under_write_lock(bool truncate) {
+Result<bool> Capturer::State::restart_under_write_lock(bool truncate, Instant deadline) {
     TANIST_TRY(look_until_even());
     const std::optional<WalIndexHeader> now = read_wal_index_header(index);
     if (!now || !pin.held()) return false;
-    if (read_checkpoint_info(index).backfilled < now->max_frame) {
-        Result<SqliteHandle::Checkpointed> done = checkpoints.checkpoint_passive();
-        if (!done && done.error().code == Errc::busy) return false;
-        if (!done) return std::move(done).error();
-    }
+    Result<bool> locked = backfill_before(deadline, now->max_frame);
+    if (!locked || !*locked) return locked;
     SlotLock checkpoint(handle);
-    Result<bool> locked = checkpoint.take(kLockCheckpoint, 1);
+    locked = checkpoint.take_before(deadline, kLockCheckpoint, 1);
     if (!locked || !*locked) return locked;
     if (read_checkpoint_info(index).backfilled != now->max_frame) return false;
     pin.let_go();
     bool restarted = false;
     {
+        // A reader on slot 0 loses nothing by a restart, but when it wants to write it would be
+        // told SQLITE_BUSY_SNAPSHOT. That is spared it unless the WAL grows and grows.
+        const bool spare = wal_bytes() <= kImpoliteFactor * options.wal_bytes_max;
         SlotLock readers(handle);
-        locked = readers.take(lock_read(1), kReadMarks - 1);
+        locked = spare ? readers.take(lock_read(0), kReadMarks)
+                       : readers.take(lock_read(1), kReadMarks - 1);
         if (locked.ok() && *locked) {
+            WalIndexHeader before = *now;
+            if (spare && !is_marked(before.change)) {
+                before.change = mark_change(static_cast<uint32_t>(random_u64()));
+            }
             const WalIndexHeader fresh =
-                restart_wal_index(index, *now, static_cast<uint32_t>(random_u64()));
+                restart_wal_index(index, before, static_cast<uint32_t>(random_u64()));
             known.wal = {fresh.salt.salt1, fresh.salt.salt2, 0, fresh.change, 0, 0};
             known.live = true;
             restarted = true;
@@ -249,7 +276,8 @@ Status Capturer::State::mark_change_when_quiet(Instant now) {
 
 Status Capturer::State::close_cleanly() {
     TANIST_TRY(look_until_even());
-    Result<bool> emptied = known.wal.frame == 0 ? Result<bool>(true) : restart(true);
+    Result<bool> emptied =
+        known.wal.frame == 0 ? Result<bool>(true) : restart(true, kLockPatienceAtStop);
     if (!emptied) return std::move(emptied).error();
     // Readers or writers are at work: the next start compares the WAL with the log instead.
     if (!*emptied || options.clean_stop_path.empty()) return ok_status();

@@ -60,10 +60,4 @@ std::optional<CleanStop> decode_clean_stop(ByteView bytes) {
     return stop;
 }
 
-bool same_database_file(const CleanStop& stop, const FileStat& now, uint64_t db_header_hash) {
-    return stop.db_bytes == now.bytes && stop.db_inode == now.inode &&
-           stop.db_modified_ns == now.modified_ns && stop.db_changed_ns == now.changed_ns &&
-           stop.db_header_hash == db_header_hash;
-}
-
 }  // namespace tanist

@@ -29,7 +29,4 @@ struct CleanStop {
 Bytes encode_clean_stop(const CleanStop& stop);
 std::optional<CleanStop> decode_clean_stop(ByteView bytes);
 
-// True when the file is byte for byte the one of the stop, as far as its marks tell.
-bool same_database_file(const CleanStop& stop, const FileStat& now, uint64_t db_header_hash);
-
 }  // namespace tanist

@@ -203,6 +203,20 @@ TEST_CASE("capturer: the engine restarts a long WAL that is written back") {
     CHECK(app.number("PRAGMA wal_checkpoint(RESTART)") == 1);  // the pin is back
 }
 
+// It would fail with SQLITE_BUSY_SNAPSHOT although no other writer exists.
+TEST_CASE("capturer: an open transaction that has read can still write after tend_wal") {
+    Primary p;
+    Stock app(p.path);
+    p.start();
+    for (int k = 1; k <= 1200; ++k) app.run(insert(k));
+    app.number("PRAGMA wal_checkpoint(PASSIVE)");
+    (void)p.poll();
+    app.run("BEGIN; SELECT count(*) FROM t");
+    p.tend();
+    app.run(insert(3000) + "; COMMIT");
+    CHECK(p.poll().commits == 1);
+}
+
 TEST_CASE("capturer: the WAL stays near its bound when nobody checkpoints") {
     Primary p;
     p.options.wal_bytes_max = 256u << 10;
