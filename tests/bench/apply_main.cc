@@ -3,8 +3,8 @@
 // by the applier as a replica runs it (read from a log, checked, merged when behind). Prints the
 // pages per second of the three, and whether the files are equal in the end.
 //
-// Checkpoints are part of all three, every 1000 frames, without fsync: a disk that others use as well
-// would drown the difference.
+// Checkpoints are part of all three, every 1000 frames, without fsync: a disk that others use as
+// well would drown the difference.
 //
 // The stock pager is called directly: Debian's libsqlite3 exports its internal functions. That is
 // good enough for a yardstick and for nothing else; where they are missing, so is the comparison.
