@@ -1,5 +1,5 @@
-// tanist-ship.so: the engine inside an application, for ship=thread. The extension loads this module
-// only when that is asked for, so an application that does not ask never loads libzmq.
+// tanist-ship.so: the engine inside an application, for ship=thread. The extension loads this
+// module only when that is asked for, so an application that does not ask never loads libzmq.
 //
 // The engine's threads take no signals. They end when nobody has had the database open for a
 // while, or with the process; nothing is done at exit, because everything that matters is in files

@@ -71,6 +71,10 @@ void ApplyLoop::run() {
                 shared_.control.set_problem(tended.error().message);
     }
     if (!syncing_) apply_what_is_due();
+    if (applier_)
+        if (auto settled = applier_->settle(); !settled)
+            note(NoteLevel::warning, "the replica's stop is not durable",
+                 {{"reason", settled.error().message}});
 }
 
 void ApplyLoop::handle(apply_command::Apply&) {}
