@@ -86,12 +86,12 @@ void CaptureLoop::run() {
 }
 
 bool CaptureLoop::look() {
+    Lsn before = capturer_->captured();
     auto progress = capturer_->poll();
     std::string problem;
     bool captured = false;
     if (progress) {
-        captured = progress->commits > 0 || progress->rebased;
-        if (captured) {
+        if (progress->commits > 0 || progress->rebased) {
             view_.last_commit_ns.store(boot_now().ns, std::memory_order_relaxed);
             view_.log_bytes.fetch_add(progress->bytes, std::memory_order_relaxed);
             control_->commits_captured.fetch_add(progress->commits, std::memory_order_relaxed);
@@ -111,6 +111,8 @@ bool CaptureLoop::look() {
     }
     if (auto tended = capturer_->tend_wal(); !tended && problem.empty())
         problem = tended.error().message;
+    // What tend_wal() captured is counted by the next poll(), but shipped now.
+    captured = capturer_->captured() != before;
     if (problem != problem_) {
         problem_ = problem;
         control_.set_problem(problem);
@@ -123,13 +125,14 @@ bool CaptureLoop::look() {
 // the word and ends the wait at once.
 void CaptureLoop::rest(bool captured) {
     quiet_looks_ = captured ? 0 : quiet_looks_ + 1;
-    if (quiet_looks_ >= kQuietLooks) {
+    bool restless = capturer_->restless();
+    if (quiet_looks_ >= kQuietLooks && !restless) {
         sleep_until_rung();
         return;
     }
     uint32_t bell = control_->bell.load();
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::napping));
-    futex_wait(&control_->bell, bell, nap_);
+    futex_wait(&control_->bell, bell, restless ? kNapShortest : nap_);
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
 }
 
