@@ -17,7 +17,7 @@ class Event {
     Event& operator=(const Event&) = delete;
     void signal();
     void drain();
-    int fd() const { return fd_; }
+    int fd() const { return fd_; }  // -1: the process had no descriptor left
 
   private:
     int fd_ = -1;

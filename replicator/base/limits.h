@@ -20,11 +20,11 @@ constexpr uint64_t kRecordPagesMax = 0xfffffffeu;  // a WAL generation cannot ho
 constexpr size_t kWriteBufferBytes = 1u << 20;     // log writer: at most this much is held back
 
 // Wire. A body is one ZeroMQ frame.
-constexpr size_t kBodyBytesMax = 256u << 10;        // record and page chunks
-constexpr size_t kControlBodyBytesMax = 64u << 10;  // every other message
-constexpr size_t kFrameBytesMax = kBodyBytesMax + 128;
-constexpr uint64_t kCreditWindowBytes = 8u << 20;  // what a replica lets be in flight
-constexpr int kSyncAsksInFlight = 4;               // delta sync: outstanding page ranges
+constexpr size_t kBodyBytesMax = 256u << 10;             // record and page chunks
+constexpr size_t kControlBodyBytesMax = 64u << 10;       // every other message
+constexpr size_t kFrameBytesMax = kBodyBytesMax + 4096;  // and page numbers, prefixes
+constexpr uint64_t kCreditWindowBytes = 8u << 20;        // what a replica lets be in flight
+constexpr int kSyncAsksInFlight = 4;                     // delta sync: outstanding page ranges
 constexpr size_t kSyncAskPagesMax = 4096;
 constexpr size_t kMembersMax = 64;
 
@@ -41,6 +41,7 @@ static_assert(kPeerSilentAfter > 3 * kHeartbeatIdleEvery);
 static_assert(kCreditWindowBytes >= 4 * kBodyBytesMax);
 static_assert(kBodyBytesMax >= 2 * kPageBytesMax,
               "a chunk carries at least one page and its number");
-static_assert(kSyncAskPagesMax * 16 <= kControlBodyBytesMax);
+static_assert(kSyncAskPagesMax * 16 + 64 <= kFrameBytesMax);
+static_assert(kBodyBytesMax + kBodyBytesMax / kPageBytesMin * 4 + 64 <= kFrameBytesMax);
 
 }  // namespace tanist::limits

@@ -112,6 +112,10 @@ struct ControlBlock {
     std::atomic<uint64_t> primary_lsn;      // replica: the primary's end, as last heard
     std::atomic<int64_t> primary_heard_ns;  // replica: boot clock
     std::atomic<uint64_t> lag_ns;           // replica
+    std::atomic<uint64_t> lag_bytes;        // replica
+    std::atomic<uint64_t> sync_done_bytes;  // replica: delta sync under way; total 0: none
+    std::atomic<uint64_t> sync_total_bytes;
+    std::atomic<uint8_t> replica_state[96];  // replica: one phrase
     std::atomic<uint32_t> peers;            // entries of peer[] in use
     std::atomic<uint32_t> problem_sequence;
     std::atomic<uint8_t> problem[256];  // the engine's present trouble, one sentence; "" none

@@ -5,12 +5,11 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "replicator/base/result.h"
+#include "replicator/control/control_block.h"
 
 namespace tanist {
 
@@ -27,10 +26,8 @@ struct Settings {
     std::chrono::milliseconds engine_idle_exit{10'000};
 };
 
-// name -> value, or nothing; the environment or a URI.
-using SettingSource = std::function<std::optional<std::string>(const std::string& name)>;
-
-Result<Settings> read_settings(const std::string& toml_path);  // absent: defaults
+// Absent: defaults. A setting that means nothing in `role` is refused; unknown accepts all.
+Result<Settings> read_settings(const std::string& toml_path, Role role = Role::unknown);
 // Applies one "name=value" of the environment, the command line or a URI.
 Status apply_setting(Settings& settings, const std::string& name, const std::string& value);
 Status apply_environment(Settings& settings);

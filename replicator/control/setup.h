@@ -12,8 +12,9 @@ namespace tanist {
 // Idempotent. refused: the node file says that this is a replica.
 // invalid: network file system (NFS, SMB, 9p, FUSE...) or a directory we cannot write.
 Result<NodeFile> set_up_primary(const Layout& layout);
-// refused: the path holds a database that is no replica, or a primary.
-Result<NodeFile> set_up_replica(const Layout& layout);
+// refused: the path holds a database that is no replica (unless `replace`: it will be overwritten),
+// or a primary.
+Result<NodeFile> set_up_replica(const Layout& layout, bool replace = false);
 // "" when the file system is fine, else one sentence.
 std::string why_file_system_is_unsafe(const std::string& path);
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "replicator/base/clock.h"
 #include "replicator/base/result.h"
@@ -32,7 +33,8 @@ class Engine {
     void stop(Nanos patience);
     // Asked to leave: idle long enough (leave_when_idle), or a fatal error (in `reason`).
     bool finished(std::string* reason) const;
-    void wait_finished(int wake_fd);  // returns when finished or wake_fd is readable
+    void wait_finished(int wake_fd);             // returns when finished or wake_fd is readable
+    std::vector<std::string> endpoints() const;  // as bound; none unless settings.listen
     std::string status_json() const;
 
   private:

@@ -39,14 +39,29 @@ struct Received {
     Envelope envelope;
     Body body;
 };
+// Bytes of AppendParts the log has taken since the last Written or Appended: gives credit back
+// before the record is finished. Records larger than the window need it; after each part is fine.
+struct Written {
+    uint64_t bytes;
+};
 struct Appended {
     Lsn lsn;
     uint64_t bytes;
     Chain chain;
 };  // the record is in the log (received)
+// Begin, part or finish failed. From here on the log ignores every Append action until
+// AppendAbandon.
 struct AppendFailed {
     std::string reason;
     bool no_space;
+};
+// After AppendAbandon, in order with the other answers: where the log ends.
+struct AppendAbandoned {
+    LogPoint end;
+};
+// Link::send returned false.
+struct SendFailed {
+    LinkId to;
 };
 struct Durable {
     Lsn lsn;
@@ -67,7 +82,8 @@ struct EpochDurable {
 // Sync progress, from the sync sink.
 struct SyncWantsRange {
     SyncAsk ask;
-};  // hashes are ready, ask the primary
+};                       // hashes are ready, ask the primary
+struct SyncAskedAll {};  // the sink has no further range to ask for
 struct SyncInstalled {
     LogPoint at;
 };  // the pages are in the database, replayed to here
@@ -76,13 +92,13 @@ struct SyncFailed {
 };
 struct ShuttingDown {};
 }  // namespace receiver_event
-using ReceiverEvent =
-    std::variant<receiver_event::Tick, receiver_event::Received, receiver_event::Appended,
-                 receiver_event::AppendFailed, receiver_event::Durable, receiver_event::Applied,
-                 receiver_event::NeedsSync, receiver_event::LogReset, receiver_event::Adopted,
-                 receiver_event::EpochDurable, receiver_event::SyncWantsRange,
-                 receiver_event::SyncInstalled, receiver_event::SyncFailed,
-                 receiver_event::ShuttingDown>;
+using ReceiverEvent = std::variant<
+    receiver_event::Tick, receiver_event::Received, receiver_event::Written,
+    receiver_event::Appended, receiver_event::AppendFailed, receiver_event::AppendAbandoned,
+    receiver_event::SendFailed, receiver_event::Durable, receiver_event::Applied,
+    receiver_event::NeedsSync, receiver_event::LogReset, receiver_event::Adopted,
+    receiver_event::EpochDurable, receiver_event::SyncWantsRange, receiver_event::SyncAskedAll,
+    receiver_event::SyncInstalled, receiver_event::SyncFailed, receiver_event::ShuttingDown>;
 
 namespace receiver_action {
 struct Send {
@@ -102,11 +118,11 @@ struct AppendBegin {
 };  // then parts, then finish
 struct AppendPart {
     ByteView bytes;
-};  // valid during the step's handling only
+};  // of the payload, no padding; points into the body of the Received event: keep its Frame
 struct AppendFinish {
     RecordHeader header;
-};  // answered by Appended or AppendFailed
-struct AppendAbandon {};
+};                        // answered by Appended or AppendFailed
+struct AppendAbandon {};  // drop what was begun; always answered by AppendAbandoned
 struct CommittedUpTo {
     Lsn lsn;
 };  // records up to it may be applied

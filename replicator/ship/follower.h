@@ -12,6 +12,7 @@
 // make its pages consistent.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -43,9 +44,10 @@ struct SyncReceived {
     Envelope envelope;
     Body body;
 };  // on the sync socket
+// Connect or send did not work, on either socket; or a record could not be read. Ends the session.
 struct LinkFailed {
     std::string reason;
-};  // connect or send did not work
+};
 // The record's chain, looked up after Action LookUp.
 struct HistoryLookedUp {
     Lsn lsn;
@@ -57,10 +59,13 @@ struct SyncSourceReady {
 struct SyncSourceFailed {
     std::string reason;
 };
-struct SyncSourceEnded {};  // every range was asked for and served
+struct SyncSourceEnded {};  // after SettleSync; log.end covers every commit a page may show
+// SendRecords is done, for as much as there was: what left, and where to go on.
 struct Sent {
-    uint64_t body_bytes;
-};  // a chunk of SendRecords left
+    uint64_t body_bytes;  // of all chunks, prefixes included
+    Lsn next;
+    uint64_t next_offset;
+};
 }  // namespace follower_event
 using FollowerEvent =
     std::variant<follower_event::Tick, follower_event::Received, follower_event::SyncReceived,
@@ -71,23 +76,39 @@ using FollowerEvent =
 namespace follower_action {
 struct Connect {};     // a fresh socket
 struct Disconnect {};  // close both sockets; drop what is queued
+// The link may hold it until the connection is there (Link::send); silence ends the wait. The
+// adapter sets sent_unix_ns of a Heartbeat: no clock here.
 struct Send {
     Message message;
+    bool on_sync_socket = false;
 };
 struct LookUp {
     Lsn lsn;
 };  // what is the chain at this LSN?
-// Send chunks of records from (lsn, offset) while credit lasts; answered with Sent events.
+// Send chunks of records from (lsn, offset) while they exist, a whole chunk fits the budget, and
+// the link takes them; answered with one Sent. ship/record_sender.h does it.
 struct SendRecords {
     Lsn lsn;
     uint64_t offset;
     uint64_t budget_bytes;
+    Lsn last;           // log.end of this step: no record beyond it
+    Lsn committed;      // goes into every chunk
+    Envelope envelope;  // session, epoch; lsn and offset are set per chunk
 };
-struct StartSync {};  // open the sync socket and a page source
+// Open the sync socket and a page source; answered by SyncSourceReady with base = log.end at that
+// moment, or SyncSourceFailed.
+struct StartSync {};
+// Read and compare pages, send sync_pages with this envelope's session and epoch on the sync
+// socket.
 struct AnswerSyncAsk {
     SyncAsk ask;
-};  // read and compare pages, send sync_pages
-struct StopSync {};
+    Envelope envelope;
+};
+// Every range was served. Pages may show commits that capture has not logged yet: let it look at
+// the WAL once more, then answer SyncSourceEnded.
+struct SettleSync {};
+struct StopSync {};  // close the sync socket and the page source
+// Positions to count in ack rules: only while the histories are known to be the same.
 struct Acknowledged {
     Lsn received, durable, applied;
 };
@@ -99,8 +120,8 @@ struct Report {
 using FollowerAction =
     std::variant<follower_action::Connect, follower_action::Disconnect, follower_action::Send,
                  follower_action::LookUp, follower_action::SendRecords, follower_action::StartSync,
-                 follower_action::AnswerSyncAsk, follower_action::StopSync,
-                 follower_action::Acknowledged, follower_action::Report>;
+                 follower_action::AnswerSyncAsk, follower_action::SettleSync,
+                 follower_action::StopSync, follower_action::Acknowledged, follower_action::Report>;
 
 struct FollowerIdentity {  // of the primary, for HELLO
     ClusterId cluster;
@@ -116,7 +137,7 @@ struct FollowerView {  // for status, ack rules and retention
     PeerState state = PeerState::connecting;
     std::string reason;
     NodeKey node;
-    Lsn received, durable, applied;
+    Lsn received, durable, applied;  // comparable with our log only while streaming
     Lsn needs;  // oldest record it still needs; retention keeps it. Zero: unknown
     uint64_t lag_bytes = 0;
     Nanos lag{0};  // age of the oldest commit it has not applied, as far as is known

@@ -29,7 +29,7 @@ class SqliteHandle {
     // Opens `path` with the "unix" VFS, reads once (which recovers the WAL when that is due) and
     // maps region 0. The connection keeps the -wal file in being: it answers 1 to PERSIST_WAL.
     // Errors: invalid (not a database; not WAL; EXCLUSIVE mode; a wal-index version we do not know;
-    // encrypted without key is fine), busy, io, not_found - each with the remedy.
+    // encrypted), busy, io, not_found - each with the remedy.
     static Result<std::unique_ptr<SqliteHandle>> open(const SqliteApi& api, const std::string& path,
                                                       const Options& options);
     ~SqliteHandle();
@@ -64,15 +64,23 @@ class SqliteHandle {
     // WAL file.
     Result<size_t> read_wal(uint64_t offset, MutableBytes out);
     Status write_wal(uint64_t offset, ByteView bytes);  // any length; split below 128 KiB inside
+    // To 0 bytes. Requires: WRITE, CHECKPOINT, READ1..4, and a wal-index that has been restarted.
+    Status truncate_wal();
     Status sync_wal();
     Status sync_db();
 
   private:
     SqliteHandle() = default;
-    sqlite3_file* db_file() const;
-    sqlite3_file* wal_file();
+    Status enter_wal_mode(const Options& options);
+    Status find_files();
+    Result<size_t> read(sqlite3_file* file, uint64_t offset, MutableBytes out);
+    Result<uint64_t> file_bytes(sqlite3_file* file);
     const SqliteApi* api_ = nullptr;
     sqlite3* db_ = nullptr;
+    // SQLite's own; they live as long as the connection stays in WAL mode, which nobody can end
+    // while it is open.
+    sqlite3_file* db_file_ = nullptr;
+    sqlite3_file* wal_file_ = nullptr;
     std::string path_;
     uint32_t held_shared_ = 0;
     uint32_t held_exclusive_ = 0;

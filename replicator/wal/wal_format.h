@@ -45,7 +45,8 @@ struct WalFrameHeader {
 WalChecksum wal_checksum(ByteView bytes, WalChecksum seed, bool big_endian);
 
 Result<WalHeader> decode_wal_header(ByteView bytes);  // corrupt: magic, version, size or checksum
-void encode_wal_header(const WalHeader& header, MutableBytes out);  // sets the checksum itself
+// Computes the checksum itself and returns it: the seed of the first frame's.
+WalChecksum encode_wal_header(const WalHeader& header, MutableBytes out);
 WalFrameHeader decode_wal_frame_header(ByteView bytes);
 // Writes header + checksum of a frame and advances `running`.
 void encode_wal_frame_header(Pgno pgno, uint32_t db_pages, WalSalt salt, bool big_endian,

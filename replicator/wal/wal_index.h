@@ -72,6 +72,7 @@ inline uint32_t region_of_frame(uint32_t frame) {
 Pgno frame_page(const volatile void* region, uint32_t frame);
 // walIndexAppend: enters frame -> page, wiping first what a dead writer left behind it.
 // Requires: the WRITE lock; frames are entered in order from max_frame + 1.
-void append_frame_page(volatile void* region, uint32_t frame, Pgno pgno, uint32_t max_frame);
+// False: the hash table is fuller than its frames allow, that is, the memory is damaged.
+bool append_frame_page(volatile void* region, uint32_t frame, Pgno pgno);
 
 }  // namespace tanist

@@ -1,14 +1,14 @@
 // The messages between nodes. Byte layout and rules: docs/wire-protocol.md. Pure.
 //
 // A message is one or two ZeroMQ frames: a fixed 64-byte envelope and, when body_bytes is not zero,
-// a body. The envelope carries its own checksum; bodies of record chunks are protected by the
-// record's payload hash, all other bodies by body_hash inside the envelope.
+// a body. The envelope carries its own checksum and the hash of the body.
 //
 // Every decoder is a pure function of the bytes, allocates nothing by a length it has not compared
 // with limits.h, and refuses what it does not know.
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -53,6 +53,7 @@ enum class RefuseCode : uint16_t {
     storage = 8,  // its disk is full or failing; text has the reason
     protocol = 9,
     shutting_down = 10,
+    unknown_session = 11,  // that session is over here: say HELLO again
 };
 
 // The fields every message has.
@@ -65,7 +66,7 @@ struct Envelope {
     Lsn lsn;               // meaning depends on the type
     uint64_t offset = 0;   // data: within the record's bytes
     uint32_t body_bytes = 0;
-    uint64_t body_hash = 0;  // hash64 of the body; 0 for data and sync_pages
+    uint32_t body_hash = 0;  // low half of hash64 of the body; 0 when there is none
 };
 
 struct Hello {
@@ -111,6 +112,7 @@ struct Data {
     ByteView bytes;  // points into the received frame
 };
 constexpr uint16_t kDataLast = 1;
+constexpr size_t kDataPrefixBytes = 8;
 
 struct Heartbeat {
     int64_t sent_unix_ns = 0;
@@ -139,7 +141,8 @@ struct SyncBegin {
 };
 
 // Pages [first, first + count). No hashes: send all of them. Else one hash128 per page the replica
-// has (fewer than count: the rest it does not have).
+// has (fewer than count: the rest it does not have). count 0: every range was answered; answered by
+// sync_end.
 struct SyncAsk {
     uint32_t ask = 0;  // number of the request, echoed
     uint32_t first = 0;
@@ -149,10 +152,13 @@ struct SyncAsk {
 
 struct SyncPages {
     uint32_t ask = 0;
-    bool last = false;  // the ask is answered
+    bool last = false;  // the ask is answered; envelope flag kSyncPagesLast
+    uint32_t page_bytes = 0;
     std::vector<uint32_t> pages;
     ByteView images;  // pages.size() * page_bytes, points into the received frame
 };
+
+constexpr uint16_t kSyncPagesLast = 1;
 
 // After the last range. Consistent at every position >= end; the size there follows from the log.
 struct SyncEnd {
@@ -169,16 +175,23 @@ using Body = std::variant<Hello, Welcome, Refuse, Data, Heartbeat, Ack, NeedSync
                           SyncAsk, SyncPages, SyncEnd, StatusAsk, StatusText>;
 
 struct Message {
-    Envelope envelope;  // type, body_bytes, body_hash are filled by encode
+    Envelope envelope;  // type, flags, body_bytes, body_hash are filled by encode
     Body body;
 };
 
 // corrupt or version, with what was wrong.
 Result<Envelope> decode_envelope(ByteView frame);
 Result<Body> decode_body(const Envelope& envelope, ByteView frame);
-// Appends the envelope's 64 bytes to `envelope_out` and the body to `body_out` (left empty when
-// there is none). For Data and SyncPages see encode_data / encode_sync_pages, which avoid a copy.
+// Replaces `envelope_out` by the envelope's 64 bytes and `body_out` by the body (empty when there
+// is none). Texts longer than their bound are cut.
 void encode(const Message& message, Bytes& envelope_out, Bytes& body_out);
+// The same for a record chunk without a copy: `body` is kDataPrefixBytes of room, then the chunk.
+// Fills the room and returns the envelope. Of `envelope`, session, epoch, lsn, offset are used.
+Bytes encode_data(const Envelope& envelope, Lsn committed, bool last, Bytes& body);
+// One copy of the images. Requires: pages.size() * page_bytes == images.size(), which is at most
+// limits::kBodyBytesMax. Of `envelope`, session and epoch are used.
+void encode_sync_pages(const Envelope& envelope, const SyncPages& pages, Bytes& envelope_out,
+                       Bytes& body_out);
 MessageType type_of(const Body& body);
 const char* to_string(MessageType type);
 const char* to_string(RefuseCode code);

@@ -1,0 +1,125 @@
+#include "replicator/control/status.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "replicator/control/control_block.h"
+#include "replicator/control/node_file.h"
+
+namespace tanist {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
+
+Json lag(uint64_t end, uint64_t reached, uint64_t bytes, uint64_t ns) {
+    uint64_t behind = end > reached ? end - reached : 0;
+    return {{"transactions", behind},
+            {"bytes", behind == 0 ? 0 : bytes},
+            {"seconds", behind == 0 ? 0.0 : seconds(ns)}};
+}
+
+Json peer_json(const PeerReport& peer, uint64_t end, Instant now) {
+    Json json{{"endpoint", peer.endpoint},
+              {"state", to_string(peer.state)},
+              {"reason", peer.reason},
+              {"received", peer.received.value},
+              {"durable", peer.durable.value},
+              {"applied", peer.applied.value},
+              {"lag", lag(end, peer.applied.value, peer.lag_bytes, peer.lag_ns)}};
+    json["heard_seconds_ago"] =
+        peer.heard_ns == 0 ? Json() : Json(seconds(uint64_t(now.ns - peer.heard_ns)));
+    if (peer.state == PeerState::syncing)
+        json["sync"] = {{"done_bytes", peer.sync_done_bytes},
+                        {"total_bytes", peer.sync_total_bytes}};
+    return json;
+}
+
+std::vector<PeerReport> peers_of(const Control& control) {
+    std::vector<PeerReport> peers;
+    size_t count = std::min<size_t>(control->peers.load(), limits::kMembersMax);
+    for (size_t i = 0; i < count; ++i) peers.push_back(control.peer(i));
+    return peers;
+}
+
+// What would be lost if this node vanished now: commits that no replica has durably.
+Json data_at_risk(const std::vector<PeerReport>& peers, uint64_t end) {
+    auto safest = std::max_element(
+        peers.begin(), peers.end(),
+        [](const PeerReport& a, const PeerReport& b) { return a.durable < b.durable; });
+    if (safest == peers.end()) return lag(end, 0, 0, 0);
+    return lag(end, safest->durable.value, safest->lag_bytes, safest->lag_ns);
+}
+
+void add_primary(Json& json, const Control& control, uint64_t end, Instant now) {
+    std::vector<PeerReport> peers = peers_of(control);
+    Json replicas = Json::array();
+    for (const PeerReport& peer : peers) replicas.push_back(peer_json(peer, end, now));
+    json["replicas"] = replicas;
+    json["data_at_risk"] = data_at_risk(peers, end);
+    json["commits"] = control->commits_captured.load();
+    json["rebases"] = control->rebases.load();
+}
+
+void add_replica(Json& json, const Control& control, Instant now) {
+    uint64_t applied = control->applied_lsn.load();
+    int64_t heard = control->primary_heard_ns.load();
+    json["primary_end"] = control->primary_lsn.load();
+    json["primary_heard_seconds_ago"] =
+        heard == 0 ? Json() : Json(seconds(uint64_t(now.ns - heard)));
+    json["lag"] = lag(control->primary_lsn.load(), applied, control->lag_bytes.load(),
+                      control->lag_ns.load());
+    json["received"] = control.captured().position.lsn.value;
+    json["durable"] = control->durable_lsn.load();
+    json["applied"] = applied;
+    json["state"] = control.text(control->replica_state, sizeof control->replica_state);
+    if (uint64_t total = control->sync_total_bytes.load(); total > 0)
+        json["sync"] = {{"done_bytes", control->sync_done_bytes.load()}, {"total_bytes", total}};
+}
+
+void add_live(Json& json, const Control& control, const Layout& layout, Role role) {
+    Instant now = boot_now();
+    CapturedPoint captured = control.captured();
+    uint64_t end = captured.position.lsn.value;
+    Position shown = captured.position;
+    if (role == Role::replica) shown.lsn = Lsn{control->applied_lsn.load()};
+    json["position"] = to_string(shown);
+    json["engine"] = {{"pid", control->engine_pid.load()},
+                      {"alive", engine_lives(layout.ship_lock())},
+                      {"last_seen_seconds", seconds(uint64_t(now.ns - control->engine_beat_ns))}};
+    json["log"] = {{"first", control->log_first_lsn.load()},
+                   {"end", end},
+                   {"durable", control->durable_lsn.load()},
+                   {"bytes", control->log_bytes.load()}};
+    if (role == Role::replica)
+        add_replica(json, control, now);
+    else
+        add_primary(json, control, end, now);
+    json["problem"] = control.problem();
+}
+
+}  // namespace
+
+std::string status_json(const Layout& layout) {
+    Json json{{"database", layout.db}, {"role", "unknown"}, {"epoch", 0},   {"position", "0:0"},
+              {"lease", nullptr},      {"engine", nullptr}, {"problem", ""}};
+    auto node = read_node_file(layout.node());
+    if (!node) {
+        json["problem"] = node.error().message;
+        return json.dump();
+    }
+    json["role"] = to_string(node->role);
+    json["epoch"] = node->epoch.value;
+    json["cluster"] = to_string(node->cluster);
+    json["group"] = to_string(node->group);
+    auto control = Control::open(layout.control(), false, false);
+    if (!control)
+        json["problem"] = control.error().message;
+    else
+        add_live(json, *control, layout, node->role);
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace tanist

@@ -1,0 +1,192 @@
+#include "replicator/node/apply_loop.h"
+
+#include <algorithm>
+
+#include "replicator/base/notes.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr Nanos kIdle = 1s;     // then tend the WAL
+constexpr Nanos kRetry = 50ms;  // after a busy or full disk
+
+}  // namespace
+
+Status ApplyLoop::open(std::string* sync_reason) {
+    auto intent = IntentFile::open(shared_.layout.intent());
+    if (!intent) return std::move(intent).error();
+    intent_ = std::move(intent).value();
+    if (!intent_.read()) return ok_status();  // no database yet
+    if (!shared_.log)
+        return Error{Errc::corrupt, shared_.layout.intent() +
+                                        " belongs to a replica, but the node "
+                                        "file knows no group; remove " +
+                                        shared_.layout.directory +
+                                        " and the database to start anew"};
+    reader_ = shared_.log->reader();
+    TANIST_TRY(open_applier());
+    LogStat stat = shared_.log->stat();
+    LogPoint at = applier_->applied();
+    if (at.position.lsn < stat.base.position.lsn)
+        *sync_reason = "the log begins after the database's position";
+    else if (at.position.lsn > stat.end.position.lsn)
+        *sync_reason = "the database is ahead of the log";
+    return ok_status();
+}
+
+Status ApplyLoop::open_applier() {
+    auto applier = Applier::open(shared_.api, shared_.layout.db, intent_, *reader_);
+    if (!applier) return std::move(applier).error();
+    applier_ = std::move(applier).value();
+    applied_to(applier_->applied());
+    return ok_status();
+}
+
+LogPoint ApplyLoop::applied() const { return applier_ ? applier_->applied() : LogPoint{}; }
+
+void ApplyLoop::stop() {
+    if (!thread_.joinable()) return;
+    shared_.to_apply.close();
+    thread_.join();
+}
+
+void ApplyLoop::run() {
+    while (true) {
+        std::deque<ApplyCommand> commands = shared_.to_apply.wait(retry_ ? kRetry : kIdle);
+        if (commands.empty() && shared_.to_apply.closed()) break;
+        for (ApplyCommand& command : commands) std::visit([&](auto& c) { handle(c); }, command);
+        if (syncing_)
+            try_install();
+        else
+            apply_what_is_due();
+        if (commands.empty() && applier_)
+            if (auto tended = applier_->tend(); !tended && tended.error().code != Errc::busy)
+                shared_.control.set_problem(tended.error().message);
+    }
+    if (!syncing_) apply_what_is_due();
+}
+
+void ApplyLoop::handle(apply_command::Apply&) {}
+
+void ApplyLoop::applied_to(const LogPoint& point) {
+    shared_.control->applied_lsn.store(point.position.lsn.value, std::memory_order_relaxed);
+    shared_.keep_from_lsn.store(applier_ ? applier_->durable().position.lsn.value : 0);
+    futex_wake_all(&shared_.control->captured_tick);
+}
+
+void ApplyLoop::apply_what_is_due() {
+    if (!applier_ || stuck_) return;
+    Lsn target{std::min(shared_.durable_lsn.load(), shared_.committed_lsn.load())};
+    if (target <= applier_->applied().position.lsn) {
+        retry_ = false;
+        return;
+    }
+    auto outcome = applier_->apply(*reader_, target);
+    if (!outcome) {
+        if (!retry_)
+            note(NoteLevel::error, "apply is held up", {{"reason", outcome.error().message}});
+        shared_.control.set_problem(outcome.error().message);
+        retry_ = true;
+        return;
+    }
+    if (retry_) shared_.control.set_problem("");
+    retry_ = false;
+    applied_to(outcome->applied);
+    shared_.to_net.put(receiver_event::Applied{outcome->applied.position.lsn});
+    if (outcome->needs_sync) {
+        stuck_ = true;
+        shared_.to_net.put(receiver_event::NeedsSync{outcome->sync_reason});
+    }
+}
+
+void ApplyLoop::handle(apply_command::SyncBegan& command) {
+    syncing_ = true;
+    asks_in_flight_ = 0;
+    end_.reset();
+    reader_ = shared_.log->reader();
+    auto sink = SyncSink::open(shared_.api, shared_.layout.db, shared_.layout.base());
+    if (!sink) return sync_failed(sink.error());
+    sink_ = std::move(sink).value();
+    Status begun = sink_->begin(command.begin, applier_ ? &applier_->handle() : nullptr);
+    if (!begun) return sync_failed(begun.error());
+    progress_.begin("delta sync of " + shared_.layout.db);
+    ask_more();
+}
+
+void ApplyLoop::ask_more() {
+    while (asks_in_flight_ < limits::kSyncAsksInFlight) {
+        auto ask = sink_->next_ask();
+        if (!ask) return sync_failed(ask.error());
+        if (!*ask) break;
+        ++asks_in_flight_;
+        shared_.to_net.put(receiver_event::SyncWantsRange{std::move(**ask)});
+    }
+    if (asks_in_flight_ == 0 && sink_->complete())
+        shared_.to_net.put(receiver_event::SyncAskedAll{});
+    SyncProgress now = sink_->progress();
+    shared_.control->sync_done_bytes.store(now.bytes_done, std::memory_order_relaxed);
+    shared_.control->sync_total_bytes.store(now.bytes_total, std::memory_order_relaxed);
+    progress_.update(now.bytes_done, now.bytes_total, now.bytes_received);
+}
+
+void ApplyLoop::handle(apply_command::SyncGot& command) {
+    if (!syncing_ || !sink_) return;
+    if (auto got = sink_->got(command.pages); !got) return sync_failed(got.error());
+    if (!command.pages.last) return;
+    --asks_in_flight_;
+    ask_more();
+}
+
+void ApplyLoop::handle(apply_command::SyncComplete& command) { end_ = command.end; }
+
+void ApplyLoop::handle(apply_command::SyncAborted&) {
+    if (!syncing_) return;
+    syncing_ = false;
+    stuck_ = true;
+    sink_.reset();
+    end_.reset();
+    shared_.control->sync_total_bytes.store(0);
+    progress_.end("broken off; what has come is kept");
+}
+
+void ApplyLoop::sync_failed(const Error& error) {
+    sink_.reset();
+    syncing_ = false;
+    stuck_ = true;
+    shared_.control.set_problem("delta sync failed: " + error.message);
+    shared_.control->sync_total_bytes.store(0);
+    progress_.end("failed: " + error.message);
+    shared_.to_net.put(receiver_event::SyncFailed{error.message});
+}
+
+// The log must be durable up to the end of the copy before the database may be there.
+void ApplyLoop::try_install() {
+    if (!end_ || !sink_) return;
+    Lsn durable{shared_.durable_lsn.load()};
+    if (durable < end_->end.lsn) return;
+    auto installed = sink_->install(*reader_, end_->end.lsn, intent_, applier_.get());
+    if (!installed) {
+        if (installed.error().code == Errc::busy || installed.error().code == Errc::no_space) {
+            shared_.control.set_problem(installed.error().message);
+            retry_ = true;
+            return;
+        }
+        return sync_failed(installed.error());
+    }
+    if (sink_->replaced_database()) applier_.reset();
+    sink_.reset();
+    if (!applier_)
+        if (auto opened = open_applier(); !opened) return sync_failed(opened.error());
+    syncing_ = false;
+    stuck_ = false;
+    retry_ = false;
+    end_.reset();
+    shared_.control.set_problem("");
+    shared_.control->sync_total_bytes.store(0);
+    applied_to(*installed);
+    progress_.end("done at " + to_string(installed->position));
+    shared_.to_net.put(receiver_event::SyncInstalled{*installed});
+}
+
+}  // namespace tanist

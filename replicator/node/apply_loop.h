@@ -1,0 +1,56 @@
+// The replica's apply thread: owns the database. It applies committed records from the log and, in
+// a delta sync, stages and installs pages.
+#pragma once
+
+#include <thread>
+
+#include "replicator/apply/applier.h"
+#include "replicator/node/progress.h"
+#include "replicator/node/replica_state.h"
+#include "replicator/sync/sync_sink.h"
+
+namespace tanist {
+
+class ApplyLoop {
+  public:
+    explicit ApplyLoop(ReplicaShared& shared) : shared_(shared) {}
+    ~ApplyLoop() { stop(); }
+    // Opens the database if there is one and finds out where it is; `sync_reason` is not empty
+    // when the log cannot carry it on.
+    Status open(std::string* sync_reason);
+    LogPoint applied() const;
+    bool has_database() const { return applier_ != nullptr; }
+    void start() {
+        thread_ = std::thread([this] { run(); });
+    }
+    void stop();  // applies what is durable and committed first
+
+  private:
+    void run();
+    void handle(apply_command::Apply& command);
+    void handle(apply_command::SyncBegan& command);
+    void handle(apply_command::SyncGot& command);
+    void handle(apply_command::SyncComplete& command);
+    void handle(apply_command::SyncAborted& command);
+    void apply_what_is_due();
+    void ask_more();
+    void try_install();
+    void sync_failed(const Error& error);
+    Status open_applier();
+    void applied_to(const LogPoint& point);
+
+    ReplicaShared& shared_;
+    std::unique_ptr<LogReader> reader_;
+    IntentFile intent_;
+    std::unique_ptr<Applier> applier_;
+    std::unique_ptr<SyncSink> sink_;
+    bool syncing_ = false;
+    bool stuck_ = false;  // told the net thread that a sync is needed
+    bool retry_ = false;  // the last apply failed for a reason that may pass
+    int asks_in_flight_ = 0;
+    std::optional<SyncEnd> end_;
+    Progress progress_;
+    std::thread thread_;
+};
+
+}  // namespace tanist

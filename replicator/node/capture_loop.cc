@@ -1,0 +1,181 @@
+#include "replicator/node/capture_loop.h"
+
+#include <algorithm>
+
+#include "replicator/base/notes.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Nanos kNapShortest = 300us;
+constexpr Nanos kNapLongest = 5ms;
+// More than this many commits in one look: naps grow.
+constexpr uint64_t kBusyCommits = 16;
+// Looks in a row that found nothing before the bell is armed.
+constexpr int kQuietLooks = 3;
+constexpr Nanos kSleepLongest = 1s;  // the engine's beat
+// A file watch fires before the commit is visible: look again this often, this many times.
+constexpr Nanos kAfterWatch = 200us;
+constexpr Nanos kMaintainEvery = 200ms;
+constexpr Nanos kSyncEvery = 1s;
+
+}  // namespace
+
+CaptureLoop::CaptureLoop(const SqliteApi& api, CaptureLoopOptions options, Log& log,
+                         Control& control, std::function<void()> log_grew)
+    : api_(api),
+      options_(std::move(options)),
+      log_(log),
+      control_(control),
+      log_grew_(std::move(log_grew)),
+      nap_(kNapShortest) {}
+
+CaptureLoop::~CaptureLoop() { stop(); }
+
+Status CaptureLoop::start() {
+    SqliteHandle::Options open{.create = true, .switch_to_wal = true, .busy_timeout_ms = 5000};
+    auto handle = SqliteHandle::open(api_, options_.layout.db, open);
+    if (!handle) return std::move(handle).error();
+    handle_ = std::move(handle).value();
+    auto checkpoints = SqliteHandle::open(api_, options_.layout.db, {});
+    if (!checkpoints) return std::move(checkpoints).error();
+    checkpoints_ = std::move(checkpoints).value();
+    CaptureOptions capture{.wal_bytes_max = options_.settings.wal_bytes_max,
+                           .epoch = options_.epoch,
+                           .clean_stop_path = options_.layout.clean_stop()};
+    auto capturer = Capturer::start(*handle_, *checkpoints_, log_, control_, capture);
+    if (!capturer) return std::move(capturer).error();
+    capturer_ = std::move(capturer).value();
+    thread_ = std::thread([this] { run(); });
+    return ok_status();
+}
+
+void CaptureLoop::stop() {
+    if (!thread_.joinable()) return;
+    stopping_.store(true);
+    wake();
+    thread_.join();
+    while (look()) {
+    }
+    if (auto closed = capturer_->close_cleanly(); !closed)
+        note(NoteLevel::warning, "clean stop not recorded", {{"reason", closed.error().message}});
+    capturer_.reset();
+}
+
+uint64_t CaptureLoop::request_barrier() {
+    uint64_t number = barriers_asked_.fetch_add(1) + 1;
+    wake();
+    return number;
+}
+
+void CaptureLoop::wake() { control_.ring(true); }
+
+void CaptureLoop::run() {
+    while (!stopping_.load()) {
+        uint64_t barriers = barriers_asked_.load();
+        bool captured = look();
+        bool passed = problem_.empty() && view_.barriers_done.load() != barriers;
+        if (passed) view_.barriers_done.store(barriers);
+        if (captured || passed) log_grew_();
+        maintain();
+        if (barriers_asked_.load() == barriers) rest(captured);
+    }
+}
+
+bool CaptureLoop::look() {
+    auto progress = capturer_->poll();
+    std::string problem;
+    bool captured = false;
+    if (progress) {
+        captured = progress->commits > 0 || progress->rebased;
+        if (captured) {
+            view_.last_commit_ns.store(boot_now().ns, std::memory_order_relaxed);
+            view_.log_bytes.fetch_add(progress->bytes, std::memory_order_relaxed);
+            control_->commits_captured.fetch_add(progress->commits, std::memory_order_relaxed);
+            control_->bytes_captured.fetch_add(progress->bytes, std::memory_order_relaxed);
+            if (progress->commits > kBusyCommits)
+                nap_ = std::min(kNapLongest, nap_ * 2);
+            else if (progress->commits < kBusyCommits / 2)
+                nap_ = std::max(kNapShortest, nap_ / 2);
+        }
+        if (progress->rebased) {
+            control_->rebases.fetch_add(1, std::memory_order_relaxed);
+            note(NoteLevel::warning, "gap in the captured history, replicas will delta-sync",
+                 {{"reason", progress->reason}});
+        }
+    } else {
+        problem = progress.error().message;
+    }
+    if (auto tended = capturer_->tend_wal(); !tended && problem.empty())
+        problem = tended.error().message;
+    if (problem != problem_) {
+        problem_ = problem;
+        control_.set_problem(problem);
+        if (!problem.empty()) note(NoteLevel::error, "capture is held up", {{"reason", problem}});
+    }
+    return captured;
+}
+
+// The bell word is read before the last look, so a commit between that look and the wait changes
+// the word and ends the wait at once.
+void CaptureLoop::rest(bool captured) {
+    quiet_looks_ = captured ? 0 : quiet_looks_ + 1;
+    if (quiet_looks_ >= kQuietLooks) {
+        sleep_until_rung();
+        return;
+    }
+    uint32_t bell = control_->bell.load();
+    control_->bell_mode.store(static_cast<uint32_t>(BellMode::napping));
+    futex_wait(&control_->bell, bell, nap_);
+    control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
+}
+
+void CaptureLoop::sleep_until_rung() {
+    uint32_t bell = control_->bell.load();
+    control_->bell_mode.store(static_cast<uint32_t>(BellMode::asleep));
+    watch_.arm(options_.layout.db + "-wal");
+    if (look()) {
+        quiet_looks_ = 0;
+        log_grew_();
+    } else if (!stopping_.load()) {
+        futex_wait(&control_->bell, bell, problem_.empty() ? kSleepLongest : 50ms);
+        // Rung by a commit, or by the watch before the commit is visible: stay armed and look
+        // a few times, until the next rest.
+        for (int i = 0; i < 5 && control_->bell.load() == bell + 1; ++i) {
+            if (look()) {
+                quiet_looks_ = 0;
+                log_grew_();
+                break;
+            }
+            futex_wait(&control_->bell, bell + 1, kAfterWatch);
+        }
+    }
+    control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
+}
+
+void CaptureLoop::maintain() {
+    Instant now = boot_now();
+    control_->engine_beat_ns.store(now.ns, std::memory_order_relaxed);
+    if (now - maintained_ < kMaintainEvery) return;
+    maintained_ = now;
+    if (auto header = handle_->header(); header && *header) {
+        view_.page_bytes.store((*header)->page_bytes);
+        view_.db_pages.store((*header)->db_pages);
+    }
+    Lsn needed{view_.needed_lsn.load()};
+    if (auto kept = log_.retain(needed, options_.settings.log_segment_bytes * 4); !kept)
+        note(NoteLevel::warning, "log retention failed", {{"reason", kept.error().message}});
+    LogStat stat = log_.stat();
+    control_->log_bytes.store(stat.bytes, std::memory_order_relaxed);
+    control_->log_first_lsn.store(stat.first.value, std::memory_order_relaxed);
+    if (now - synced_ > kSyncEvery &&
+        control_->durable_lsn.load() < log_.end().position.lsn.value) {
+        synced_ = now;
+        if (auto synced = log_.sync(); synced)
+            control_->durable_lsn.store(synced->position.lsn.value, std::memory_order_relaxed);
+    }
+}
+
+}  // namespace tanist

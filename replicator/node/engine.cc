@@ -1,0 +1,167 @@
+#include "replicator/node/engine.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "replicator/base/notes.h"
+#include "replicator/control/identity.h"
+#include "replicator/control/setup.h"
+#include "replicator/control/status.h"
+#include "replicator/node/capture_loop.h"
+#include "replicator/node/ship_lock.h"
+#include "replicator/node/ship_loop.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A new boot of the machine starts a new epoch: the log's unsynced tail may be gone, and its LSNs
+// must not come to mean something else.
+Result<NodeFile> enter_epoch(const Layout& layout, NodeFile node) {
+    std::string boot = to_string(boot_id());
+    if (node.epoch.value == 0 || node.boot != boot) {
+        node.epoch = node.epoch.next();
+        node.boot = boot;
+        TANIST_TRY(write_node_file(layout.node(), node));
+    }
+    return node;
+}
+
+}  // namespace
+
+struct Engine::State {
+    explicit State(EngineOptions o) : options(std::move(o)), layout(options.db_path) {}
+
+    EngineOptions options;
+    Layout layout;
+    ShipLock ship_lock;
+    NodeFile node;
+    NodeKey identity;
+    Control control;
+    std::unique_ptr<Log> log;
+    std::unique_ptr<CaptureLoop> capture;
+    std::unique_ptr<ShipLoop> ship;
+    bool stopped = false;
+    Instant idle_since{0};
+
+    Status open();
+    Status run(const SqliteApi& api);
+    bool idle_long_enough();
+};
+
+Status Engine::State::open() {
+    auto made = set_up_primary(layout);
+    if (!made) return std::move(made).error();
+    auto lock = ShipLock::take(layout.ship_lock());
+    if (!lock) return std::move(lock).error();
+    ship_lock = std::move(lock).value();
+    auto entered = enter_epoch(layout, std::move(made).value());
+    if (!entered) return std::move(entered).error();
+    node = std::move(entered).value();
+    auto key = load_or_create_identity(layout.identity());
+    if (!key) return std::move(key).error();
+    identity = *key;
+    auto block = Control::open(layout.control(), true, false);
+    if (!block) return std::move(block).error();
+    control = std::move(block).value();
+    control->engine_state.store(static_cast<uint32_t>(EngineState::starting));
+    control->engine_pid.store(ship_lock.pid());
+    control->engine_beat_ns.store(boot_now().ns);
+    control->epoch.store(node.epoch.value);
+    control->role.store(static_cast<uint32_t>(Role::primary));
+    LogOptions log_options{.segment_bytes = options.settings.log_segment_bytes,
+                           .bytes_max = options.settings.log_bytes_max};
+    auto opened = Log::open(layout.log(), node.group, log_options);
+    if (!opened) return std::move(opened).error();
+    log = std::move(opened).value();
+    if (log->recovery().torn_bytes > 0)
+        note(NoteLevel::warning, "the log's tail was torn and has been cut",
+             {{"bytes", std::to_string(log->recovery().torn_bytes)},
+              {"reason", log->recovery().torn_reason}});
+    return ok_status();
+}
+
+Status Engine::State::run(const SqliteApi& api) {
+    capture = std::make_unique<CaptureLoop>(
+        api, CaptureLoopOptions{layout, options.settings, node.epoch}, *log, control, [this] {
+            if (ship) ship->log_grew();
+        });
+    FollowerIdentity self{.cluster = node.cluster,
+                          .group = node.group,
+                          .node = identity,
+                          .name = layout.db,
+                          .epoch = node.epoch};
+    ship =
+        std::make_unique<ShipLoop>(api,
+                                   ShipLoopOptions{layout, options.settings, self,
+                                                   [this] { return tanist::status_json(layout); }},
+                                   *log, control, *capture);
+    TANIST_TRY(capture->start());
+    TANIST_TRY(ship->start());
+    control->engine_state.store(static_cast<uint32_t>(EngineState::running));
+    note(NoteLevel::info, "engine runs",
+         {{"database", layout.db},
+          {"position", to_string(log->end().position)},
+          {"epoch", std::to_string(node.epoch.value)}});
+    return ok_status();
+}
+
+bool Engine::State::idle_long_enough() {
+    if (!options.leave_when_idle) return false;
+    Instant now = boot_now();
+    Nanos quiet = now - Instant{capture->view().last_commit_ns.load()};
+    bool idle = quiet > options.settings.engine_idle_exit && ship->all_shipped() &&
+                control.nobody_present();
+    if (!idle) idle_since = now;
+    return now - idle_since >= options.settings.engine_idle_exit;
+}
+
+Result<std::unique_ptr<Engine>> Engine::start(const SqliteApi& api, EngineOptions options) {
+    auto state = std::make_unique<State>(std::move(options));
+    state->idle_since = boot_now();
+    TANIST_TRY(state->open());
+    std::unique_ptr<Engine> engine(new Engine(std::move(state)));
+    TANIST_TRY(engine->state_->run(api));
+    return engine;
+}
+
+Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Engine::~Engine() { stop(Nanos(0)); }
+
+void Engine::stop(Nanos patience) {
+    if (state_->stopped) return;
+    state_->stopped = true;
+    if (state_->control)
+        state_->control->engine_state.store(static_cast<uint32_t>(EngineState::draining));
+    if (state_->capture) state_->capture->stop();
+    if (state_->ship) state_->ship->stop(patience);
+    if (state_->log)
+        if (auto synced = state_->log->sync(); !synced)
+            note(NoteLevel::warning, "the log could not be synced at the stop",
+                 {{"reason", synced.error().message}});
+    if (state_->control)
+        state_->control->engine_state.store(static_cast<uint32_t>(EngineState::none));
+    state_->ship_lock.release();
+}
+
+bool Engine::finished(std::string* reason) const {
+    if (!state_->idle_long_enough()) return false;
+    *reason = "idle: nobody uses the database and everything is shipped";
+    return true;
+}
+
+void Engine::wait_finished(int wake_fd) {
+    std::string reason;
+    while (!wait_readable(wake_fd, 500ms))
+        if (finished(&reason)) return;
+}
+
+std::string Engine::status_json() const { return tanist::status_json(state_->layout); }
+
+std::vector<std::string> Engine::endpoints() const {
+    return state_->ship ? state_->ship->endpoints() : std::vector<std::string>{};
+}
+
+}  // namespace tanist

@@ -1,0 +1,59 @@
+// The replica's net thread: owns the link and the Receiver, and performs its actions. It holds no
+// rule of the protocol; those are in receive/receiver.
+#pragma once
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "replicator/node/replica_state.h"
+#include "replicator/receive/receiver.h"
+#include "replicator/wire/link.h"
+
+namespace tanist {
+
+class NetLoop {
+  public:
+    explicit NetLoop(ReplicaShared& shared) : shared_(shared) {}
+    ~NetLoop() { stop(); }
+    Status bind(const std::vector<std::string>& endpoints);
+    void start(ReceiverStart start);
+    void stop();
+    const std::vector<std::string>& endpoints() const { return endpoints_; }
+
+  private:
+    void run();
+    void receive_all();
+    void step(const ReceiverEvent& event);
+    void perform(ReceiverAction& action);
+    void act(receiver_action::Send& action);
+    void act(receiver_action::Adopt& action);
+    void act(receiver_action::PersistEpoch& action);
+    void act(receiver_action::AppendBegin& action);
+    void act(receiver_action::AppendPart& action);
+    void act(receiver_action::AppendFinish& action);
+    void act(receiver_action::AppendAbandon& action);
+    void act(receiver_action::CommittedUpTo& action);
+    void act(receiver_action::ResetLog& action);
+    void act(receiver_action::SyncBegan& action);
+    void act(receiver_action::SyncGotPages& action);
+    void act(receiver_action::SyncComplete& action);
+    void act(receiver_action::SyncAborted& action);
+    void act(receiver_action::PrimaryHeard& action);
+    void act(receiver_action::Report& action);
+    void send(LinkId to, const Message& message);
+    void serve_status(const Incoming& incoming, const Envelope& asked);
+    void publish_view();
+
+    ReplicaShared& shared_;
+    std::unique_ptr<Link> link_;
+    std::unique_ptr<Receiver> receiver_;
+    std::vector<std::string> endpoints_;
+    Frame frame_;  // keeps the bytes of the message being handled
+    uint64_t primary_log_bytes_ = 0;
+    std::string told_state_;
+    std::thread thread_;
+    std::atomic<bool> stopping_{false};
+};
+
+}  // namespace tanist

@@ -1,0 +1,116 @@
+#include "replicator/node/replica.h"
+
+#include "replicator/base/notes.h"
+#include "replicator/control/identity.h"
+#include "replicator/control/setup.h"
+#include "replicator/control/status.h"
+#include "replicator/node/apply_loop.h"
+#include "replicator/node/net_loop.h"
+#include "replicator/node/ship_lock.h"
+#include "replicator/node/store_loop.h"
+
+namespace tanist {
+
+struct Replica::State {
+    State(const SqliteApi& api, Layout layout, Settings settings)
+        : shared(api, std::move(layout), std::move(settings)),
+          net(shared),
+          store(shared),
+          apply(shared) {}
+
+    ReplicaShared shared;
+    ShipLock ship_lock;
+    NetLoop net;
+    StoreLoop store;
+    ApplyLoop apply;
+    bool stopped = false;
+
+    Status open(bool replace);
+    Status run();
+};
+
+Status Replica::State::open(bool replace) {
+    auto made = set_up_replica(shared.layout, replace);
+    if (!made) return std::move(made).error();
+    shared.node = std::move(made).value();
+    auto lock = ShipLock::take(shared.layout.ship_lock());
+    if (!lock) return std::move(lock).error();
+    ship_lock = std::move(lock).value();
+    auto key = load_or_create_identity(shared.layout.identity());
+    if (!key) return std::move(key).error();
+    shared.identity = *key;
+    auto block = Control::open(shared.layout.control(), true, false);
+    if (!block) return std::move(block).error();
+    shared.control = std::move(block).value();
+    shared.control->engine_state.store(static_cast<uint32_t>(EngineState::starting));
+    shared.control->engine_pid.store(ship_lock.pid());
+    shared.control->engine_beat_ns.store(boot_now().ns);
+    shared.control->epoch.store(shared.node.epoch.value);
+    shared.control->role.store(static_cast<uint32_t>(Role::replica));
+    shared.control.set_problem("");
+    if (shared.node.group.is_zero()) return ok_status();
+    return shared.open_log(shared.node.group);
+}
+
+Status Replica::State::run() {
+    std::string sync_reason;
+    TANIST_TRY(apply.open(&sync_reason));
+    TANIST_TRY(net.bind(shared.settings.listen));
+    LogPoint end = shared.log ? shared.log->end() : LogPoint{};
+    ReceiverStart start{.cluster = shared.node.cluster,
+                        .group = shared.node.group,
+                        .node = shared.identity,
+                        .name = shared.layout.db,
+                        .epoch = shared.node.epoch,
+                        .state = ReplicaState::following,
+                        .sync_reason = sync_reason,
+                        .log_end = end,
+                        .durable = end.position.lsn,
+                        .applied = apply.applied().position.lsn};
+    if (!sync_reason.empty()) start.state = ReplicaState::needs_sync;
+    if (!apply.has_database()) start.state = ReplicaState::empty;
+    // Whatever the log holds was sent to be applied: this cluster acknowledges nothing that its
+    // primary has not already made visible.
+    shared.committed_lsn.store(end.position.lsn.value);
+    store.start();
+    apply.start();
+    net.start(std::move(start));
+    shared.to_apply.put(apply_command::Apply{});
+    shared.control->engine_state.store(static_cast<uint32_t>(EngineState::running));
+    return ok_status();
+}
+
+Result<std::unique_ptr<Replica>> Replica::start(const SqliteApi& api, ReplicaOptions options) {
+    auto state = std::make_unique<State>(api, Layout(options.db_path), std::move(options.settings));
+    TANIST_TRY(state->open(options.replace));
+    TANIST_TRY(state->run());
+    return std::unique_ptr<Replica>(new Replica(std::move(state)));
+}
+
+Replica::Replica(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Replica::~Replica() { stop(Nanos(0)); }
+
+void Replica::stop(Nanos) {
+    if (state_->stopped) return;
+    state_->stopped = true;
+    state_->shared.control->engine_state.store(static_cast<uint32_t>(EngineState::draining));
+    state_->store.stop();
+    state_->apply.stop();
+    state_->net.stop();
+    state_->shared.control->engine_state.store(static_cast<uint32_t>(EngineState::none));
+    state_->ship_lock.release();
+}
+
+bool Replica::finished(std::string*) const { return false; }
+
+void Replica::wait_finished(int wake_fd) {
+    while (!wait_readable(wake_fd, std::chrono::hours(1))) {
+    }
+}
+
+std::vector<std::string> Replica::endpoints() const { return state_->net.endpoints(); }
+
+std::string Replica::status_json() const { return tanist::status_json(state_->shared.layout); }
+
+}  // namespace tanist

@@ -1,0 +1,93 @@
+// What the threads of a replica share, and the events and commands that travel between them.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <variant>
+
+#include "replicator/control/control_block.h"
+#include "replicator/control/layout.h"
+#include "replicator/control/node_file.h"
+#include "replicator/control/settings.h"
+#include "replicator/log/log.h"
+#include "replicator/node/mailbox.h"
+#include "replicator/receive/receiver.h"
+#include "replicator/wal/sqlite_api.h"
+
+namespace tanist {
+
+// net -> store: what to do with the log. `frame` keeps the bytes alive that `bytes` points into.
+namespace store_command {
+struct Begin {
+    RecordHeader header;
+};
+struct Part {
+    Frame frame;
+    ByteView bytes;
+};
+struct Finish {
+    RecordHeader header;
+};
+struct Abandon {};
+struct Reset {
+    LogPoint base;
+};
+struct Create {  // adopted: from now on there is a log
+    GroupId group;
+};
+}  // namespace store_command
+using StoreCommand =
+    std::variant<store_command::Begin, store_command::Part, store_command::Finish,
+                 store_command::Abandon, store_command::Reset, store_command::Create>;
+
+// net, store -> apply.
+namespace apply_command {
+struct Apply {};  // the target moved: min(durable, committed)
+struct SyncBegan {
+    SyncBegin begin;
+};
+struct SyncGot {
+    Frame frame;
+    SyncPages pages;
+};
+struct SyncComplete {
+    SyncEnd end;
+};
+struct SyncAborted {};
+}  // namespace apply_command
+using ApplyCommand =
+    std::variant<apply_command::Apply, apply_command::SyncBegan, apply_command::SyncGot,
+                 apply_command::SyncComplete, apply_command::SyncAborted>;
+
+struct ReplicaShared {
+    ReplicaShared(const SqliteApi& sqlite, Layout files, Settings s)
+        : api(sqlite), layout(std::move(files)), settings(std::move(s)) {}
+
+    const SqliteApi& api;
+    Layout layout;
+    Settings settings;
+    NodeFile node;
+    NodeKey identity;
+    Control control;
+    std::unique_ptr<Log> log;  // null until adopted; then made by the store thread
+    Mailbox<StoreCommand> to_store;
+    Mailbox<ApplyCommand> to_apply;
+    Mailbox<ReceiverEvent> to_net;
+    // Opens or creates it.
+    Status open_log(GroupId group) {
+        auto opened = Log::open(
+            layout.log(), group,
+            {.segment_bytes = settings.log_segment_bytes, .bytes_max = settings.log_bytes_max});
+        if (!opened) return std::move(opened).error();
+        log = std::move(opened).value();
+        uint64_t end = log->end().position.lsn.value;
+        durable_lsn.store(end);
+        control->durable_lsn.store(end);
+        return ok_status();
+    }
+    std::atomic<uint64_t> durable_lsn{0};    // store writes
+    std::atomic<uint64_t> committed_lsn{0};  // net writes
+    std::atomic<uint64_t> keep_from_lsn{0};  // apply writes: the log is needed from here on
+};
+
+}  // namespace tanist

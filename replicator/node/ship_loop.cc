@@ -1,0 +1,322 @@
+#include "replicator/node/ship_loop.h"
+
+#include <algorithm>
+
+#include "replicator/base/notes.h"
+#include "replicator/base/random.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr Nanos kMembersEvery = 500ms;
+constexpr Nanos kWaitLongest = 1s;
+
+}  // namespace
+
+ShipLoop::ShipLoop(const SqliteApi& api, ShipLoopOptions options, Log& log, Control& control,
+                   CaptureLoop& capture)
+    : api_(api), options_(std::move(options)), log_(log), control_(control), capture_(capture) {}
+
+ShipLoop::~ShipLoop() { stop(Nanos(0)); }
+
+Status ShipLoop::start() {
+    auto link = Link::create();
+    if (!link) return std::move(link).error();
+    link_ = std::move(link).value();
+    for (const std::string& endpoint : options_.settings.listen) {
+        auto bound = link_->bind(endpoint);
+        if (!bound) return std::move(bound).error();
+        endpoints_.push_back(std::move(bound).value());
+    }
+    syncs_ = std::make_unique<SyncWorker>(api_, options_.layout.db);
+    reload_members();
+    thread_ = std::thread([this] { run(); });
+    return ok_status();
+}
+
+void ShipLoop::stop(Nanos patience) {
+    if (!thread_.joinable()) return;
+    Instant give_up = boot_now() + patience;
+    Event never;
+    while (!all_shipped_.load() && boot_now() < give_up) {
+        wake_.signal();
+        std::atomic<uint32_t> word{0};
+        futex_wait(&word, 0, 5ms);
+    }
+    stopping_.store(true);
+    wake_.signal();
+    thread_.join();
+    for (auto& peer : peers_) {
+        Message goodbye;
+        goodbye.envelope.session = peer->session;
+        goodbye.envelope.epoch = options_.self.epoch;
+        goodbye.body = Refuse{RefuseCode::shutting_down, "the primary's engine stops"};
+        Bytes envelope;
+        Bytes body;
+        encode(goodbye, envelope, body);
+        if (peer->main != 0) link_->send(peer->main, envelope, std::move(body));
+    }
+    syncs_.reset();
+    link_.reset();
+}
+
+void ShipLoop::run() {
+    while (!stopping_.load()) {
+        link_->wait({wake_.fd(), syncs_->fd(), capture_.watch().fd()}, until_next_deadline());
+        wake_.drain();
+        if (capture_.watch().drain()) capture_.wake();
+        reload_members();
+        receive_all();
+        send_sync_pages();
+        end_settled();
+        for (auto& peer : peers_) step(*peer, follower_event::Tick{});
+        publish_views();
+    }
+}
+
+Nanos ShipLoop::until_next_deadline() const {
+    Instant now = boot_now();
+    Nanos wait = kWaitLongest;
+    for (const auto& peer : peers_) {
+        Nanos left = peer->follower->deadline() - now;
+        wait = std::clamp(left, Nanos(0), wait);
+        if (peer->settling) wait = std::min(wait, Nanos(10ms));
+    }
+    return wait;
+}
+
+// Members of the file and the endpoints of `replicas=` are one list; a member that left the file
+// is disconnected, its slot in the control block stays empty.
+void ShipLoop::reload_members() {
+    Instant now = boot_now();
+    if (members_changed_ns_ != -1 && now - members_looked_ < kMembersEvery) return;
+    members_looked_ = now;
+    auto stat = stat_path(options_.layout.members());
+    int64_t changed = stat ? stat->changed_ns : 0;
+    if (changed == members_changed_ns_) return;
+    auto read = read_members(options_.layout.members());
+    if (!read) {
+        note(NoteLevel::error, "member list not read", {{"reason", read.error().message}});
+        return;
+    }
+    members_changed_ns_ = changed;
+    std::vector<Member> members = std::move(read).value();
+    for (const std::string& endpoint : options_.settings.replicas)
+        if (std::none_of(members.begin(), members.end(),
+                         [&](const Member& m) { return m.endpoint == endpoint; }))
+            members.push_back({.name = endpoint, .endpoint = endpoint, .key = {}});
+    std::erase_if(peers_, [&](std::unique_ptr<Peer>& peer) {
+        bool stays = std::any_of(members.begin(), members.end(), [&](const Member& m) {
+            return m.endpoint == peer->member.endpoint;
+        });
+        if (!stays) perform(*peer, follower_action::Disconnect{});
+        return !stays;
+    });
+    for (const Member& member : members) {
+        bool known = std::any_of(peers_.begin(), peers_.end(), [&](auto& peer) {
+            return peer->member.endpoint == member.endpoint;
+        });
+        if (known || peers_.size() >= limits::kMembersMax) continue;
+        auto peer = std::make_unique<Peer>();
+        peer->member = member;
+        peer->follower = std::make_unique<Follower>(options_.self, random_u64());
+        peer->reader = log_.reader();
+        peers_.push_back(std::move(peer));
+    }
+    control_->peers.store(static_cast<uint32_t>(peers_.size()));
+}
+
+LogView ShipLoop::log_view() {
+    LogStat stat = log_.stat();
+    return {.base = stat.base,
+            .first = stat.first,
+            .end = stat.end,
+            .committed = stat.end.position.lsn,
+            .bytes = capture_.view().log_bytes.load(std::memory_order_relaxed)};
+}
+
+void ShipLoop::receive_all() {
+    while (auto incoming = link_->receive()) {
+        auto envelope = decode_envelope(incoming->envelope);
+        if (!envelope) continue;
+        if (envelope->type == MessageType::status_ask) {
+            serve_status(*incoming, *envelope);
+            continue;
+        }
+        auto at = by_link_.find(incoming->from);
+        if (at == by_link_.end()) continue;  // of a session that is over
+        Peer& peer = *at->second;
+        auto body = decode_body(*envelope, incoming->body.bytes());
+        if (!body) {
+            step(peer, follower_event::LinkFailed{body.error().message});
+            continue;
+        }
+        if (incoming->from == peer.sync)
+            step(peer, follower_event::SyncReceived{*envelope, std::move(body).value()});
+        else
+            step(peer, follower_event::Received{*envelope, std::move(body).value()});
+    }
+}
+
+void ShipLoop::end_settled() {
+    for (auto& peer : peers_) {
+        if (!peer->settling || !capture_.barrier_passed(*peer->settling)) continue;
+        peer->settling.reset();
+        step(*peer, follower_event::SyncSourceEnded{});
+    }
+}
+
+void ShipLoop::serve_status(const Incoming& incoming, const Envelope& asked) {
+    Message answer;
+    answer.envelope.session = asked.session;
+    answer.envelope.epoch = options_.self.epoch;
+    answer.body = StatusText{options_.status_json()};
+    Bytes envelope;
+    Bytes body;
+    encode(answer, envelope, body);
+    link_->send(incoming.from, envelope, std::move(body));
+}
+
+// Actions may raise events (a chunk left, a lookup is answered); they are stepped in order.
+void ShipLoop::step(Peer& peer, const FollowerEvent& event) {
+    pending_.emplace_back(&peer, event);
+    if (pending_.size() > 1) return;  // an outer call drains it
+    while (!pending_.empty()) {
+        auto& [target, next] = pending_.front();
+        auto actions = target->follower->step(next, log_view(), boot_now());
+        Peer& acting = *target;
+        for (FollowerAction& action : actions) perform(acting, std::move(action));
+        pending_.pop_front();
+    }
+}
+
+void ShipLoop::perform(Peer& peer, FollowerAction&& action) {
+    std::visit([&](auto& a) { act(peer, a); }, action);
+}
+
+void ShipLoop::act(Peer& peer, follower_action::Connect&) {
+    auto link = link_->connect(peer.member.endpoint);
+    if (!link) {
+        pending_.emplace_back(&peer, follower_event::LinkFailed{link.error().message});
+        return;
+    }
+    peer.main = *link;
+    by_link_[peer.main] = &peer;
+}
+
+void ShipLoop::act(Peer& peer, follower_action::Disconnect&) {
+    for (LinkId* link : {&peer.main, &peer.sync}) {
+        if (*link == 0) continue;
+        by_link_.erase(*link);
+        link_->close(*link);
+        *link = 0;
+    }
+    if (peer.job != 0) syncs_->cancel(peer.job);
+    peer.job = 0;
+    peer.settling.reset();
+}
+
+void ShipLoop::act(Peer& peer, follower_action::Send& action) {
+    peer.session = action.message.envelope.session;
+    if (auto* heartbeat = std::get_if<Heartbeat>(&action.message.body))
+        heartbeat->sent_unix_ns = unix_now_ns();
+    Bytes envelope;
+    Bytes body;
+    encode(action.message, envelope, body);
+    if (!link_->send(action.on_sync_socket ? peer.sync : peer.main, envelope, std::move(body)))
+        fail_link(peer);
+}
+
+void ShipLoop::fail_link(Peer& peer) {
+    pending_.emplace_back(&peer, follower_event::LinkFailed{"the connection takes nothing"});
+}
+
+void ShipLoop::act(Peer& peer, follower_action::LookUp& action) {
+    follower_event::HistoryLookedUp answer{action.lsn, std::nullopt};
+    if (auto header = peer.reader->header_of(action.lsn))
+        answer.point = LogPoint{header->position(), header->chain};
+    pending_.emplace_back(&peer, answer);
+}
+
+void ShipLoop::act(Peer& peer, follower_action::StartSync&) {
+    auto link = link_->connect(peer.member.endpoint);
+    if (!link) {
+        pending_.emplace_back(&peer, follower_event::SyncSourceFailed{link.error().message});
+        return;
+    }
+    peer.sync = *link;
+    by_link_[peer.sync] = &peer;
+    peer.job = ++jobs_;
+    LogPoint base = log_.end();
+    pending_.emplace_back(
+        &peer, follower_event::SyncSourceReady{{.base = base.position,
+                                                .base_chain = base.chain,
+                                                .page_bytes = capture_.view().page_bytes.load(),
+                                                .db_pages = capture_.view().db_pages.load()}});
+}
+
+void ShipLoop::act(Peer& peer, follower_action::AnswerSyncAsk& action) {
+    syncs_->ask({.job = peer.job, .envelope = action.envelope, .ask = std::move(action.ask)});
+}
+
+void ShipLoop::act(Peer& peer, follower_action::SettleSync&) {
+    peer.settling = capture_.request_barrier();
+}
+
+void ShipLoop::act(Peer& peer, follower_action::StopSync&) {
+    if (peer.job != 0) syncs_->cancel(peer.job);
+    peer.job = 0;
+    if (peer.sync != 0) {
+        by_link_.erase(peer.sync);
+        link_->close(peer.sync);
+        peer.sync = 0;
+    }
+    peer.settling.reset();
+}
+
+// Asynchronous: nobody waits for acknowledgements; status shows them through view().
+void ShipLoop::act(Peer&, follower_action::Acknowledged&) {}
+
+void ShipLoop::act(Peer& peer, follower_action::Report& action) {
+    note(action.state == PeerState::refused ? NoteLevel::warning : NoteLevel::info, "replica",
+         {{"endpoint", peer.member.endpoint},
+          {"state", to_string(action.state)},
+          {"reason", action.reason}});
+}
+
+void ShipLoop::send_sync_pages() {
+    for (SyncWorkerAnswer& answer : syncs_->take()) {
+        auto at = std::find_if(peers_.begin(), peers_.end(),
+                               [&](auto& peer) { return peer->job == answer.job; });
+        if (at == peers_.end() || (*at)->sync == 0) continue;
+        if (answer.envelope.empty())
+            step(**at, follower_event::SyncSourceFailed{answer.failure});
+        else if (!link_->send((*at)->sync, answer.envelope, std::move(answer.body)))
+            step(**at, follower_event::LinkFailed{"the sync connection takes nothing"});
+    }
+}
+
+void ShipLoop::publish_views() {
+    Lsn end = log_.end().position.lsn;
+    Lsn needed = end;
+    bool shipped = true;
+    for (size_t i = 0; i < peers_.size(); ++i) {
+        FollowerView view = peers_[i]->follower->view();
+        if (view.state != PeerState::streaming || view.applied < end) shipped = false;
+        needed = std::min(needed, view.needs);
+        control_.set_peer(i, {.state = view.state,
+                              .received = view.received,
+                              .durable = view.durable,
+                              .applied = view.applied,
+                              .lag_bytes = view.lag_bytes,
+                              .lag_ns = static_cast<uint64_t>(view.lag.count()),
+                              .heard_ns = view.heard.ns,
+                              .endpoint = peers_[i]->member.endpoint,
+                              .reason = view.reason});
+    }
+    capture_.set_needed(needed);
+    all_shipped_.store(shipped);
+}
+
+}  // namespace tanist

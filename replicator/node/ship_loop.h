@@ -1,0 +1,96 @@
+// The ship thread: owns the link and one Follower per member, and performs their actions. It holds
+// no rule of the protocol; those are in ship/follower.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "replicator/control/members.h"
+#include "replicator/node/capture_loop.h"
+#include "replicator/node/sync_worker.h"
+#include "replicator/ship/follower.h"
+#include "replicator/wire/link.h"
+
+namespace tanist {
+
+struct ShipLoopOptions {
+    Layout layout;
+    Settings settings;
+    FollowerIdentity self;
+    std::function<std::string()> status_json;  // answers status_ask
+};
+
+class ShipLoop {
+  public:
+    ShipLoop(const SqliteApi& api, ShipLoopOptions options, Log& log, Control& control,
+             CaptureLoop& capture);
+    ~ShipLoop();
+    Status start();
+    // Ships what the log holds to the members that stream, at most for `patience`.
+    void stop(Nanos patience);
+    void log_grew() { wake_.signal(); }
+    // Every connected member has applied everything; true when there is none.
+    bool all_shipped() const { return all_shipped_.load(); }
+    std::vector<std::string> endpoints() const { return endpoints_; }
+
+  private:
+    struct Peer {
+        Member member;
+        std::unique_ptr<Follower> follower;
+        std::unique_ptr<LogReader> reader;
+        LinkId main = 0;
+        LinkId sync = 0;
+        SyncJob job = 0;
+        std::optional<uint64_t> settling;  // the capture barrier a sync waits for at its end
+        uint64_t session = 0;
+    };
+
+    void run();
+    void reload_members();
+    void receive_all();
+    void serve_status(const Incoming& incoming, const Envelope& envelope);
+    void step(Peer& peer, const FollowerEvent& event);
+    void perform(Peer& peer, FollowerAction&& action);
+    void act(Peer& peer, follower_action::Connect& action);
+    void act(Peer& peer, follower_action::Disconnect& action);
+    void act(Peer& peer, follower_action::Send& action);
+    void act(Peer& peer, follower_action::LookUp& action);
+    void act(Peer& peer, follower_action::SendRecords& action);
+    void act(Peer& peer, follower_action::StartSync& action);
+    void act(Peer& peer, follower_action::AnswerSyncAsk& action);
+    void act(Peer& peer, follower_action::SettleSync& action);
+    void act(Peer& peer, follower_action::StopSync& action);
+    void act(Peer& peer, follower_action::Acknowledged& action);
+    void act(Peer& peer, follower_action::Report& action);
+    void fail_link(Peer& peer);
+    void send_sync_pages();
+    void end_settled();
+    void publish_views();
+    LogView log_view();
+    Nanos until_next_deadline() const;
+
+    const SqliteApi& api_;
+    ShipLoopOptions options_;
+    Log& log_;
+    Control& control_;
+    CaptureLoop& capture_;
+    Event wake_;
+    std::unique_ptr<Link> link_;
+    std::unique_ptr<SyncWorker> syncs_;
+    std::vector<std::unique_ptr<Peer>> peers_;
+    std::map<LinkId, Peer*> by_link_;
+    std::vector<std::string> endpoints_;
+    int64_t members_changed_ns_ = -1;
+    Instant members_looked_{0};
+    SyncJob jobs_ = 0;
+    std::deque<std::pair<Peer*, FollowerEvent>> pending_;  // events raised by actions
+    std::atomic<bool> stopping_{false};
+    std::atomic<bool> all_shipped_{false};
+    std::thread thread_;
+};
+
+}  // namespace tanist

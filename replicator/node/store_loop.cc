@@ -1,0 +1,125 @@
+#include "replicator/node/store_loop.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr Nanos kRetainEvery = 500ms;
+constexpr uint64_t kTellWritten = 1u << 20;  // of one large record
+
+}  // namespace
+
+void StoreLoop::stop() {
+    if (!thread_.joinable()) return;
+    shared_.to_store.close();
+    thread_.join();
+}
+
+void StoreLoop::run() {
+    while (true) {
+        std::deque<StoreCommand> commands = shared_.to_store.wait(1s);
+        for (StoreCommand& command : commands) std::visit([&](auto& c) { handle(c); }, command);
+        make_durable();
+        retain();
+        if (commands.empty() && shared_.to_store.closed()) return;
+    }
+}
+
+void StoreLoop::fail(const Error& error) {
+    failed_ = true;
+    shared_.log->abandon();  // harmless when nothing was begun
+    shared_.control.set_problem("the replication log cannot be written: " + error.message);
+    shared_.to_net.put(receiver_event::AppendFailed{error.message, error.code == Errc::no_space});
+}
+
+void StoreLoop::handle(store_command::Begin& command) {
+    if (failed_) return;
+    taken_bytes_ = 0;
+    if (auto begun = shared_.log->begin(command.header.payload_bytes); !begun) fail(begun.error());
+}
+
+void StoreLoop::handle(store_command::Part& command) {
+    if (failed_) return;
+    if (auto written = shared_.log->write(command.bytes); !written) {
+        fail(written.error());
+        return;
+    }
+    taken_bytes_ += command.bytes.size();
+    if (taken_bytes_ < kTellWritten) return;
+    shared_.to_net.put(receiver_event::Written{taken_bytes_});
+    taken_bytes_ = 0;
+}
+
+void StoreLoop::handle(store_command::Finish& command) {
+    if (failed_) return;
+    if (auto finished = shared_.log->finish_received(command.header); !finished) {
+        fail(finished.error());
+        return;
+    }
+    appended_ = true;
+    taken_bytes_ = 0;
+    shared_.to_net.put(receiver_event::Appended{command.header.lsn, command.header.record_bytes(),
+                                                command.header.chain});
+}
+
+void StoreLoop::handle(store_command::Abandon&) {
+    if (!failed_) shared_.log->abandon();
+    failed_ = false;
+    taken_bytes_ = 0;
+    LogPoint end = shared_.log->base();
+    if (auto last = shared_.log->last()) end = {last->position(), last->chain};
+    shared_.to_net.put(receiver_event::AppendAbandoned{end});
+}
+
+void StoreLoop::handle(store_command::Reset& command) {
+    appended_ = false;
+    failed_ = false;
+    if (auto reset = shared_.log->reset(command.base); !reset) {
+        fail(reset.error());
+        return;
+    }
+    shared_.durable_lsn.store(command.base.position.lsn.value);
+    shared_.to_net.put(receiver_event::LogReset{command.base});
+}
+
+void StoreLoop::handle(store_command::Create& command) {
+    if (auto opened = shared_.open_log(command.group); !opened)
+        shared_.control.set_problem(opened.error().message);
+    else
+        shared_.to_net.put(receiver_event::Adopted{});
+}
+
+void StoreLoop::make_durable() {
+    if (!appended_) return;
+    Status published = shared_.log->publish();
+    if (!published) {
+        fail(published.error());
+        return;
+    }
+    auto synced = shared_.log->sync();
+    if (!synced) {
+        fail(synced.error());
+        return;
+    }
+    appended_ = false;
+    uint64_t lsn = synced->position.lsn.value;
+    shared_.durable_lsn.store(lsn);
+    shared_.control->durable_lsn.store(lsn, std::memory_order_relaxed);
+    shared_.to_net.put(receiver_event::Durable{synced->position.lsn});
+    shared_.to_apply.put(apply_command::Apply{});
+}
+
+void StoreLoop::retain() {
+    Instant now = boot_now();
+    if (!shared_.log || now - retained_ < kRetainEvery) return;
+    retained_ = now;
+    Lsn needed{shared_.keep_from_lsn.load()};
+    if (needed.value != 0)
+        if (auto kept = shared_.log->retain(needed, shared_.settings.log_segment_bytes * 4); !kept)
+            shared_.control.set_problem("log retention failed: " + kept.error().message);
+    LogStat stat = shared_.log->stat();
+    shared_.control->log_bytes.store(stat.bytes, std::memory_order_relaxed);
+    shared_.control->log_first_lsn.store(stat.first.value, std::memory_order_relaxed);
+}
+
+}  // namespace tanist

@@ -1,0 +1,40 @@
+// The replica's log thread: appends what the net thread received, one fdatasync for everything that
+// came meanwhile (group commit), then says so. Only this thread writes the log.
+#pragma once
+
+#include <thread>
+
+#include "replicator/node/replica_state.h"
+
+namespace tanist {
+
+class StoreLoop {
+  public:
+    explicit StoreLoop(ReplicaShared& shared) : shared_(shared) {}
+    ~StoreLoop() { stop(); }
+    void start() {
+        thread_ = std::thread([this] { run(); });
+    }
+    void stop();  // everything handed over is durable when it returns
+
+  private:
+    void run();
+    void handle(store_command::Begin& command);
+    void handle(store_command::Part& command);
+    void handle(store_command::Finish& command);
+    void handle(store_command::Abandon& command);
+    void handle(store_command::Reset& command);
+    void handle(store_command::Create& command);
+    void fail(const Error& error);
+    void make_durable();
+    void retain();
+
+    ReplicaShared& shared_;
+    bool failed_ = false;       // everything is ignored until the receiver abandons
+    bool appended_ = false;     // something is not yet durable
+    uint64_t taken_bytes_ = 0;  // of the record being appended, not yet told
+    Instant retained_{0};
+    std::thread thread_;
+};
+
+}  // namespace tanist

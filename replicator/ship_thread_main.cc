@@ -1,0 +1,82 @@
+// tanist-ship.so: the engine inside an application, for ship=thread. The extension loads this module
+// only when that is asked for, so an application that does not ask never loads libzmq.
+//
+// The engine's threads take no signals. They end when nobody has had the database open for a
+// while, or with the process; nothing is done at exit, because everything that matters is in files
+// that survive a SIGKILL.
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "replicator/base/notes.h"
+#include "replicator/control/layout.h"
+#include "replicator/node/engine.h"
+#include "replicator/node/signals.h"
+#include "replicator/wal/sqlite_host.h"
+
+namespace tanist {
+namespace {
+
+struct Hosted {
+    std::unique_ptr<Engine> engine;
+    Event never;
+};
+
+// Leaked on purpose: threads may use them while the process exits.
+std::mutex& hosted_mutex() {
+    static auto* mutex = new std::mutex;
+    return *mutex;
+}
+std::map<std::string, std::unique_ptr<Hosted>>& hosted() {
+    static auto* map = new std::map<std::string, std::unique_ptr<Hosted>>;
+    return *map;
+}
+
+void run_until_idle(const std::string& path, Hosted* mine) {
+    mine->engine->wait_finished(mine->never.fd());
+    mine->engine->stop(std::chrono::seconds(2));
+    std::lock_guard lock(hosted_mutex());
+    hosted().erase(path);
+}
+
+Status start(const SqliteApi& api, const std::string& path) {
+    std::lock_guard lock(hosted_mutex());
+    if (hosted().contains(path)) return ok_status();
+    Layout layout(path);
+    auto settings = read_settings(layout.settings());
+    if (!settings) return std::move(settings).error();
+    TANIST_TRY(apply_environment(*settings));
+    settings->listen.clear();  // an application never listens
+    SignalsBlocked quiet;
+    auto engine = Engine::start(
+        api, {.db_path = path, .settings = std::move(*settings), .leave_when_idle = true});
+    if (!engine) return std::move(engine).error();
+    auto item = std::make_unique<Hosted>();
+    item->engine = std::move(engine).value();
+    Hosted* mine = item.get();
+    hosted()[path] = std::move(item);
+    std::thread([path, mine] { run_until_idle(path, mine); }).detach();
+    return ok_status();
+}
+
+}  // namespace
+}  // namespace tanist
+
+// 0: an engine runs for this database, here or in another process. 1: it does not; the reason has
+// been noted. Never throws.
+extern "C" __attribute__((visibility("default"))) int tanist_ship_start(
+    const sqlite3_api_routines* routines, const char* db_path,
+    void (*sink)(tanist::NoteLevel, const std::string&)) noexcept {
+    try {
+        tanist::set_note_sink(sink);
+        static const tanist::SqliteApi api = tanist::host_sqlite(routines);
+        tanist::Status started = tanist::start(api, db_path);
+        if (started || started.error().code == tanist::Errc::busy) return 0;
+        tanist::note(tanist::NoteLevel::error, "the engine did not start in the application",
+                     {{"reason", started.error().message}});
+    } catch (...) {
+    }
+    return 1;
+}

@@ -1,0 +1,356 @@
+// The Link over ZeroMQ. Every setting has its reason in docs/wire-protocol.md, "Sockets".
+//
+// High-water marks are off on purpose: they count messages, drop or block, and a stopped receive
+// path is where libzmq fails. Credit bounds what is in flight instead.
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+#include <list>
+#include <unordered_map>
+#include <zmq.hpp>
+
+#include "replicator/base/limits.h"
+#include "replicator/wire/link.h"
+#include "replicator/wire/message.h"
+
+namespace tanist {
+
+// posix_endpoint.cc: somebody listens on this unix-domain socket.
+bool unix_socket_answers(const std::string& path);
+
+namespace {
+
+constexpr size_t kPeersMax = 4096;
+constexpr size_t kPendingMessagesMax = 64;
+constexpr size_t kPendingBytesMax = 1u << 20;
+// Below it, copying is cheaper than handing over the allocation.
+constexpr size_t kCopyBytesMax = 1024;
+
+struct Outgoing {
+    zmq::message_t envelope;
+    zmq::message_t body;  // empty: none
+    size_t bytes() const { return envelope.size() + body.size(); }
+};
+
+struct Connector {
+    zmq::socket_t socket;
+    std::deque<Outgoing> pending;
+    size_t pending_bytes = 0;
+    // Once a message was taken, a socket that takes none has lost its connection: without
+    // high-water marks there is no other reason.
+    bool connected = false;
+};
+
+struct Peer {
+    size_t binder = 0;
+    std::string routing_id;
+    std::list<LinkId>::iterator recent;
+};
+
+void free_bytes(void*, void* hint) noexcept { delete static_cast<Bytes*>(hint); }
+
+zmq::message_t own(Bytes body) {
+    if (body.size() <= kCopyBytesMax) return {body.data(), body.size()};
+    auto* kept = new Bytes(std::move(body));
+    return {kept->data(), kept->size(), free_bytes, kept};
+}
+
+ByteView view_of(const zmq::message_t& message) {
+    return {static_cast<const uint8_t*>(message.data()), message.size()};
+}
+
+// Both frames of a received message under one owner.
+struct Received {
+    zmq::message_t envelope;
+    zmq::message_t body;
+};
+
+void set_common(zmq::socket_t& socket) {
+    socket.set(zmq::sockopt::sndhwm, 0);
+    socket.set(zmq::sockopt::rcvhwm, 0);
+    socket.set(zmq::sockopt::linger, 0);
+    socket.set(zmq::sockopt::maxmsgsize, static_cast<int64_t>(limits::kFrameBytesMax));
+    socket.set(zmq::sockopt::handshake_ivl, 3000);
+    socket.set(zmq::sockopt::tcp_maxrt, 5000);
+    socket.set(zmq::sockopt::tcp_keepalive, 1);
+    socket.set(zmq::sockopt::tcp_keepalive_idle, 10);
+    socket.set(zmq::sockopt::tcp_keepalive_intvl, 5);
+    socket.set(zmq::sockopt::tcp_keepalive_cnt, 3);
+}
+
+Error bind_error(const std::string& endpoint, int number, const char* text) {
+    switch (number) {
+        case EADDRINUSE:
+            return {Errc::busy, endpoint +
+                                    " is in use by another program; stop that one or choose "
+                                    "another endpoint"};
+        case EADDRNOTAVAIL:
+        case ENODEV:
+            return {Errc::io, endpoint +
+                                  " is not an address of this machine; listen on one that is, or "
+                                  "on 0.0.0.0"};
+        case EACCES:
+            return {Errc::io, endpoint +
+                                  " needs a right this program does not have; choose a port above "
+                                  "1023 or another path"};
+        case EINVAL:
+        case EPROTONOSUPPORT:
+            return {Errc::invalid,
+                    endpoint + " is not an endpoint; write tcp://HOST:PORT or ipc://PATH"};
+        default:
+            return {Errc::io, "cannot listen on " + endpoint + ": " + text};
+    }
+}
+
+long milliseconds(Nanos timeout) {
+    if (timeout <= Nanos(0)) return 0;
+    constexpr int64_t kLongest = 3'600'000;
+    return static_cast<long>(
+        std::min<int64_t>(kLongest, (timeout.count() + 999'999) / int64_t{1'000'000}));
+}
+
+class ZmqLink final : public Link {
+  public:
+    ZmqLink() { context_.set(zmq::ctxopt::blocky, false); }
+
+    Result<std::string> bind(const std::string& endpoint) override {
+        // libzmq unlinks the path before it binds, which would take a living daemon's endpoint.
+        if (endpoint.starts_with("ipc://") && !endpoint.starts_with("ipc://@") &&
+            unix_socket_answers(endpoint.substr(6))) {
+            return bind_error(endpoint, EADDRINUSE, "");
+        }
+        try {
+            zmq::socket_t socket(context_, zmq::socket_type::router);
+            set_common(socket);
+            socket.set(zmq::sockopt::router_mandatory, 1);
+            socket.set(zmq::sockopt::router_handover, 0);
+            socket.bind(endpoint);
+            std::string bound = socket.get(zmq::sockopt::last_endpoint);
+            binders_.push_back(std::move(socket));
+            return bound;
+        } catch (const zmq::error_t& error) {
+            return bind_error(endpoint, error.num(), error.what());
+        }
+    }
+
+    Result<LinkId> connect(const std::string& endpoint) override {
+        try {
+            Connector connector{zmq::socket_t(context_, zmq::socket_type::dealer), {}};
+            set_common(connector.socket);
+            connector.socket.set(zmq::sockopt::immediate, 1);
+            connector.socket.set(zmq::sockopt::reconnect_ivl, 100);
+            connector.socket.set(zmq::sockopt::reconnect_ivl_max, 5000);
+            connector.socket.connect(endpoint);
+            connectors_.emplace(++last_id_, std::move(connector));
+            return last_id_;
+        } catch (const zmq::error_t& error) {
+            if (error.num() == EINVAL || error.num() == EPROTONOSUPPORT) {
+                return Error{Errc::invalid, endpoint +
+                                                " is not an endpoint; write "
+                                                "tcp://HOST:PORT or ipc://PATH"};
+            }
+            return Error{Errc::io, "cannot connect to " + endpoint + ": " + error.what()};
+        }
+    }
+
+    void close(LinkId link) override {
+        if (connectors_.erase(link) == 0) forget(link);
+    }
+
+    bool send(LinkId to, ByteView envelope, Bytes body) override {
+        Outgoing message{{envelope.data(), envelope.size()}, own(std::move(body))};
+        if (auto found = connectors_.find(to); found != connectors_.end()) {
+            return send_or_hold(found->second, std::move(message));
+        }
+        auto found = peers_.find(to);
+        if (found == peers_.end()) return false;
+        touch(found->second);
+        zmq::message_t id(found->second.routing_id);
+        zmq::socket_t& socket = binders_[found->second.binder];
+        if (put(socket, id, true) && send_now(socket, message)) return true;
+        forget(to);
+        return false;
+    }
+
+    void wait(const std::vector<int>& wake, Nanos timeout) override {
+        std::vector<zmq::pollitem_t> items;
+        items.reserve(binders_.size() + connectors_.size() + wake.size());
+        for (zmq::socket_t& socket : binders_) items.push_back({socket.handle(), 0, ZMQ_POLLIN, 0});
+        for (auto& [id, connector] : connectors_) {
+            flush(connector);
+            auto events = static_cast<short>(connector.pending.empty() ? ZMQ_POLLIN
+                                                                       : ZMQ_POLLIN | ZMQ_POLLOUT);
+            items.push_back({connector.socket.handle(), 0, events, 0});
+        }
+        for (int fd : wake) items.push_back({nullptr, fd, ZMQ_POLLIN, 0});
+        try {
+            zmq::poll(items, std::chrono::milliseconds(milliseconds(timeout)));
+        } catch (const zmq::error_t&) {
+            return;  // EINTR: the caller looks again
+        }
+        for (auto& [id, connector] : connectors_) flush(connector);
+    }
+
+    std::optional<Incoming> receive() override {
+        for (size_t i = 0; i < binders_.size(); ++i) {
+            while (auto outcome = receive_from_binder(i)) {
+                if (outcome->from != 0) return outcome;
+            }
+        }
+        for (auto& [id, connector] : connectors_) {
+            while (auto outcome = receive_from_connector(id, connector)) {
+                if (outcome->from != 0) return outcome;
+            }
+        }
+        return std::nullopt;
+    }
+
+    uint64_t dropped() const override { return dropped_; }
+
+  private:
+    // False: not taken, the message is unchanged.
+    static bool put(zmq::socket_t& socket, zmq::message_t& part, bool more) {
+        try {
+            auto flags = more ? zmq::send_flags::dontwait | zmq::send_flags::sndmore
+                              : zmq::send_flags::dontwait;
+            return socket.send(part, flags).has_value();
+        } catch (const zmq::error_t&) {
+            return false;  // EHOSTUNREACH and the like: the peer is gone
+        }
+    }
+
+    static bool send_now(zmq::socket_t& socket, Outgoing& message) {
+        bool has_body = message.body.size() != 0;
+        if (!put(socket, message.envelope, has_body)) return false;
+        return !has_body || put(socket, message.body, false);
+    }
+
+    static bool send_or_hold(Connector& connector, Outgoing message) {
+        if (!flush(connector)) return false;
+        if (connector.pending.empty() && send_now(connector.socket, message)) {
+            connector.connected = true;
+            return true;
+        }
+        if (connector.connected || connector.pending.size() >= kPendingMessagesMax ||
+            connector.pending_bytes + message.bytes() > kPendingBytesMax) {
+            return false;
+        }
+        connector.pending_bytes += message.bytes();
+        connector.pending.push_back(std::move(message));
+        return true;
+    }
+
+    // False: what was held can no longer be sent.
+    static bool flush(Connector& connector) {
+        while (!connector.pending.empty()) {
+            size_t bytes = connector.pending.front().bytes();
+            if (!send_now(connector.socket, connector.pending.front())) {
+                return !connector.connected;
+            }
+            connector.connected = true;
+            connector.pending_bytes -= bytes;
+            connector.pending.pop_front();
+        }
+        return true;
+    }
+
+    // False: nothing there.
+    static bool take(zmq::socket_t& socket, zmq::message_t& part) {
+        try {
+            return socket.recv(part, zmq::recv_flags::dontwait).has_value();
+        } catch (const zmq::error_t&) {
+            return false;
+        }
+    }
+
+    // The frames after the routing id. An Incoming without `from` was dropped.
+    Incoming take_frames(zmq::socket_t& socket, LinkId from, bool have_first,
+                         zmq::message_t first) {
+        auto received = std::make_shared<Received>();
+        received->envelope = std::move(first);
+        size_t parts = have_first ? 1 : 0;
+        bool more = have_first ? received->envelope.more() : true;
+        zmq::message_t extra;
+        while (more) {
+            zmq::message_t& part = parts == 0   ? received->envelope
+                                   : parts == 1 ? received->body
+                                                : extra;
+            if (!take(socket, part)) break;
+            more = part.more();
+            ++parts;
+        }
+        if (parts == 0 || parts > 2 || received->envelope.size() != kEnvelopeBytes ||
+            received->body.size() > limits::kFrameBytesMax) {
+            ++dropped_;
+            return {};
+        }
+        Incoming incoming;
+        incoming.from = from;
+        incoming.envelope = Frame(received, view_of(received->envelope));
+        if (parts == 2) incoming.body = Frame(received, view_of(received->body));
+        return incoming;
+    }
+
+    std::optional<Incoming> receive_from_binder(size_t index) {
+        zmq::socket_t& socket = binders_[index];
+        zmq::message_t id;
+        if (!take(socket, id)) return std::nullopt;
+        if (!id.more()) {
+            ++dropped_;
+            return Incoming{};
+        }
+        LinkId from = number_of(index, id.to_string());
+        return take_frames(socket, from, false, {});
+    }
+
+    std::optional<Incoming> receive_from_connector(LinkId id, Connector& connector) {
+        zmq::message_t first;
+        if (!take(connector.socket, first)) return std::nullopt;
+        return take_frames(connector.socket, id, true, std::move(first));
+    }
+
+    LinkId number_of(size_t binder, const std::string& routing_id) {
+        std::string key = std::to_string(binder) + ":" + routing_id;
+        if (auto found = numbers_.find(key); found != numbers_.end()) {
+            touch(peers_.at(found->second));
+            return found->second;
+        }
+        if (peers_.size() >= kPeersMax) forget(recent_.back());
+        LinkId id = ++last_id_;
+        recent_.push_front(id);
+        peers_.emplace(id, Peer{binder, routing_id, recent_.begin()});
+        numbers_.emplace(std::move(key), id);
+        return id;
+    }
+
+    void touch(Peer& peer) { recent_.splice(recent_.begin(), recent_, peer.recent); }
+
+    void forget(LinkId link) {
+        auto found = peers_.find(link);
+        if (found == peers_.end()) return;
+        numbers_.erase(std::to_string(found->second.binder) + ":" + found->second.routing_id);
+        recent_.erase(found->second.recent);
+        peers_.erase(found);
+    }
+
+    zmq::context_t context_;  // first: outlives the sockets
+    std::vector<zmq::socket_t> binders_;
+    std::unordered_map<LinkId, Connector> connectors_;
+    std::unordered_map<LinkId, Peer> peers_;
+    std::unordered_map<std::string, LinkId> numbers_;  // binder ":" routing id
+    std::list<LinkId> recent_;                         // most recent first
+    LinkId last_id_ = 0;
+    uint64_t dropped_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Link>> Link::create() {
+    try {
+        return std::unique_ptr<Link>(std::make_unique<ZmqLink>());
+    } catch (const zmq::error_t& error) {
+        return Error{Errc::io, std::string("cannot start ZeroMQ: ") + error.what()};
+    }
+}
+
+}  // namespace tanist
