@@ -99,7 +99,8 @@ const std::array<Row, 8> kRows = {{
      "(inside\n"
      "# the application), \"auto\" (the first that works).",
      "\"auto\"", set_ship},
-    {"listen", Role::replica, true, "Endpoints that tanistd serves.", "[]",
+    {"listen", Role::unknown, true,
+     "Endpoints that tanistd serves: a replica for its primary, a primary only for status.", "[]",
      [](Settings& s, const std::string& text) { return set_endpoints(s.listen, text); }},
     {"log_level", Role::unknown, false,
      "What the engine and the daemon report: \"info\", \"warning\" or \"error\" and worse.",

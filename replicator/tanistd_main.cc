@@ -1,0 +1,300 @@
+// The daemon: a replica, or the engine of a primary, of one database until a signal or a fatal
+// error ends it.
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdio>
+#include <optional>
+
+#include "replicator/base/exit_code.h"
+#include "replicator/base/file.h"
+#include "replicator/base/notes.h"
+#include "replicator/control/layout.h"
+#include "replicator/control/settings.h"
+#include "replicator/control/setup.h"
+#include "replicator/control/toml_text.h"
+#include "replicator/node/daemonize.h"
+#include "replicator/node/engine.h"
+#include "replicator/node/replica.h"
+#include "replicator/wal/sqlite_api.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kDrainPatience = 10s;
+
+constexpr const char* kFooter = R"(
+What it becomes follows from the database: a path that holds nothing, or a replica, is served as a
+replica and needs --listen; a database that `tanist init` or the extension made a primary gets its
+engine, which connects to the members. With --listen it answers `tanist status` there, too.
+
+Examples:
+  tanistd --db replica.db --listen tcp://127.0.0.1:7401
+  tanistd --db replica.db --listen ipc:///run/tanist/replica.sock
+  tanistd --db replica.db --listen 'tcp://127.0.0.1:*'      (prints the port it got)
+  tanistd --db app.db                                       (the engine of a primary)
+  tanistd --config /etc/tanist/app.toml
+
+SIGTERM and SIGINT finish what has arrived and exit with 0.
+
+Exit codes: 0 stopped by a signal, or (--engine) no longer needed; 1 failed; 2 wrong usage or
+settings; 3 refused for safety.)";
+
+// Options that are settings of the same name: --log-bytes-max is log_bytes_max.
+struct SettingOption {
+    const char* option;
+    const char* setting;
+    const char* help;
+};
+constexpr std::array<SettingOption, 5> kSettingOptions = {{
+    {"--log-level", "log_level", "info, warning or error"},
+    {"--log-segment-bytes", "log_segment_bytes", "size of one file of the log"},
+    {"--log-bytes-max", "log_bytes_max", "most that the log may hold"},
+    {"--wal-bytes-max", "wal_bytes_max", "the WAL is started anew beyond this (primary)"},
+    {"--engine-idle-exit", "engine_idle_exit", "an engine leaves after this time unused"},
+}};
+
+struct Arguments {
+    std::string db;
+    std::string config;
+    std::vector<std::string> listen;
+    std::vector<std::string> replicas;
+    std::array<std::string, kSettingOptions.size()> settings;
+    bool engine = false;
+    bool replace = false;
+};
+
+int fail(const Error& error, int code) {
+    std::fprintf(stderr, "tanistd: %s\n", error.message.c_str());
+    return code;
+}
+int fail(const Error& error) { return fail(error, exit_code_of(error)); }
+
+std::string join(const std::vector<std::string>& texts) {
+    std::string joined;
+    for (const std::string& text : texts) joined += (joined.empty() ? "" : ",") + text;
+    return joined;
+}
+
+void define_options(CLI::App& app, Arguments& arguments) {
+    app.add_option("--db", arguments.db, "the database")->type_name("PATH");
+    app.add_option("--listen", arguments.listen, "serve here (repeatable)")->type_name("ENDPOINT");
+    app.add_option("--replicas", arguments.replicas, "replicas of this primary")
+        ->type_name("ENDPOINT")
+        ->delimiter(',');
+    app.add_option("--config", arguments.config, "take database and settings from here")
+        ->type_name("FILE");
+    app.add_flag("--replace", arguments.replace,
+                 "make a replica of a path that holds another database, which is overwritten");
+    app.add_flag("--engine", arguments.engine,
+                 "as the extension starts it: in the background, until nobody needs it");
+    for (size_t i = 0; i < kSettingOptions.size(); ++i) {
+        app.add_option(kSettingOptions[i].option, arguments.settings[i], kSettingOptions[i].help)
+            ->type_name("VALUE");
+    }
+    app.set_version_flag("--version", std::string("tanistd ") + TANIST_VERSION);
+    app.footer(kFooter);
+}
+
+// The [[database]] of --config: `path`, and settings by name. Values that are lists are joined, as
+// apply_setting takes them.
+Status read_config(const std::string& path, Arguments& arguments, Settings& settings) {
+    if (!path_exists(path)) return Error{Errc::not_found, path + " does not exist"};
+    Result<std::vector<TomlEntry>> entries = read_toml(path);
+    if (!entries) return std::move(entries).error();
+    for (const TomlEntry& entry : *entries) {
+        if (entry.table != "database") {
+            return toml_error(path, entry.line, "only [[database]] tables belong here");
+        }
+        if (entry.table_index > 0) {
+            return toml_error(path, entry.line,
+                              "this version serves one database in each tanistd; start another "
+                              "tanistd for the second [[database]]");
+        }
+        std::string value;
+        if (const auto* list = std::get_if<std::vector<std::string>>(&entry.value)) {
+            value = join(*list);
+        } else if (const auto* text = std::get_if<std::string>(&entry.value)) {
+            value = *text;
+        } else if (const auto* number = std::get_if<int64_t>(&entry.value)) {
+            value = std::to_string(*number);
+        } else {
+            return toml_error(path, entry.line, entry.key + " is no true or false");
+        }
+        if (entry.key == "path") {
+            arguments.db = value;
+            continue;
+        }
+        Status set = apply_setting(settings, entry.key, value);
+        if (!set) return toml_error(path, entry.line, set.error().message);
+    }
+    if (arguments.db.empty()) return Error{Errc::invalid, path + " names no database"};
+    return ok_status();
+}
+
+Status apply_options(const Arguments& arguments, Settings& settings) {
+    if (!arguments.listen.empty()) {
+        TANIST_TRY(apply_setting(settings, "listen", join(arguments.listen)));
+    }
+    if (!arguments.replicas.empty()) {
+        TANIST_TRY(apply_setting(settings, "replicas", join(arguments.replicas)));
+    }
+    for (size_t i = 0; i < kSettingOptions.size(); ++i) {
+        if (arguments.settings[i].empty()) continue;
+        TANIST_TRY(apply_setting(settings, kSettingOptions[i].setting, arguments.settings[i]));
+    }
+    return ok_status();
+}
+
+// Settings in their order of precedence: file of the database < --config < environment < options.
+Result<Settings> gather_settings(const Layout& layout, Role role, Arguments& arguments) {
+    Result<Settings> settings = read_settings(layout.settings(), role);
+    if (!settings) return settings;
+    if (!arguments.config.empty()) {
+        TANIST_TRY(read_config(arguments.config, arguments, *settings));
+    }
+    TANIST_TRY(apply_environment(*settings));
+    TANIST_TRY(apply_options(arguments, *settings));
+    return settings;
+}
+
+void say_ready(const std::string& sentence) {
+    std::printf("tanistd: %s\n", sentence.c_str());
+    std::fflush(stdout);
+}
+
+template <class Host>
+int run_until_stopped(Host& host, int stop_fd, bool may_end_itself) {
+    host.wait_finished(stop_fd);
+    std::string reason;
+    const bool ended_itself = host.finished(&reason);
+    host.stop(kDrainPatience);
+    note(NoteLevel::info, "stopped", {{"reason", ended_itself ? reason : "asked by a signal"}});
+    return ended_itself && !may_end_itself ? kExitFailed : kExitDone;
+}
+
+int serve_primary(const Layout& layout, const Arguments& arguments, const Settings& settings,
+                  int stop_fd) {
+    EngineOptions options;
+    options.db_path = layout.db;
+    options.settings = settings;
+    options.leave_when_idle = arguments.engine;
+    Result<std::unique_ptr<Engine>> engine = Engine::start(linked_sqlite(), options);
+    if (!engine) {
+        // Two applications may start an engine at once; the one that is late is not needed.
+        const bool late = engine.error().code == Errc::busy;
+        if (late && arguments.engine) return kExitDone;
+        return fail(engine.error(), late ? kExitRefused : exit_code_of(engine.error()));
+    }
+    const std::string endpoints = join((*engine)->endpoints());
+    say_ready("engine of " + layout.db + " ready, process " + std::to_string(process_id()) +
+              (endpoints.empty() ? "" : ", on " + endpoints));
+    return run_until_stopped(**engine, stop_fd, arguments.engine);
+}
+
+int serve_replica(const Layout& layout, const Arguments& arguments, const Settings& settings,
+                  int stop_fd) {
+    ReplicaOptions options;
+    options.db_path = layout.db;
+    options.settings = settings;
+    options.replace = arguments.replace;
+    Result<std::unique_ptr<Replica>> replica = Replica::start(linked_sqlite(), options);
+    if (!replica) return fail(replica.error());
+    say_ready("replica " + layout.db + " ready on " + join((*replica)->endpoints()));
+    return run_until_stopped(**replica, stop_fd, false);
+}
+
+// What contradicts the role is refused before anything is written.
+std::optional<Error> why_unfit(const Layout& layout, Role role, const Arguments& arguments,
+                               const Settings& settings) {
+    if (role == Role::primary) {
+        if (arguments.replace) {
+            return Error{Errc::refused, layout.db +
+                                            " is the primary of its cluster and is never "
+                                            "overwritten; choose another path"};
+        }
+        return std::nullopt;
+    }
+    if (arguments.engine) {
+        return Error{Errc::refused, layout.db + (role == Role::replica
+                                                     ? " is a replica; it is served with --listen"
+                                                     : " is not set up for replication; run: "
+                                                       "tanist init " +
+                                                           layout.db)};
+    }
+    if (settings.listen.empty()) {
+        return Error{Errc::invalid,
+                     role == Role::replica
+                         ? "where can its primary reach it? give --listen tcp://127.0.0.1:PORT"
+                         : layout.db +
+                               " is neither primary nor replica yet: `tanist init` makes a "
+                               "primary of it, --listen ENDPOINT a replica"};
+    }
+    if (!arguments.replicas.empty()) {
+        return Error{Errc::invalid, "--replicas is for a primary, and " + layout.db +
+                                        " is none; `tanist init` makes it one"};
+    }
+    return std::nullopt;
+}
+
+Result<Role> role_of(const Layout& layout) {
+    Result<NodeFile> node = read_node_file(layout.node());
+    if (node) return node->role;
+    if (node.error().code == Errc::not_found) return Role::unknown;
+    return std::move(node).error();
+}
+
+int serve(Arguments& arguments) {
+    if (!arguments.config.empty() && arguments.db.empty()) {
+        Settings ignored;
+        Status named = read_config(arguments.config, arguments, ignored);
+        if (!named) return fail(named.error(), kExitUsage);
+    }
+    if (arguments.db.empty()) {
+        return fail({Errc::invalid, "which database? give --db PATH (see --help)"}, kExitUsage);
+    }
+    const Layout layout(arguments.db);
+    Result<Role> role = role_of(layout);
+    if (!role) return fail(role.error());
+    Result<Settings> settings =
+        gather_settings(layout, *role == Role::unknown ? Role::replica : *role, arguments);
+    if (!settings) {
+        const bool unsafe = settings.error().code == Errc::refused;
+        return fail(settings.error(), unsafe ? kExitRefused : kExitUsage);
+    }
+    if (std::optional<Error> unfit = why_unfit(layout, *role, arguments, *settings)) {
+        return fail(*unfit, unfit->code == Errc::refused ? kExitRefused : kExitUsage);
+    }
+    if (*role != Role::primary) {
+        Result<NodeFile> made = set_up_replica(layout, arguments.replace);
+        if (!made) return fail(made.error());
+    }
+    if (arguments.engine) {
+        Result<bool> detached = detach(layout.engine_log());
+        if (!detached) return fail(detached.error());
+        if (!*detached) return kExitDone;
+    }
+    Result<int> stop_fd = open_stop_signals();
+    if (!stop_fd) return fail(stop_fd.error());
+    return *role == Role::primary ? serve_primary(layout, arguments, *settings, *stop_fd)
+                                  : serve_replica(layout, arguments, *settings, *stop_fd);
+}
+
+}  // namespace
+}  // namespace tanist
+
+int main(int argc, char** argv) {
+    tanist::Arguments arguments;
+    CLI::App app(
+        "Tanist daemon: keeps a live replica of an SQLite database, or ships a primary's "
+        "commits to its replicas.",
+        "tanistd");
+    tanist::define_options(app, arguments);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? tanist::kExitDone : tanist::kExitUsage;
+    }
+    return tanist::serve(arguments);
+}
