@@ -1,5 +1,8 @@
 // Takes committed records from the log into the replica's database, several merged into one local
 // commit when behind. Runs on its own thread; never sees the network.
+//
+// The log is durable before apply() is called, so the database's own WAL is not fsynced per commit:
+// tend() does it now and then and moves durable(), from which on the log must keep its records.
 #pragma once
 
 #include <memory>
@@ -13,25 +16,35 @@ namespace tanist {
 
 struct ApplyOutcome {
     LogPoint applied;         // where the database is now
-    bool needs_sync = false;  // stopped before a REBASE record, or a page size change
+    bool needs_sync = false;  // the log alone does not lead on; sync_reason says why
     std::string sync_reason;
 };
 
 class Applier {
   public:
-    // Creates or opens the database with WAL mode when `intent` says there is one; replays what an
-    // interrupted commit left. `db_path` does not exist before the first sync.
+    // Opens the database (WAL mode) and replays what an interrupted commit left. not_found: no
+    // database, or the intent was never written: the first sync makes both. When the log cannot
+    // complete the interrupted commit, open succeeds and apply() says needs_sync.
     static Result<std::unique_ptr<Applier>> open(const SqliteApi& api, const std::string& db_path,
                                                  IntentFile& intent, LogReader& log);
     ~Applier();
-    // Applies (applied, up_to], in one or more local commits of at most `pages_max` distinct pages
-    // each (a single record may be larger).
+    // Applies (applied, up_to], in one or more local commits of about kMergedPagesMax distinct
+    // pages each (a single record may be larger). needs_sync: before a REBASE record, a page size
+    // change, a record that is gone, or one that does not continue this database's history.
     Result<ApplyOutcome> apply(LogReader& log, Lsn up_to);
+    // Makes a delta sync's pages one local commit that takes the database to `point`; see
+    // sync/sync_sink.h.
+    Status install(PageSource& pages, const LogPoint& point);
     LogPoint applied() const;
-    // A delta sync's pages and the records (base, up_to] as one local commit: see sync/sync_sink.h.
+    // Known to survive the machine's end; the log keeps its records from here on.
+    LogPoint durable() const;
     SqliteHandle& handle();
     SqliteHandle& checkpoints();
-    Status tend();  // passive checkpoints, read mark refresh; when idle and after applying
+    // Passive checkpoints; fsync of the database and the durable point. When idle (every second or
+    // so) and after applying.
+    Status tend();
+    // tend() with the fsync now, for an orderly stop.
+    Status settle();
 
   private:
     struct State;

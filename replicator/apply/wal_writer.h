@@ -3,24 +3,30 @@
 // the stock pager committing the same pages.
 //
 // Never holds a lock between calls. Page 1 gets write version 3 (byte 18) so that stock SQLite
-// refuses every write to a replica; `primary_page_1()` says how to compare.
+// refuses every write to a replica, even when no daemon runs.
 #pragma once
 
-#include <functional>
-#include <memory>
+#include <vector>
 
 #include "replicator/base/clock.h"
 #include "replicator/wal/sqlite_handle.h"
 
 namespace tanist {
 
+// Byte 18 of a plain (not encrypted) database's first page: what a replica has there, and what the
+// primary has. No other byte of a replica differs.
+void set_replica_page_1(MutableBytes page);
+void set_primary_page_1(MutableBytes page);
+bool is_replica_page_1(ByteView page);
+
 // The pages of one local commit: each page once, none beyond db_pages.
 class PageSource {
   public:
     virtual ~PageSource() = default;
     virtual uint32_t page_count() const = 0;
+    virtual uint32_t page_bytes() const = 0;
     virtual uint32_t db_pages() const = 0;
-    // Page number and image of entry `index`; called once each, in order.
+    // Page number and image of entry `index`; called once each, in order, per commit().
     virtual Result<Pgno> page(uint32_t index, MutableBytes image) = 0;
 };
 
@@ -29,14 +35,25 @@ class WalWriter {
     // `handle` holds slots, `checkpoints` runs passive checkpoints; both on the replica database.
     WalWriter(SqliteHandle& handle, SqliteHandle& checkpoints);
     // Waits for a foreign holder of the write lock up to `patience`. After an error nothing is
-    // visible; the same commit may be tried again.
+    // visible; the same commit may be tried again. invalid: another page size.
     Status commit(PageSource& pages, bool sync, Nanos patience);
     // Passive checkpoint when the WAL has more than `frames` to write back.
     Status checkpoint_if_longer_than(uint32_t frames);
+    // Of the database; read from its header while the WAL does not know.
+    Result<uint32_t> page_bytes();
 
   private:
+    Result<WalIndexHeader> lock_for_write(Instant deadline);
+    Status commit_locked(PageSource& pages, WalIndexHeader header, bool sync);
+    Result<WalIndexHeader> restart_if_written_back(const WalIndexHeader& header);
+    Status start_wal(WalIndexHeader& header);
+    Status write_frames(PageSource& pages, WalIndexHeader& header);
+    Status enter_frames(uint32_t first, const std::vector<Pgno>& entered);
+    void refresh_read_mark(uint32_t frame);
+
     SqliteHandle& handle_;
     SqliteHandle& checkpoints_;
+    std::vector<Pgno> written_;
 };
 
 }  // namespace tanist
