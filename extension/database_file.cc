@@ -125,8 +125,7 @@ void DatabaseFile::ensure_engine() {
     }
 }
 
-Result<std::unique_ptr<DatabaseFile>> find_database(const std::string& path,
-                                                    const SettingSource& uri) {
+Result<std::unique_ptr<DatabaseFile>> find_database(const std::string& path, const UriSource& uri) {
     auto file = std::make_unique<DatabaseFile>(path);
     auto node = read_node_file(file->layout.node());
     if (node.ok()) {

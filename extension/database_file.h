@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "extension/engine_starter.h"
@@ -26,8 +28,8 @@ struct DatabaseFile {
     Settings settings;
     bool replicas_given = false;  // by the URI or the environment, on this open
     bool writable = false;
-    bool active = false;     // set up, control block mapped
-    bool switching = false;  // a statement is turning the database to WAL just now...
+    bool active = false;        // set up, control block mapped
+    bool switching = false;     // a statement is turning the database to WAL just now...
     bool switch_began = false;  // ...and has the lock for it
     Role node_role = Role::unknown;
     Control control;
@@ -46,10 +48,12 @@ struct DatabaseFile {
     bool engine_found = false;
 };
 
+// The URI's parameter of a name, or nothing.
+using UriSource = std::function<std::optional<std::string>(const std::string& name)>;
+
 // Whether the database at `path` is to be replicated: it has a node file, or replicas are given.
-// `uri` yields the URI's parameter or nothing. Null: pass through. Errors: a setting is wrong.
-Result<std::unique_ptr<DatabaseFile>> find_database(const std::string& path,
-                                                    const SettingSource& uri);
+// Null: pass through. Errors: a setting is wrong.
+Result<std::unique_ptr<DatabaseFile>> find_database(const std::string& path, const UriSource& uri);
 
 // Everything that the first use needs and that runs no SQL: directory, node file, members, control
 // block, engine. Idempotent.

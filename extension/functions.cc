@@ -18,7 +18,7 @@ using Answer = Result<std::string> (*)(DatabaseFile&);
 
 Result<std::string> position_answer(DatabaseFile& file) { return position_text(file); }
 Result<std::string> role_answer(DatabaseFile& file) { return role_text(file); }
-Result<std::string> status_answer(DatabaseFile& file) { return status_json(file); }
+Result<std::string> status_answer(DatabaseFile& file) { return status_text(file); }
 
 template <Answer kAnswer>
 void scalar(sqlite3_context* context, int, sqlite3_value**) noexcept {

@@ -12,7 +12,7 @@ namespace tanist {
 constexpr int kFileControlDatabase = 0x5441'4E01;
 
 // The extended codes of a refused write; the second half of the answer to "why": `tanist_status`.
-constexpr int kReadOnlyHere = SQLITE_READONLY | (84 << 8);    // not the primary, or fenced
-constexpr int kUnreplicated = SQLITE_READONLY | (85 << 8);    // rollback journal: nothing captures it
+constexpr int kReadOnlyHere = SQLITE_READONLY | (84 << 8);  // not the primary, or fenced
+constexpr int kUnreplicated = SQLITE_READONLY | (85 << 8);  // rollback journal: nothing captures it
 
 }  // namespace tanist

@@ -66,8 +66,8 @@ class SpawnPlan {
     void redirect(const std::string& log) {
         ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
         ::posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_RDWR, 0);
-        ::posix_spawn_file_actions_addopen(&actions, 2, log.c_str(),
-                                           O_WRONLY | O_CREAT | O_APPEND, 0600);
+        ::posix_spawn_file_actions_addopen(&actions, 2, log.c_str(), O_WRONLY | O_CREAT | O_APPEND,
+                                           0600);
     }
 
     posix_spawn_file_actions_t actions;
@@ -120,8 +120,8 @@ Status EngineStarter::start_daemon(const Layout& layout) {
                     nullptr};
     auto environment = daemon_environment();
     pid_t child = 0;
-    const int failed = ::posix_spawnp(&child, daemon.c_str(), &plan.actions, &plan.attributes,
-                                      argv, environment.data());
+    const int failed = ::posix_spawnp(&child, daemon.c_str(), &plan.actions, &plan.attributes, argv,
+                                      environment.data());
     if (failed != 0) return cannot_start(layout, daemon + ": " + std::strerror(failed));
     child_ = child;
     // It goes into the background by itself and its first process ends, which is the news that it
@@ -137,11 +137,11 @@ Status EngineStarter::start_daemon(const Layout& layout) {
         if (got == child) {
             child_ = 0;
             if (WIFEXITED(state) && WEXITSTATUS(state) == 0) return ok_status();
-            return cannot_start(layout, daemon + " ended with status " +
-                                            std::to_string(WIFEXITED(state)
-                                                               ? WEXITSTATUS(state)
-                                                               : 128 + WTERMSIG(state)) +
-                                            " (see " + layout.engine_log() + ")");
+            return cannot_start(
+                layout,
+                daemon + " ended with status " +
+                    std::to_string(WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state)) +
+                    " (see " + layout.engine_log() + ")");
         }
         ::usleep(kDetachTryMillis * 1000);
     }

@@ -1,5 +1,6 @@
 // LD_PRELOAD=tanist.so: the extension loaded and the VFS made the default in any program that links
-// libsqlite3 dynamically, now or later, without exporting a symbol (docs/decisions/0002-preload.md).
+// libsqlite3 dynamically, now or later, without exporting a symbol
+// (docs/decisions/0002-preload.md).
 //
 // In an ELF constructor, before anything of the program has run: SQLite is initialised, a
 // connection in memory is opened to be handed sqlite3_api, the VFS is registered, and SQLite is
@@ -55,9 +56,9 @@ bool preloaded() {
     for (size_t at = 0; at < words.size();) {
         const size_t end = std::min(words.find_first_of(" :", at), words.size());
         const std::string word = words.substr(at, end - at);
-        if (word == name || (word.size() > name.size() &&
-                             word.compare(word.size() - name.size() - 1, std::string::npos,
-                                          "/" + name) == 0)) {
+        if (word == name ||
+            (word.size() > name.size() &&
+             word.compare(word.size() - name.size() - 1, std::string::npos, "/" + name) == 0)) {
             return true;
         }
         at = end + 1;
@@ -85,8 +86,8 @@ struct Host {
         void* library = ::dlopen("libsqlite3.so.0", RTLD_LAZY | RTLD_LOCAL);
         return library != nullptr && find(library, "sqlite3_config", config) &&
                find(library, "sqlite3_initialize", initialize) &&
-               find(library, "sqlite3_shutdown", shutdown) &&
-               find(library, "sqlite3_open", open) && find(library, "sqlite3_close", close) &&
+               find(library, "sqlite3_shutdown", shutdown) && find(library, "sqlite3_open", open) &&
+               find(library, "sqlite3_close", close) &&
                find(library, "sqlite3_auto_extension", auto_extension);
     }
 };

@@ -1,5 +1,7 @@
 #include "extension/pragmas.h"
 
+#include <algorithm>
+
 #include "extension/database_file.h"
 #include "extension/host.h"
 #include "extension/status.h"
@@ -81,7 +83,7 @@ int run_pragma(DatabaseFile& file, char** words) {
                              : answer(words, SQLITE_ERROR, position.error().message);
     }
     if (same(name, "tanist_role")) return answer(words, SQLITE_OK, role_text(file));
-    if (same(name, "tanist_status")) return answer(words, SQLITE_OK, status_json(file));
+    if (same(name, "tanist_status")) return answer(words, SQLITE_OK, status_text(file));
     if (value == nullptr) return SQLITE_NOTFOUND;
     if (same(name, "locking_mode") && same(value, "exclusive")) {
         return answer(words, SQLITE_ERROR,

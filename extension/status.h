@@ -1,4 +1,4 @@
-// What `tanist_status` and `tanist_replicas` show: the control block in words.
+// What `tanist_status` and `tanist_replicas` show.
 #pragma once
 
 #include <string>
@@ -14,15 +14,9 @@ struct ReplicaRow {
     PeerReport report;
     uint64_t lag_transactions = 0;
 };
-// What would be lost if this machine were lost now: commits that no replica has on disk.
-struct DataAtRisk {
-    uint64_t transactions = 0;
-    uint64_t bytes = 0;
-    double seconds = 0;
-};
-
 std::vector<ReplicaRow> replica_rows(const DatabaseFile& file);
-DataAtRisk data_at_risk(const std::vector<ReplicaRow>& rows, uint64_t last_lsn);
-std::string status_json(DatabaseFile& file);
+
+// JSON: what control/status.h says, and "last_error", what this connection met.
+std::string status_text(const DatabaseFile& file);
 
 }  // namespace tanist

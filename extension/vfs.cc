@@ -119,14 +119,14 @@ int file_control(sqlite3_file* file, int op, void* argument) noexcept {
 
 int file_shm_map(sqlite3_file* file, int region, int bytes, int extend,
                  void volatile** out) noexcept {
-    const int rc =
-        real_of(file)->pMethods->xShmMap(real_of(file), region, bytes, extend, out);
+    const int rc = real_of(file)->pMethods->xShmMap(real_of(file), region, bytes, extend, out);
     if (region == 0 && rc == SQLITE_OK) database(file).gate.set_region(*out);
     return rc;
 }
 int file_shm_lock(sqlite3_file* file, int first, int count, int flags) noexcept {
     DatabaseFile& db = database(file);
-    return guarded(SQLITE_IOERR, [&] { return db.gate.lock(db, real_of(file), first, count, flags); });
+    return guarded(SQLITE_IOERR,
+                   [&] { return db.gate.lock(db, real_of(file), first, count, flags); });
 }
 void file_shm_barrier(sqlite3_file* file) noexcept {
     real_of(file)->pMethods->xShmBarrier(real_of(file));

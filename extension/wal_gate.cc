@@ -32,9 +32,7 @@ constexpr uint32_t kUsefulBackfillFrames = 1000;
 // Without an engine the WAL grows to this many times wal_bytes_max before it is let go.
 constexpr uint64_t kOverrunFactor = 4;
 
-constexpr uint32_t mask_of(int first, int count) {
-    return ((1u << count) - 1) << first;
-}
+constexpr uint32_t mask_of(int first, int count) { return ((1u << count) - 1) << first; }
 
 // The one question of the gate. Epochs and leases will be asked here, too.
 bool gate_allows_write(const DatabaseFile& file) {

@@ -35,7 +35,7 @@ class WalGate {
     uint32_t word(uint32_t offset) const;
 
     volatile uint8_t* region0_ = nullptr;
-    uint32_t shared_ = 0;     // slots held, one bit each
+    uint32_t shared_ = 0;  // slots held, one bit each
     uint32_t exclusive_ = 0;
     uint32_t change_at_lock_ = 0;
     bool checkpoint_is_ours_ = false;  // taken with a restart, given back with it
