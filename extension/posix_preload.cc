@@ -5,11 +5,11 @@
 // In an ELF constructor, before anything of the program has run: SQLite is initialised, a
 // connection in memory is opened to be handed sqlite3_api, the VFS is registered, and SQLite is
 // shut down again, so that the program may still configure it. SQLite's start registers "unix" as
-// the default once more; so one function of its mutex methods, the allocation, is replaced: it
-// is called, before any lock is taken, whenever SQLite looks for a VFS, and puts ours back in
-// front of "unix". Nothing on a statement's path changes.
+// the default once more; so one function of its mutex methods, the allocation, is replaced: its
+// first call of a start puts ours back in front of "unix". Nothing on a statement's path changes.
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -22,27 +22,30 @@ namespace {
 
 const sqlite3_api_routines* host_api = nullptr;
 sqlite3_mutex* (*allocate_mutex)(int) = nullptr;
+int (*end_mutexes)() = nullptr;
+std::atomic<bool> looked = false;  // since SQLite was last started
 
 int take_api(sqlite3*, char**, const sqlite3_api_routines* api) noexcept {
     host_api = api;
     return SQLITE_OK;
 }
 
-// SQLITE_MUTEX_STATIC_MAIN guards the list of VFSes. Everything called here asks for it as well.
+// The first request for SQLITE_MUTEX_STATIC_MAIN comes from sqlite3_initialize, with no lock held.
+// Later ones may come from a holder of that very mutex, so only the first may look. What is called
+// here runs that initialisation to its end first, which the outer one then finds done.
 sqlite3_mutex* allocate_mutex_and_look(int id) noexcept {
-    static thread_local bool looking = false;
-    if (id == SQLITE_MUTEX_STATIC_MASTER && !looking) {
-        looking = true;
-        sqlite3_vfs* first = host_api->vfs_find(nullptr);
-        if (first != nullptr && std::strcmp(first->zName, "unix") == 0) {
-            try {
-                start_in_process(host_api, true);
-            } catch (...) {  // the program goes on without replication
-            }
+    if (id == SQLITE_MUTEX_STATIC_MASTER && !looked.exchange(true)) {
+        try {
+            start_in_process(host_api, true);
+        } catch (...) {  // the program goes on without replication
         }
-        looking = false;
     }
     return allocate_mutex(id);
+}
+
+int end_mutexes_and_forget() noexcept {
+    looked = false;
+    return end_mutexes();
 }
 
 // True when tanist.so was named in LD_PRELOAD, not merely loaded by a program that has one.
@@ -113,7 +116,9 @@ void preload() {
     host.config(SQLITE_CONFIG_GETMUTEX, &methods);
     if (methods.xMutexAlloc == nullptr) return;
     allocate_mutex = methods.xMutexAlloc;
+    end_mutexes = methods.xMutexEnd;
     methods.xMutexAlloc = allocate_mutex_and_look;
+    methods.xMutexEnd = end_mutexes_and_forget;
     host.config(SQLITE_CONFIG_MUTEX, &methods);
 }
 
