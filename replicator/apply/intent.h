@@ -36,6 +36,7 @@ struct Intent {
 
 class IntentFile {
   public:
+    IntentFile() = default;                                   // not open
     static Result<IntentFile> open(const std::string& path);  // creates
     std::optional<Intent> read() const;                       // nothing: never written
     Status write(const Intent& intent, bool durable);

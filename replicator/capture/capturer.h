@@ -6,9 +6,8 @@
 // capture_rule.h (pure); this class reads frames, appends records and holds the pin.
 #pragma once
 
-#include <atomic>
-#include <functional>
 #include <memory>
+#include <string>
 
 #include "replicator/base/result.h"
 #include "replicator/control/control_block.h"
@@ -21,6 +20,9 @@ struct CaptureOptions {
     uint64_t wal_bytes_max = 64u << 20;  // beyond it the engine restarts the WAL itself
     Epoch epoch;                         // of this primacy
     std::string clean_stop_path;         // Layout::clean_stop()
+    // The caller knows that the database is exactly at the log's end: an applied replica that was
+    // just promoted, before anybody may write. The log's WAL points are then another machine's.
+    bool database_is_at_log_end = false;
 };
 
 struct CaptureProgress {
@@ -48,7 +50,10 @@ class Capturer {
     // Records where the database stands at a clean stop, so that the next start need not rebase.
     Status close_cleanly();
 
-    Lsn captured() const;
+    Lsn captured() const;  // any thread
+    // True while the pin is away or a restart waits for us: call poll() and tend_wal() again within
+    // a millisecond instead of sleeping.
+    bool restless() const;
 
   private:
     struct State;

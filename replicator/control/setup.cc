@@ -15,20 +15,6 @@ using namespace std::chrono_literals;
 constexpr auto kSetUpPatience = 5s;
 constexpr auto kSetUpRetry = 2ms;
 
-// Two processes that use a database for the first time at once must not give it two group ids: a
-// flock on the directory itself serialises them.
-Result<File> lock_directory(const std::string& directory) {
-    Result<File> file = File::open(directory, File::Mode::read);
-    if (!file) return std::move(file).error();
-    for (auto waited = 0ms; waited < kSetUpPatience; waited += kSetUpRetry) {
-        Result<bool> locked = file->try_lock(true);
-        if (!locked) return std::move(locked).error();
-        if (*locked) return std::move(*file);
-        std::this_thread::sleep_for(kSetUpRetry);
-    }
-    return Error{Errc::busy, directory + " is being set up by another process"};
-}
-
 Status check_place(const Layout& layout) {
     std::string unsafe = why_file_system_is_unsafe(layout.db);
     if (!unsafe.empty()) return Error{Errc::invalid, unsafe};
@@ -63,6 +49,19 @@ Result<NodeFile> finish(const Layout& layout, const NodeFile& node) {
 
 }  // namespace
 
+Result<File> lock_directory(const std::string& directory) {
+    Result<File> file = File::open(directory, File::Mode::read);
+    if (!file) return std::move(file).error();
+    for (auto waited = 0ms; waited < kSetUpPatience; waited += kSetUpRetry) {
+        Result<bool> locked = file->try_lock(true);
+        if (!locked) return std::move(locked).error();
+        if (*locked) return std::move(*file);
+        std::this_thread::sleep_for(kSetUpRetry);
+    }
+    return Error{Errc::busy, directory + " is being set up by another process"};
+}
+
+// Two processes that use a database for the first time at once must not give it two group ids.
 Result<NodeFile> set_up_primary(const Layout& layout) {
     TANIST_TRY(check_place(layout));
     Result<File> lock = lock_directory(layout.directory);

@@ -2,6 +2,7 @@
 // `tanist init`, by the extension on first use, and by tanistd for a new replica.
 #pragma once
 
+#include "replicator/base/file.h"
 #include "replicator/control/layout.h"
 #include "replicator/control/members.h"
 #include "replicator/control/node_file.h"
@@ -15,6 +16,9 @@ Result<NodeFile> set_up_primary(const Layout& layout);
 // refused: the path holds a database that is no replica (unless `replace`: it will be overwritten),
 // or a primary.
 Result<NodeFile> set_up_replica(const Layout& layout, bool replace = false);
+// Serialises changes to the files of a directory between processes: a flock on the directory
+// itself, held as long as the File lives. busy after a few seconds.
+Result<File> lock_directory(const std::string& directory);
 // "" when the file system is fine, else one sentence.
 std::string why_file_system_is_unsafe(const std::string& path);
 

@@ -116,7 +116,8 @@ std::string status_json(const Layout& layout) {
     json["group"] = to_string(node->group);
     auto control = Control::open(layout.control(), false, false);
     if (!control)
-        json["problem"] = control.error().message;
+        json["problem"] = control.error().code == Errc::not_found ? "no engine has run yet"
+                                                                  : control.error().message;
     else
         add_live(json, *control, layout, node->role);
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);

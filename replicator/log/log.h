@@ -77,17 +77,21 @@ class Log {
     // it is not the successor of the last record.
     Status finish_received(const RecordHeader& header);
     void abandon();  // between begin and finish
-    // Makes finished records visible to readers (one write for many small records).
+    // Makes finished records visible to readers (one write for many small records). After an
+    // error they wait, and the next publish() writes them again.
     Status publish();
-    // fdatasync of everything published; returns the end that is durable.
+    // fdatasync of everything published; returns the end that is durable. After an io error of
+    // fdatasync nothing can be appended until the log is opened again: the kernel forgets what it
+    // could not write.
     Result<LogPoint> sync();
     // Forgets all records; the history continues after `base`. Durable when it returns.
     Status reset(const LogPoint& base);
     // Drops the oldest whole segments while more than bytes_max are held, or all below `needed`
-    // when `needed` is set and `keep_bytes` are kept. Never the last segment. Returns new first.
+    // when `needed` is set and `keep_bytes` are kept. Never the last segment, nor unpublished
+    // records. Returns the new first, zero when the log holds no record.
     Result<Lsn> retain(Lsn needed, uint64_t keep_bytes);
 
-    std::unique_ptr<LogReader> reader();  // any thread
+    std::unique_ptr<LogReader> reader();  // any thread; must not outlive the Log
 
   private:
     struct State;

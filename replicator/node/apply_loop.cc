@@ -26,13 +26,19 @@ Status ApplyLoop::open(std::string* sync_reason) {
                                         " and the database to start anew"};
     reader_ = shared_.log->reader();
     TANIST_TRY(open_applier());
-    LogStat stat = shared_.log->stat();
-    LogPoint at = applier_->applied();
-    if (at.position.lsn < stat.base.position.lsn)
-        *sync_reason = "the log begins after the database's position";
-    else if (at.position.lsn > stat.end.position.lsn)
-        *sync_reason = "the database is ahead of the log";
+    *sync_reason = why_log_does_not_fit(applier_->applied());
     return ok_status();
+}
+
+// A sync that was broken off has begun a new log; the database belongs to the old one.
+std::string ApplyLoop::why_log_does_not_fit(const LogPoint& at) {
+    LogStat stat = shared_.log->stat();
+    if (at == stat.base || at == stat.end) return "";
+    if (at.position.lsn <= stat.base.position.lsn) return "the log begins after the database";
+    if (at.position.lsn >= stat.end.position.lsn) return "the database is ahead of the log";
+    auto header = reader_->header_of(at.position.lsn);
+    if (!header) return "the log cannot be read at the database's position";
+    return header->chain == at.chain ? "" : "the log is of another history than the database";
 }
 
 Status ApplyLoop::open_applier() {

@@ -37,6 +37,7 @@ class ApplyLoop {
     void try_install();
     void sync_failed(const Error& error);
     Status open_applier();
+    std::string why_log_does_not_fit(const LogPoint& at);
     void applied_to(const LogPoint& point);
 
     ReplicaShared& shared_;

@@ -48,6 +48,7 @@ Status CaptureLoop::start() {
     auto capturer = Capturer::start(*handle_, *checkpoints_, log_, control_, capture);
     if (!capturer) return std::move(capturer).error();
     capturer_ = std::move(capturer).value();
+    view_size();
     thread_ = std::thread([this] { run(); });
     return ok_status();
 }
@@ -155,15 +156,19 @@ void CaptureLoop::sleep_until_rung() {
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
 }
 
+void CaptureLoop::view_size() {
+    auto last = log_.last();
+    if (!last || last->page_bytes == 0) return;  // an EPOCH record says nothing of it
+    view_.page_bytes.store(last->page_bytes);
+    view_.db_pages.store(last->db_pages);
+}
+
 void CaptureLoop::maintain() {
     Instant now = boot_now();
     control_->engine_beat_ns.store(now.ns, std::memory_order_relaxed);
     if (now - maintained_ < kMaintainEvery) return;
     maintained_ = now;
-    if (auto header = handle_->header(); header && *header) {
-        view_.page_bytes.store((*header)->page_bytes);
-        view_.db_pages.store((*header)->db_pages);
-    }
+    view_size();
     Lsn needed{view_.needed_lsn.load()};
     if (auto kept = log_.retain(needed, options_.settings.log_segment_bytes * 4); !kept)
         note(NoteLevel::warning, "log retention failed", {{"reason", kept.error().message}});

@@ -59,6 +59,7 @@ class CaptureLoop {
     void rest(bool captured);
     void sleep_until_rung();
     void maintain();
+    void view_size();
 
     const SqliteApi& api_;
     CaptureLoopOptions options_;

@@ -21,7 +21,8 @@ using namespace std::chrono_literals;
 Result<NodeFile> enter_epoch(const Layout& layout, NodeFile node) {
     std::string boot = to_string(boot_id());
     if (node.epoch.value == 0 || node.boot != boot) {
-        node.epoch = node.epoch.next();
+        bool first_start = node.epoch.value != 0 && node.boot.empty();
+        if (!first_start) node.epoch = node.epoch.next();
         node.boot = boot;
         TANIST_TRY(write_node_file(layout.node(), node));
     }

@@ -78,13 +78,12 @@ void SyncWorker::serve(const SyncWorkerAsk& ask) {
     Status answered = source_->answer(
         ask.ask, [&](uint32_t number, bool last, std::span<const uint32_t> pages, ByteView images) {
             SyncWorkerAnswer answer{.job = ask.job, .envelope = {}, .body = {}, .failure = {}};
-            encode_sync_pages(ask.envelope,
-                              {.ask = number,
-                               .last = last,
-                               .page_bytes = source_->page_bytes(),
-                               .pages = {pages.begin(), pages.end()},
-                               .images = images},
-                              answer.envelope, answer.body);
+            Message message{.envelope = ask.envelope,
+                            .body = SyncPages{.ask = number,
+                                              .last = last,
+                                              .pages = {pages.begin(), pages.end()},
+                                              .images = images}};
+            encode(message, answer.envelope, answer.body);
             return offer(std::move(answer));
         });
     if (!answered && wanted(ask.job)) fail(answered.error());

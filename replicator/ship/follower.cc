@@ -23,6 +23,9 @@ enum class Phase { idle, connecting, checking, streaming, syncing };
 // sync_end is out.
 enum class SyncStep { none, opening, begun, copying, settling, ending };
 
+// A sync socket that was lost alone, before the replica answered, is noticed by nothing else.
+constexpr Nanos kSyncUnansweredAfter = std::chrono::seconds(10);
+
 // splitmix64.
 uint64_t next_random(uint64_t& state) {
     uint64_t z = (state += 0x9e3779b97f4a7c15u);
@@ -56,7 +59,7 @@ struct Follower::State {
     LogPoint welcome_end;  // while checking
     Lsn sync_base, sync_end;
     LagHistory lag_history;
-    Instant now, heard, started, due, last_beat, last_commit;
+    Instant now, heard, started, due, last_beat, last_commit, sync_begun;
     Nanos backoff = limits::kReconnectMin;
     PeerState told = PeerState::none;
     std::string told_reason;
@@ -197,8 +200,7 @@ void Follower::State::beat() {
 }
 
 void Follower::State::pump() {
-    bool may = phase == Phase::streaming ||
-               (phase == Phase::syncing && sync >= SyncStep::copying && sync != SyncStep::none);
+    bool may = phase == Phase::streaming || (phase == Phase::syncing && sync >= SyncStep::copying);
     if (!may || sending) return;
     if (next <= log.end.position.lsn && next < log.first) {
         start_sync("the log no longer has record " + std::to_string(next.value));
@@ -228,6 +230,10 @@ void Follower::State::on_time() {
     }
     if (now - heard >= limits::kPeerSilentAfter) {
         fail(up() ? "it went silent" : "it does not answer", false);
+        return;
+    }
+    if (sync == SyncStep::begun && now - sync_begun >= kSyncUnansweredAfter) {
+        fail("it does not answer on the sync connection", false);
         return;
     }
     if (up()) {
@@ -287,6 +293,11 @@ void Follower::State::on(const ev::HistoryLookedUp& event) {
 
 void Follower::State::acknowledged(const Ack& ack) {
     if (!up()) return;
+    // A session that works, not merely one that was welcomed, ends the back-off: a full disk
+    // welcomes and then refuses.
+    if (ack.received > received || now - started >= limits::kReconnectMax) {
+        backoff = limits::kReconnectMin;
+    }
     bool changed = ack.received != received || ack.durable != durable || ack.applied != applied;
     received = ack.received;
     durable = ack.durable;
@@ -353,8 +364,6 @@ void Follower::State::message(const Envelope& envelope, const Body& body, bool o
         if (phase == Phase::connecting) welcome(*greeting);
     } else if (auto* ack = std::get_if<Ack>(&body)) {
         acknowledged(*ack);
-        // A session that works, not merely one that was welcomed, ends the back-off.
-        if (up()) backoff = limits::kReconnectMin;
     } else if (auto* need = std::get_if<NeedSync>(&body)) {
         if (up()) start_sync(need->reason);
     } else if (auto* ask = std::get_if<SyncAsk>(&body)) {
@@ -365,6 +374,7 @@ void Follower::State::message(const Envelope& envelope, const Body& body, bool o
 void Follower::State::on(const ev::SyncSourceReady& event) {
     if (sync != SyncStep::opening) return;
     sync = SyncStep::begun;
+    sync_begun = now;
     sync_base = event.begin.base.lsn;
     send(event.begin, true);
     beat();

@@ -1,0 +1,47 @@
+// The commands of `tanist`, apart from their options: each does its work, prints its answer and
+// returns the exit code (base/exit_code.h).
+#pragma once
+
+#include <string>
+
+namespace tanist {
+
+struct InitOptions {
+    std::string db;
+    bool create = false;
+    bool json = false;
+};
+int run_init(const InitOptions& options);
+
+struct MembersOptions {
+    std::string db;
+    std::string node;  // add: endpoint; remove: name or endpoint
+    std::string name;  // add: "" for host:port
+    bool json = false;
+};
+int run_members_list(const MembersOptions& options);
+int run_members_add(const MembersOptions& options);
+int run_members_remove(const MembersOptions& options);
+
+struct StatusOptions {
+    std::string target;  // a database or an endpoint
+    bool watch = false;
+    bool json = false;
+};
+int run_status(const StatusOptions& options);
+
+struct DoctorOptions {
+    std::string db;
+    bool json = false;
+};
+int run_doctor(const DoctorOptions& options);
+
+struct LogCommandOptions {
+    std::string directory;
+    bool json = false;
+};
+int run_log_dump(const LogCommandOptions& options);
+int run_log_verify(const LogCommandOptions& options);
+int run_log_stat(const LogCommandOptions& options);
+
+}  // namespace tanist

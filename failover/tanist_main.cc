@@ -1,0 +1,142 @@
+// The command line: options of every command, and nothing else. This is the only file with CLI11.
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "failover/commands.h"
+#include "replicator/base/exit_code.h"
+
+namespace tanist {
+namespace {
+
+constexpr const char* kExitCodes =
+    "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 refused for safety, 4 unreachable, 5 data "
+    "differs.";
+
+// What to do once the whole line is understood.
+using Chosen = std::function<int()>;
+
+struct Options {
+    InitOptions init;
+    MembersOptions members;
+    StatusOptions status;
+    DoctorOptions doctor;
+    LogCommandOptions log;
+};
+
+void finish_command(CLI::App& command, const char* examples, bool& json) {
+    command.add_flag("--json", json, "print one JSON value instead of text");
+    command.footer(std::string("\nExamples:\n") + examples + kExitCodes);
+}
+
+void define_init(CLI::App& app, InitOptions& options, Chosen& chosen) {
+    CLI::App* command = app.add_subcommand(
+        "init", "Make a database the primary of a new cluster (in WAL mode, if it is not yet)");
+    command->add_option("database", options.db, "the database")->required();
+    command->add_flag("--create", options.create, "make the database when it does not exist");
+    finish_command(*command, "  tanist init app.db\n", options.json);
+    command->callback([&] { chosen = [&] { return run_init(options); }; });
+}
+
+void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
+    CLI::App* group = app.add_subcommand("members", "Who belongs to the cluster of a primary");
+    group->require_subcommand(1);
+    group->footer(kExitCodes);
+    CLI::App* list = group->add_subcommand("list", "Show the members");
+    list->add_option("database", options.db, "the primary's database")->required();
+    finish_command(*list, "  tanist members list app.db\n", options.json);
+    list->callback([&] { chosen = [&] { return run_members_list(options); }; });
+
+    CLI::App* add = group->add_subcommand("add", "Let the primary replicate to a daemon");
+    add->add_option("database", options.db, "the primary's database")->required();
+    add->add_option("endpoint", options.node, "where its tanistd listens")->required();
+    add->add_option("--name", options.name, "a name; host:port otherwise");
+    finish_command(*add,
+                   "  tanist members add app.db tcp://127.0.0.1:7401\n"
+                   "  tanist members add app.db ipc:///run/tanist/b.sock --name b\n",
+                   options.json);
+    add->callback([&] { chosen = [&] { return run_members_add(options); }; });
+
+    CLI::App* remove = group->add_subcommand("remove", "Stop replicating to a daemon");
+    remove->add_option("database", options.db, "the primary's database")->required();
+    remove->add_option("node", options.node, "its name or endpoint")->required();
+    finish_command(*remove, "  tanist members remove app.db 127.0.0.1:7401\n", options.json);
+    remove->callback([&] { chosen = [&] { return run_members_remove(options); }; });
+}
+
+void define_status(CLI::App& app, StatusOptions& options, Chosen& chosen) {
+    CLI::App* command =
+        app.add_subcommand("status", "Role, position, replicas, lag, and what would be lost now");
+    command->add_option("target", options.target, "a database, or the endpoint of a tanistd")
+        ->required();
+    command->add_flag("--watch", options.watch, "again each second, until interrupted");
+    finish_command(*command,
+                   "  tanist status app.db\n"
+                   "  tanist status tcp://127.0.0.1:7401 --json\n"
+                   "  tanist status app.db --watch\n",
+                   options.json);
+    command->callback([&] { chosen = [&] { return run_status(options); }; });
+}
+
+void define_doctor(CLI::App& app, DoctorOptions& options, Chosen& chosen) {
+    CLI::App* command = app.add_subcommand(
+        "doctor", "Look for everything that could make replication of a database unsafe");
+    command->add_option("database", options.db, "the database")->required();
+    finish_command(*command, "  tanist doctor app.db\n  tanist doctor app.db --json\n",
+                   options.json);
+    command->callback([&] { chosen = [&] { return run_doctor(options); }; });
+}
+
+void define_log(CLI::App& app, LogCommandOptions& options, Chosen& chosen) {
+    CLI::App* group = app.add_subcommand("log", "Look into a replication log");
+    group->require_subcommand(1);
+    group->footer(kExitCodes);
+    struct Verb {
+        const char* name;
+        const char* help;
+        const char* example;
+        int (*run)(const LogCommandOptions&);
+    };
+    static constexpr Verb kVerbs[] = {
+        {"dump", "One line for each record", "  tanist log dump app.db-tanist/log\n", run_log_dump},
+        {"verify", "Check every byte of every record",
+         "  tanist log verify app.db-tanist/log\n  tanist log verify app.db\n", run_log_verify},
+        {"stat", "Size and positions", "  tanist log stat app.db --json\n", run_log_stat},
+    };
+    for (const Verb& verb : kVerbs) {
+        CLI::App* command = group->add_subcommand(verb.name, verb.help);
+        command->add_option("directory", options.directory, "a log directory, or its database")
+            ->required();
+        finish_command(*command, verb.example, options.json);
+        command->callback([&, work = verb.run] { chosen = [&, work] { return work(options); }; });
+    }
+}
+
+int run(int argc, char** argv) {
+    CLI::App app("Tanist: live replicas of unmodified SQLite applications.", "tanist");
+    Options options;
+    Chosen chosen;
+    app.require_subcommand(1);
+    app.set_version_flag("--version", std::string("tanist ") + TANIST_VERSION);
+    define_init(app, options.init, chosen);
+    define_members(app, options.members, chosen);
+    define_status(app, options.status, chosen);
+    define_doctor(app, options.doctor, chosen);
+    define_log(app, options.log, chosen);
+    app.footer(std::string("\nExamples:\n"
+                           "  tanistd --db replica.db --listen tcp://127.0.0.1:7401\n"
+                           "  tanist init app.db\n"
+                           "  tanist members add app.db tcp://127.0.0.1:7401\n"
+                           "  tanist status app.db\n") +
+               kExitCodes);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? kExitDone : kExitUsage;
+    }
+    return chosen();
+}
+
+}  // namespace
+}  // namespace tanist
+
+int main(int argc, char** argv) { return tanist::run(argc, argv); }

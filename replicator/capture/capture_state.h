@@ -1,0 +1,111 @@
+// The inside of Capturer, in three parts: capturer.cc starts, stops and looks; capture_append.cc
+// turns frames into records; capture_tend.cc holds the pin and restarts the WAL.
+#pragma once
+
+#include "replicator/base/clock.h"
+#include "replicator/capture/capture_rule.h"
+#include "replicator/capture/capturer.h"
+#include "replicator/capture/clean_stop.h"
+#include "replicator/capture/frame_reader.h"
+#include "replicator/capture/wal_pin.h"
+
+namespace tanist {
+
+// A writer is between the two header copies for nanoseconds. When they disagree for this many looks
+// in a row it died there, and SQLite must recover.
+constexpr int kUnsettledLooksMax = 1000;
+
+using RawHeader = std::array<uint64_t, 6>;
+
+struct Capturer::State {
+    State(SqliteHandle& the_handle, SqliteHandle& the_checkpoints, Log& the_log,
+          Control& the_control, CaptureOptions the_options)
+        : handle(the_handle),
+          checkpoints(the_checkpoints),
+          log(the_log),
+          control(the_control),
+          options(std::move(the_options)),
+          pin(the_handle),
+          frames(the_handle) {}
+
+    // -- capturer.cc
+    Status resume();
+    Status resume_from_records();
+    Result<bool> resume_from_clean_stop(const WalIndexHeader& now);
+    Status append_epoch_if_newer();
+    Result<CaptureProgress> poll();
+    Status look();             // captures and publishes, adding to `untold`
+    Status look_until_even();  // until the wal-index has nothing that is not captured
+    Status announce();
+    RawHeader raw_header() const;
+    Result<CleanStop> describe_stop(const WalPoint& wal);
+
+    // -- capture_append.cc
+    Result<bool> capture_up_to(const WalIndexHeader& now);  // false: the WAL moved; look again
+    Result<CaptureDecision> decide(const WalIndexHeader& now);
+    Result<bool> take_range(const WalIndexHeader& now, const CaptureDecision& decision);
+    Status scan(uint32_t first, const WalIndexHeader& now);
+    Status merge_padding(uint32_t page_bytes);
+    Result<bool> append_commit(uint32_t first, const CommitMark& mark, uint32_t change,
+                               const WalIndexHeader& now);
+    Status write_pages(uint32_t page_bytes);
+    Status append_rebase(const WalIndexHeader& now, const std::string& reason);
+    Result<RecordHeader> describe_database(const WalIndexHeader& now);
+    Result<bool> still_there(const WalIndexHeader& taken);
+    RecordHeader blank_record(RecordKind kind) const;
+    void forget_clean_stop();
+
+    // -- capture_tend.cc
+    Status tend_wal();
+    Status answer_request();
+    Status take_pin_again(Instant now);
+    Status restart_when_due(Instant now);
+    bool restart_is_due(Instant now);
+    Result<bool> restart(bool truncate, Nanos patience);
+    Result<bool> backfill_before(Instant deadline, uint32_t max_frame);
+    Result<bool> restart_under_write_lock(bool truncate, Instant deadline);
+    Status mark_change_when_quiet(Instant now);
+    void let_wal_go_when_log_is_full();
+    uint64_t wal_bytes() const;
+    Status close_cleanly();
+
+    SqliteHandle& handle;
+    SqliteHandle& checkpoints;
+    Log& log;
+    Control& control;
+    CaptureOptions options;
+    WalPin pin;
+    FrameReader frames;
+    volatile void* index = nullptr;  // region 0 of the wal-index
+
+    CapturePoint known;
+    CapturedPoint announced;
+    CaptureProgress untold;         // captured, and not yet returned by poll()
+    std::string rebase_due;         // why; "" when continuity holds
+    RawHeader seen{};               // the header for which nothing was left to do
+    bool even = false;              // `seen` counts
+    bool unpublished = false;       // records are finished and not yet visible to readers
+    bool log_is_full = false;       // the last append found no space
+    bool clean_stop_exists = true;  // until removed
+    int unsettled_looks = 0;
+
+    // The range being taken: page number of each frame from scan_first, and where commits end.
+    uint32_t scan_first = 0;
+    std::vector<uint32_t> pgnos;
+    std::vector<CommitMark> commits;
+    std::vector<FrameOfPage> pages;
+    Bytes numbers;
+
+    // Restarts.
+    bool wal_is_let_go = false;  // the log was full for too long
+    bool granted = false;        // the pin is away for a requester
+    WalSalt granted_salt;
+    Instant granted_at;
+    Instant last_request_at;
+    Instant restartable_since;
+    Instant restart_not_before;
+    Nanos restart_backoff{0};
+    Instant mark_not_before;
+};
+
+}  // namespace tanist

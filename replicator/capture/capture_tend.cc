@@ -1,0 +1,302 @@
+#include <algorithm>
+
+#include "replicator/base/event.h"
+#include "replicator/base/notes.h"
+#include "replicator/base/random.h"
+#include "replicator/capture/capture_state.h"
+
+namespace tanist {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// SQLite's own checkpoint habit: from here on every commit writes back and the next may restart.
+constexpr uint32_t kRestartFrames = 1000;
+// Under saturation the WAL is never quite written back; the rest is then done under our lock.
+constexpr uint32_t kNearlyBackfilledFrames = 4000;
+constexpr uint32_t kCheckpointBeforeLockFrames = 256;
+constexpr auto kGrantPatience = 20ms;
+constexpr auto kShimIsActiveFor = 2s;
+constexpr auto kLeaveToShimFor = 5ms;
+constexpr Nanos kRestartBackoffMin = 2ms;
+constexpr Nanos kRestartBackoffMax = 500ms;
+constexpr auto kMarkAgainAfter = 100ms;
+// For a lock that is free for moments only. Once the WAL is beyond its bound it is worth waiting.
+constexpr Nanos kLockPatience = 200us;
+constexpr Nanos kLockPatienceBeyondBound = 5ms;
+constexpr Nanos kRestartBackoffBeyondBound = 20ms;
+constexpr Nanos kLockPatienceAtStop = 100ms;
+constexpr uint64_t kLetGoFactor = 4;
+constexpr uint64_t kImpoliteFactor = 2;
+// Coarser than any file system's clock: a later write has another time.
+constexpr int64_t kFileClockNs = 20'000'000;
+
+// An exclusive lock on slots for the length of a scope.
+class SlotLock {
+  public:
+    explicit SlotLock(SqliteHandle& handle) : handle_(handle) {}
+    ~SlotLock() {
+        if (count_ != 0) handle_.unlock(first_, count_, true);
+    }
+    SlotLock(const SlotLock&) = delete;
+    SlotLock& operator=(const SlotLock&) = delete;
+    // Tries until `deadline`; at least once. A holder in another process cannot be waited for in
+    // any other way.
+    Result<bool> take_before(Instant deadline, int first, int count) {
+        for (;;) {
+            Result<bool> taken = take(first, count);
+            if (!taken || *taken || boot_now() >= deadline) return taken;
+        }
+    }
+    // False: somebody holds it.
+    Result<bool> take(int first, int count) {
+        Status locked = handle_.lock(first, count, true);
+        if (locked.ok()) {
+            first_ = first;
+            count_ = count;
+            return true;
+        }
+        if (locked.error().code == Errc::busy) return false;
+        return std::move(locked).error();
+    }
+
+  private:
+    SqliteHandle& handle_;
+    int first_ = 0;
+    int count_ = 0;
+};
+
+}  // namespace
+
+uint64_t Capturer::State::wal_bytes() const {
+    if (known.wal.frame == 0) return 0;
+    return wal_frame_offset(known.wal.frame + 1, known.page_bytes);
+}
+
+Status Capturer::State::tend_wal() {
+    TANIST_TRY(answer_request());
+    const bool long_wal = known.wal.frame >= kRestartFrames || wal_bytes() > options.wal_bytes_max;
+    const bool unmarked = !is_marked(known.wal.change);
+    if (pin.held() && !long_wal && !unmarked && !log_is_full) return ok_status();
+    const Instant now = boot_now();
+    if (!pin.held() && !wal_is_let_go) TANIST_TRY(take_pin_again(now));
+    if (log_is_full) {
+        let_wal_go_when_log_is_full();
+        return ok_status();
+    }
+    if (!pin.held() || !even) return ok_status();
+    if (long_wal) TANIST_TRY(restart_when_due(now));
+    if (unmarked) TANIST_TRY(mark_change_when_quiet(now));
+    return ok_status();
+}
+
+// The requester holds SQLite's WRITE lock, so what is captured now is final.
+Status Capturer::State::answer_request() {
+    const uint32_t request = control->restart_request.load(std::memory_order_acquire);
+    if (request == control->restart_grant.load(std::memory_order_relaxed)) return ok_status();
+    if (!wal_is_let_go) {
+        Status captured = look_until_even();
+        if (!captured) {
+            // Not granted: the requester gives up after a while and the WAL grows instead.
+            const Errc code = captured.error().code;
+            if (code == Errc::no_space || code == Errc::busy) return ok_status();
+            return captured;
+        }
+        pin.let_go();
+        granted = true;
+        granted_salt = {known.wal.salt1, known.wal.salt2};
+        granted_at = boot_now();
+        last_request_at = granted_at;
+    }
+    control->restart_grant.store(request, std::memory_order_release);
+    futex_wake_all(&control->restart_grant);
+    return ok_status();
+}
+
+Status Capturer::State::take_pin_again(Instant now) {
+    if (granted && now - granted_at < kGrantPatience) {
+        const std::optional<WalIndexHeader> header = read_wal_index_header(index);
+        if (!header || header->salt == granted_salt) return ok_status();
+    }
+    Status taken = pin.take();
+    if (!taken && taken.error().code == Errc::busy) return ok_status();
+    TANIST_TRY(std::move(taken));
+    granted = false;
+    // Commits made while the pin was away are safe from now on; whether all are there, look() says.
+    even = false;
+    return look();
+}
+
+// A log that takes nothing must not fill the application's disk with WAL.
+void Capturer::State::let_wal_go_when_log_is_full() {
+    const std::optional<WalIndexHeader> now = read_wal_index_header(index);
+    if (!now || wal_is_let_go || now->max_frame == 0) return;
+    if (wal_frame_offset(now->max_frame + 1, now->page_bytes) <=
+        kLetGoFactor * options.wal_bytes_max) {
+        return;
+    }
+    pin.let_go();
+    wal_is_let_go = true;
+    granted = false;
+    rebase_due = "the log had no space for so long that the WAL outgrew its bound";
+    note(NoteLevel::error, "capture is suspended",
+         {{"database", handle.path()}, {"reason", rebase_due}});
+}
+
+bool Capturer::State::restart_is_due(Instant now) {
+    const WalCheckpointInfo info = read_checkpoint_info(index);
+    const uint32_t max_frame = known.wal.frame;
+    if (info.backfilled > max_frame) {
+        // Seen only while SQLite's WAL-reset bug strikes, or for the moment of a foreign restart.
+        return false;
+    }
+    if (wal_bytes() > options.wal_bytes_max) return true;
+    if (max_frame < kRestartFrames) return false;
+    const uint32_t left = max_frame - info.backfilled;
+    const bool shim_restarts = last_request_at.ns != 0 && now - last_request_at < kShimIsActiveFor;
+    if (left != 0) {
+        restartable_since = {};
+        return !shim_restarts && max_frame >= kNearlyBackfilledFrames && left <= max_frame / 16;
+    }
+    if (!shim_restarts) return true;
+    if (restartable_since.ns == 0) restartable_since = now;
+    return now - restartable_since > kLeaveToShimFor;
+}
+
+Status Capturer::State::restart_when_due(Instant now) {
+    if (now < restart_not_before || !restart_is_due(now)) return ok_status();
+    const bool beyond = wal_bytes() > options.wal_bytes_max;
+    Result<bool> restarted = restart(false, beyond ? kLockPatienceBeyondBound : kLockPatience);
+    if (!restarted) return std::move(restarted).error();
+    restartable_since = {};
+    const Nanos longest = beyond ? kRestartBackoffBeyondBound : kRestartBackoffMax;
+    restart_backoff =
+        *restarted ? Nanos{0} : std::clamp(restart_backoff * 2, kRestartBackoffMin, longest);
+    restart_not_before = now + restart_backoff;
+    return ok_status();
+}
+
+// False: somebody was in the way; nothing changed.
+Result<bool> Capturer::State::restart(bool truncate, Nanos patience) {
+    const WalCheckpointInfo info = read_checkpoint_info(index);
+    if (info.backfilled + kCheckpointBeforeLockFrames < known.wal.frame) {
+        // The bulk of the work, while writers go on.
+        Result<SqliteHandle::Checkpointed> done = checkpoints.checkpoint_passive();
+        if (!done && done.error().code != Errc::busy) return std::move(done).error();
+    }
+    SlotLock write(handle);
+    Result<bool> locked = write.take_before(boot_now() + patience, kLockWrite, 1);
+    if (!locked || !*locked) return locked;
+    return restart_under_write_lock(truncate, boot_now() + patience);
+}
+
+// Until everything is written back: another checkpointer may be at it. False: a reader needs the
+// old pages.
+Result<bool> Capturer::State::backfill_before(Instant deadline, uint32_t max_frame) {
+    while (read_checkpoint_info(index).backfilled < max_frame) {
+        Result<SqliteHandle::Checkpointed> done = checkpoints.checkpoint_passive();
+        if (!done && done.error().code != Errc::busy) return std::move(done).error();
+        if (boot_now() >= deadline) break;
+    }
+    return read_checkpoint_info(index).backfilled == max_frame;
+}
+
+// With WRITE held nothing is added; with CHECKPOINT held too, no checkpointer can store an
+// nBackfill of the old WAL into the new one (SQLite's WAL-reset bug).
+Result<bool> Capturer::State::restart_under_write_lock(bool truncate, Instant deadline) {
+    TANIST_TRY(look_until_even());
+    const std::optional<WalIndexHeader> now = read_wal_index_header(index);
+    if (!now || !pin.held()) return false;
+    Result<bool> locked = backfill_before(deadline, now->max_frame);
+    if (!locked || !*locked) return locked;
+    SlotLock checkpoint(handle);
+    locked = checkpoint.take_before(deadline, kLockCheckpoint, 1);
+    if (!locked || !*locked) return locked;
+    if (read_checkpoint_info(index).backfilled != now->max_frame) return false;
+    pin.let_go();
+    bool restarted = false;
+    {
+        // A reader on slot 0 loses nothing by a restart, but when it wants to write it would be
+        // told SQLITE_BUSY_SNAPSHOT. That is spared it unless the WAL grows and grows.
+        const bool spare = wal_bytes() <= kImpoliteFactor * options.wal_bytes_max;
+        SlotLock readers(handle);
+        locked = spare ? readers.take(lock_read(0), kReadMarks)
+                       : readers.take(lock_read(1), kReadMarks - 1);
+        if (locked.ok() && *locked) {
+            WalIndexHeader before = *now;
+            if (spare && !is_marked(before.change)) {
+                before.change = mark_change(static_cast<uint32_t>(random_u64()));
+            }
+            const WalIndexHeader fresh =
+                restart_wal_index(index, before, static_cast<uint32_t>(random_u64()));
+            known.wal = {fresh.salt.salt1, fresh.salt.salt2, 0, fresh.change, 0, 0};
+            known.live = true;
+            restarted = true;
+            if (truncate) TANIST_TRY(handle.truncate_wal());
+        }
+    }
+    Status pinned = pin.take();
+    if (!pinned && pinned.error().code != Errc::busy) return std::move(pinned).error();
+    if (!locked) return locked;
+    if (restarted) TANIST_TRY(announce());
+    return restarted;
+}
+
+// Moves iChange to a value that no count from a recovery reaches (capture_rule.h). To SQLite it
+// looks like a commit without content, and a reader that wants to write would have to begin anew;
+// so it is done only at a moment without readers and writers.
+Status Capturer::State::mark_change_when_quiet(Instant now) {
+    if (is_marked(known.wal.change) || !even || !pin.held() || now < mark_not_before) {
+        return ok_status();
+    }
+    mark_not_before = now + kMarkAgainAfter;
+    SlotLock write(handle);
+    Result<bool> locked = write.take(kLockWrite, 1);
+    if (!locked) return std::move(locked).error();
+    if (!*locked) return ok_status();
+    SlotLock lower(handle);
+    locked = lower.take(lock_read(0), pin.slot());
+    if (!locked) return std::move(locked).error();
+    if (!*locked) return ok_status();
+    SlotLock upper(handle);
+    if (pin.slot() < kReadMarks - 1) {
+        locked = upper.take(lock_read(pin.slot() + 1), kReadMarks - 1 - pin.slot());
+        if (!locked) return std::move(locked).error();
+        if (!*locked) return ok_status();
+    }
+    std::optional<WalIndexHeader> header = read_wal_index_header(index);
+    if (!header || raw_header() != seen) return ok_status();
+    header->change = mark_change(static_cast<uint32_t>(random_u64()));
+    write_wal_index_header(index, *header);
+    known.wal.change = header->change;
+    seen = raw_header();
+    return announce();
+}
+
+Status Capturer::State::close_cleanly() {
+    TANIST_TRY(look_until_even());
+    Result<bool> emptied =
+        known.wal.frame == 0 ? Result<bool>(true) : restart(true, kLockPatienceAtStop);
+    if (!emptied) return std::move(emptied).error();
+    // Readers or writers are at work: the next start compares the WAL with the log instead.
+    if (!*emptied || options.clean_stop_path.empty()) return ok_status();
+    SlotLock write(handle);
+    Result<bool> locked = write.take(kLockWrite, 1);
+    if (!locked) return std::move(locked).error();
+    if (!*locked) return ok_status();
+    TANIST_TRY(look_until_even());
+    if (known.wal.frame != 0) return ok_status();
+    Result<CleanStop> stop = describe_stop(known.wal);
+    if (!stop) return std::move(stop).error();
+    // A write within the same tick of the file system's clock would not show.
+    const std::atomic<uint32_t> nothing{0};
+    while (unix_now_ns() - stop->db_changed_ns < kFileClockNs) {
+        futex_wait(&nothing, 0, Nanos(kFileClockNs / 4));
+    }
+    TANIST_TRY(replace_file(options.clean_stop_path, encode_clean_stop(*stop)));
+    clean_stop_exists = true;
+    return ok_status();
+}
+
+}  // namespace tanist

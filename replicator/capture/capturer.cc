@@ -1,0 +1,256 @@
+#include "replicator/capture/capturer.h"
+
+#include "replicator/base/hash.h"
+#include "replicator/base/notes.h"
+#include "replicator/capture/capture_state.h"
+
+namespace tanist {
+
+namespace {
+constexpr size_t kDbHeaderBytes = 100;
+constexpr int kPinTries = 1000;
+constexpr size_t kCleanStopBytesMax = 4096;
+
+bool names_wal_point(const RecordHeader& record) {
+    switch (record.kind) {
+        case RecordKind::commit:
+        case RecordKind::rebase:
+            return true;
+        case RecordKind::epoch:
+            return record.page_bytes != 0;
+        case RecordKind::abort:
+            break;
+    }
+    return false;
+}
+}  // namespace
+
+Capturer::Capturer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Capturer::~Capturer() = default;
+
+Result<std::unique_ptr<Capturer>> Capturer::start(SqliteHandle& handle, SqliteHandle& checkpoints,
+                                                  Log& log, Control& control,
+                                                  const CaptureOptions& options) {
+    auto state = std::make_unique<State>(handle, checkpoints, log, control, options);
+    Result<volatile void*> region = handle.region(0, false);
+    if (!region) return std::move(region).error();
+    if (*region == nullptr) return Error{Errc::io, handle.path() + " has no wal-index"};
+    state->index = *region;
+    // Readers hold slots for moments. If all four stay taken, the pin comes later, in tend_wal().
+    for (int tries = 0; tries < kPinTries && !state->pin.held(); ++tries) {
+        Status taken = state->pin.take();
+        if (!taken && taken.error().code != Errc::busy) return std::move(taken).error();
+    }
+    TANIST_TRY(state->resume());
+    return std::unique_ptr<Capturer>(new Capturer(std::move(state)));
+}
+
+Result<CaptureProgress> Capturer::poll() { return state_->poll(); }
+Status Capturer::tend_wal() { return state_->tend_wal(); }
+Status Capturer::close_cleanly() { return state_->close_cleanly(); }
+Lsn Capturer::captured() const { return state_->log.end().position.lsn; }
+
+bool Capturer::restless() const {
+    const State& state = *state_;
+    const ControlBlock& block = *state.control;
+    return (!state.pin.held() && !state.wal_is_let_go) ||
+           block.restart_request.load(std::memory_order_relaxed) !=
+               block.restart_grant.load(std::memory_order_relaxed);
+}
+
+// -- resuming
+
+Status Capturer::State::resume() {
+    std::optional<WalIndexHeader> now;
+    for (int looks = 0; !now && looks < kUnsettledLooksMax; ++looks) {
+        now = read_wal_index_header(index);
+        if (!now) TANIST_TRY(checkpoints.touch());
+    }
+    if (!now) return Error{Errc::busy, handle.path() + ": the wal-index does not settle"};
+    if (now->version != kWalIndexVersion) {
+        return Error{Errc::invalid, handle.path() + ": the wal-index has version " +
+                                        std::to_string(now->version) + ", this program knows " +
+                                        std::to_string(kWalIndexVersion)};
+    }
+    TANIST_TRY(resume_from_records());
+    if (options.database_is_at_log_end && log.end().position.lsn.value != 0) {
+        Result<RecordHeader> here = describe_database(*now);
+        if (!here) return std::move(here).error();
+        known = {here->wal, here->page_bytes, true};
+        rebase_due.clear();
+    } else {
+        Result<bool> resumed = resume_from_clean_stop(*now);
+        if (!resumed) return std::move(resumed).error();
+    }
+    TANIST_TRY(append_epoch_if_newer());
+    Status looked = look_until_even();
+    // Neither a full disk nor a busy writer is a reason not to start: the pin keeps what the log
+    // does not have yet.
+    if (!looked.ok() && looked.error().code != Errc::no_space &&
+        looked.error().code != Errc::busy) {
+        return looked;
+    }
+    TANIST_TRY(mark_change_when_quiet(boot_now()));
+    return announce();
+}
+
+// The last record that says where it stood in this database's WAL.
+Status Capturer::State::resume_from_records() {
+    const std::optional<RecordHeader> last = log.last();
+    if (!last) {
+        rebase_due = "the log begins here";
+        return ok_status();
+    }
+    RecordHeader record = *last;
+    const Lsn first = log.stat().first;
+    const std::unique_ptr<LogReader> reader = log.reader();
+    while (!names_wal_point(record)) {
+        if (record.lsn <= first) {
+            rebase_due = "no record says where the log stood in the WAL";
+            return ok_status();
+        }
+        Result<RecordHeader> before = reader->header_of(Lsn(record.lsn.value - 1));
+        if (!before) return std::move(before).error();
+        record = *before;
+    }
+    known = {record.wal, record.page_bytes, false};
+    return ok_status();
+}
+
+Result<CleanStop> Capturer::State::describe_stop(const WalPoint& wal) {
+    std::array<uint8_t, kDbHeaderBytes> start{};
+    Result<size_t> found = handle.read_db(0, start);
+    if (!found) return std::move(found).error();
+    Result<FileStat> stat = stat_path(handle.path());
+    if (!stat) return std::move(stat).error();
+    CleanStop stop;
+    stop.log_end = log.end();
+    stop.wal = wal;
+    stop.page_bytes = known.page_bytes;
+    stop.db_bytes = stat->bytes;
+    stop.db_inode = stat->inode;
+    stop.db_modified_ns = stat->modified_ns;
+    stop.db_changed_ns = stat->changed_ns;
+    stop.db_header_hash = hash64(start);
+    return stop;
+}
+
+// True when the note of a clean stop gave the point to go on from.
+Result<bool> Capturer::State::resume_from_clean_stop(const WalIndexHeader& now) {
+    if (!rebase_due.empty() || options.clean_stop_path.empty()) return false;
+    Result<Bytes> bytes = read_file(options.clean_stop_path, kCleanStopBytesMax);
+    if (!bytes) return false;
+    const std::optional<CleanStop> stop = decode_clean_stop(*bytes);
+    if (!stop || stop->log_end != log.end()) return false;
+    known = {stop->wal, stop->page_bytes, false};
+    Result<CaptureDecision> decision = decide(now);
+    if (decision.ok() && decision->action != CaptureDecision::Action::gap) return true;
+    Result<CleanStop> present = describe_stop(stop->wal);
+    if (!present) return std::move(present).error();
+    if (*present != *stop) return true;  // the gap stands
+    // Nothing was written back since the stop, so no WAL was restarted since: all commits after it
+    // are in the present WAL, from its first frame on.
+    known.wal = {now.salt.salt1, now.salt.salt2, 0, 0, 0, 0};
+    known.wal.change = now.change;
+    known.live = true;
+    if (now.max_frame > 0) {
+        TANIST_TRY(scan(1, now));
+        known.wal.change = now.change - static_cast<uint32_t>(commits.size());
+    }
+    return true;
+}
+
+Status Capturer::State::append_epoch_if_newer() {
+    const std::optional<RecordHeader> last = log.last();
+    if (!last || options.epoch <= last->epoch) return ok_status();
+    forget_clean_stop();
+    TANIST_TRY(log.begin(0));
+    RecordHeader record = blank_record(RecordKind::epoch);
+    if (rebase_due.empty()) {
+        record.wal = known.wal;
+        record.page_bytes = known.page_bytes;
+    }
+    Result<RecordHeader> sealed = log.finish(record);
+    if (!sealed) return std::move(sealed).error();
+    unpublished = true;
+    return ok_status();
+}
+
+// -- looking
+
+RawHeader Capturer::State::raw_header() const {
+    RawHeader raw;
+    const auto* words = static_cast<const volatile uint64_t*>(index);
+    for (size_t i = 0; i < raw.size(); ++i) raw[i] = __atomic_load_n(words + i, __ATOMIC_RELAXED);
+    return raw;
+}
+
+Result<CaptureProgress> Capturer::State::poll() {
+    const bool nothing = even && raw_header() == seen;
+    if (nothing && untold.commits == 0 && !untold.rebased) return CaptureProgress{};
+    if (!nothing) TANIST_TRY(look());
+    return std::exchange(untold, {});
+}
+
+Status Capturer::State::look() {
+    even = false;
+    const RawHeader raw = raw_header();
+    const std::optional<WalIndexHeader> now = read_wal_index_header(index);
+    if (!now) {
+        if (++unsettled_looks < kUnsettledLooksMax) return ok_status();
+        unsettled_looks = 0;
+        return checkpoints.touch();
+    }
+    unsettled_looks = 0;
+    Status captured = ok_status();
+    if (!rebase_due.empty()) {
+        captured = append_rebase(*now, std::string(rebase_due));
+    } else {
+        Result<bool> done = capture_up_to(*now);
+        if (!done) captured = std::move(done).error();
+        even = done.ok() && *done;
+    }
+    // What was finished before an error is visible too: it happened.
+    Status announced_all = announce();
+    log_is_full = (!captured && captured.error().code == Errc::no_space) ||
+                  (!announced_all && announced_all.error().code == Errc::no_space);
+    if (even && announced_all.ok()) {
+        seen = raw;
+    } else {
+        even = false;
+    }
+    if (!captured) return captured;
+    return announced_all;
+}
+
+Status Capturer::State::look_until_even() {
+    for (int looks = 0; looks < kUnsettledLooksMax; ++looks) {
+        if (even && raw_header() == seen) return ok_status();
+        TANIST_TRY(look());
+    }
+    return Error{Errc::busy, handle.path() + ": the wal-index does not settle"};
+}
+
+// Makes finished records visible, then tells the applications' side how far capture is.
+Status Capturer::State::announce() {
+    if (unpublished) {
+        TANIST_TRY(log.publish());
+        unpublished = false;
+        forget_clean_stop();
+    }
+    CapturedPoint point;
+    point.salt1 = known.wal.salt1;
+    point.salt2 = known.wal.salt2;
+    point.frame = known.wal.frame;
+    point.change = known.wal.change;
+    point.position = log.end().position;
+    const bool same = point.salt1 == announced.salt1 && point.salt2 == announced.salt2 &&
+                      point.frame == announced.frame && point.change == announced.change &&
+                      point.position == announced.position;
+    if (same) return ok_status();
+    control.set_captured(point);
+    announced = point;
+    return ok_status();
+}
+
+}  // namespace tanist

@@ -1,0 +1,203 @@
+#include "replicator/log/directory.h"
+
+#include <algorithm>
+
+namespace tanist {
+namespace {
+
+class FileSource : public SegmentSource {
+  public:
+    FileSource(const File& file, uint64_t bytes) : file_(file), bytes_(bytes) {}
+    uint64_t bytes() const override { return bytes_; }
+    Result<size_t> read_at(uint64_t offset, MutableBytes out) const override {
+        return file_.read_at(offset, out);
+    }
+
+  private:
+    const File& file_;
+    uint64_t bytes_;
+};
+
+struct Opened {
+    File file;
+    FoundSegment found;
+    std::optional<DurableMark> mark;
+};
+
+Result<Opened> open_segment(const std::string& directory, const std::string& name) {
+    Result<File> file = File::open(directory + "/" + name, File::Mode::read);
+    if (!file.ok()) return std::move(file).error();
+    Result<FileStat> stat = file->stat();
+    if (!stat.ok()) return std::move(stat).error();
+    Bytes head(kRecordsAt);
+    Result<size_t> got = file->read_at(0, head);
+    if (!got.ok()) return std::move(got).error();
+    head.resize(*got);
+    Result<SegmentHeader> header = decode_segment_header(head);
+    if (!header.ok()) return Error(header.error()).in(file->path());
+    Opened opened;
+    opened.file = *std::move(file);
+    opened.found = {name, *header, stat->bytes, kRecordsAt};
+    if (head.size() >= kMarkAt + kMarkBytes)
+        opened.mark = decode_mark(ByteView(head).subspan(kMarkAt));
+    return opened;
+}
+
+struct Names {
+    std::vector<std::string> segments;  // in order: the digits of a name have a fixed width
+    std::vector<std::string> spares;
+    bool resetting = false;
+};
+
+Result<Names> list_names(const std::string& directory) {
+    Result<std::vector<std::string>> all = list_directory(directory);
+    if (!all.ok()) return std::move(all).error();
+    Names names;
+    for (const std::string& name : *all) {
+        if (parse_segment_name(name)) names.segments.push_back(name);
+        if (name.starts_with(kSparePrefix)) names.spares.push_back(name);
+        if (name == kResetName) names.resetting = true;
+    }
+    if (names.resetting) names.segments = {kResetName};
+    return names;
+}
+
+class Finder {
+  public:
+    Finder(const std::string& directory, GroupId group, bool check_payloads,
+           const RecordVisit& visit)
+        : directory_(directory), group_(group), check_payloads_(check_payloads), visit_(visit) {}
+
+    Result<FoundLog> run() {
+        Result<Names> names = list_names(directory_);
+        if (!names.ok()) return std::move(names).error();
+        if (names->segments.empty()) {
+            return Error{Errc::not_found, directory_ + " holds no log"};
+        }
+        found_.spares = names->spares;
+        found_.resetting = names->resetting;
+        TANIST_TRY(check_last_header(names->segments));
+        for (size_t i = 0; i < names->segments.size() && !found_.stopped; ++i) {
+            std::optional<Lsn> until;
+            if (i + 1 < names->segments.size()) until = parse_segment_name(names->segments[i + 1]);
+            TANIST_TRY(add(names->segments[i], until));
+        }
+        return std::move(found_);
+    }
+
+  private:
+    // A crash can leave a last segment with a name and without a header (a file system may do the
+    // renaming before the writing). It never held a published record, so it is not damage.
+    Status check_last_header(std::vector<std::string>& names) {
+        if (names.size() < 2) return ok_status();
+        Result<Opened> last = open_segment(directory_, names.back());
+        if (last.ok()) {
+            const bool stale = last->found.header.first() < *parse_segment_name(names.back());
+            if (!stale) return ok_status();
+        } else if (last.error().code != Errc::corrupt) {
+            return std::move(last).error();
+        }
+        Result<bool> holds = holds_record(names.back());
+        if (!holds.ok()) return std::move(holds).error();
+        if (*holds) {
+            if (!last.ok()) return std::move(last).error();
+            return Error{Errc::corrupt,
+                         directory_ + "/" + names.back() + ": the header is of another segment"};
+        }
+        found_.unfinished = names.back();
+        names.pop_back();
+        return ok_status();
+    }
+
+    Result<bool> holds_record(const std::string& name) {
+        Result<File> file = File::open(directory_ + "/" + name, File::Mode::read);
+        if (!file.ok()) return std::move(file).error();
+        Bytes bytes(kRecordHeaderBytes);
+        Result<size_t> got = file->read_at(kRecordsAt, bytes);
+        if (!got.ok()) return std::move(got).error();
+        bytes.resize(*got);
+        Result<RecordHeader> header = decode_record_header(bytes);
+        return header.ok() && header->lsn >= *parse_segment_name(name);
+    }
+
+    Status check_place(const FoundSegment& segment) {
+        const std::string path = directory_ + "/" + segment.name;
+        if (!group_.is_zero() && segment.header.group != group_) {
+            return Error{Errc::invalid, path + " belongs to group " +
+                                            to_string(segment.header.group) + ", not to group " +
+                                            to_string(group_)};
+        }
+        group_ = segment.header.group;
+        if (!found_.resetting && segment.header.first() != *parse_segment_name(segment.name)) {
+            return Error{Errc::corrupt, path + ": its header says that it begins with LSN " +
+                                            std::to_string(segment.header.first().value)};
+        }
+        if (!found_.segments.empty() && segment.header.previous != found_.end) {
+            return Error{Errc::corrupt,
+                         path + " does not follow the segment before it, which ends at " +
+                             to_string(found_.end.position)};
+        }
+        return ok_status();
+    }
+
+    Status add(const std::string& name, std::optional<Lsn> until) {
+        Result<Opened> opened = open_segment(directory_, name);
+        if (!opened.ok()) return std::move(opened).error();
+        TANIST_TRY(check_place(opened->found));
+        ScanAsk ask;
+        ask.header = opened->found.header;
+        ask.until = until;
+        ask.check_payloads = check_payloads_;
+        if (opened->mark) ask.durable = opened->mark->durable;
+        // Without a mark nothing is known about synced records: nothing is excused either.
+        ask.power_lost = opened->mark && opened->mark->boot != boot_id();
+        if (visit_) {
+            ask.visit = [&](uint64_t offset, const RecordHeader& header) {
+                return visit_(name, offset, header);
+            };
+        }
+        Result<SegmentScan> scan =
+            scan_segment(FileSource(opened->file, opened->found.file_bytes), ask);
+        if (!scan.ok()) return Error(scan.error()).in(directory_ + "/" + name);
+        found_.segments.push_back(opened->found);
+        found_.segments.back().end_offset = scan->end_offset;
+        found_.records += scan->records;
+        found_.end = scan->end;
+        if (scan->last) found_.last = scan->last;
+        found_.mark = opened->mark;
+        found_.torn_bytes = scan->torn_bytes;
+        found_.torn_reason = scan->torn_reason.empty() ? "" : name + ": " + scan->torn_reason;
+        found_.stopped = scan->stopped;
+        return ok_status();
+    }
+
+    const std::string& directory_;
+    GroupId group_;
+    const bool check_payloads_;
+    const RecordVisit& visit_;
+    FoundLog found_;
+};
+
+}  // namespace
+
+Result<FoundLog> find_log(const std::string& directory, GroupId group, bool check_payloads,
+                          const RecordVisit& visit) {
+    return Finder(directory, group, check_payloads, visit).run();
+}
+
+Result<LogWalk> walk_log(const std::string& directory, bool check_payloads,
+                         const RecordVisit& visit) {
+    Result<FoundLog> found = find_log(directory, GroupId{}, check_payloads, visit);
+    if (!found.ok()) return std::move(found).error();
+    LogWalk walk;
+    walk.records = found->records;
+    walk.segments = found->segments.size();
+    walk.base = found->segments.front().header.previous;
+    walk.end = found->end;
+    walk.group = found->segments.front().header.group;
+    walk.tail = found->torn_reason.empty() ? "clean" : found->torn_reason;
+    if (found->stopped) walk.tail = "not reached";
+    return walk;
+}
+
+}  // namespace tanist

@@ -1,0 +1,326 @@
+#include "replicator/log/log.h"
+
+#include <algorithm>
+#include <array>
+
+#include "replicator/log/log_state.h"
+
+namespace tanist {
+namespace {
+
+// Pieces of a payload that goes through are collected to writes of this size.
+constexpr size_t kThroughBytes = 256u << 10;
+
+constexpr uint64_t padded(uint64_t bytes) { return (bytes + 7) & ~uint64_t{7}; }
+
+}  // namespace
+
+Log::Log(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Log::~Log() = default;
+
+Result<std::unique_ptr<Log>> Log::open(const std::string& directory, GroupId group,
+                                       const LogOptions& options) {
+    auto state = std::make_unique<State>();
+    state->directory = directory;
+    state->options = options;
+    state->group = group;
+    state->boot = boot_id();
+    Result<FoundLog> found = find_log(directory, group, false, {});
+    if (found.ok()) {
+        TANIST_TRY(state->adopt(*std::move(found)));
+    } else if (found.error().code == Errc::not_found && !group.is_zero()) {
+        TANIST_TRY(make_directory(directory));
+        TANIST_TRY(state->create_first({}));
+        state->recovery.created = true;
+    } else {
+        return std::move(found).error();
+    }
+    return std::unique_ptr<Log>(new Log(std::move(state)));
+}
+
+GroupId Log::group() const { return state_->group; }
+const LogRecovery& Log::recovery() const { return state_->recovery; }
+std::optional<RecordHeader> Log::last() const { return state_->last; }
+
+LogPoint Log::end() const {
+    std::lock_guard lock(state_->mutex);
+    return state_->published;
+}
+
+LogPoint Log::base() const {
+    std::lock_guard lock(state_->mutex);
+    return state_->segments.front().previous;
+}
+
+LogStat Log::stat() const {
+    std::lock_guard lock(state_->mutex);
+    LogStat stat;
+    stat.segments = state_->segments.size();
+    for (const LiveSegment& s : state_->segments) stat.bytes += s.end_offset - kRecordsAt;
+    stat.base = state_->segments.front().previous;
+    stat.end = state_->published;
+    if (stat.end.position.lsn > stat.base.position.lsn) stat.first = stat.base.position.lsn.next();
+    return stat;
+}
+
+// -- appending
+
+Status Log::begin(uint64_t payload_bytes) {
+    State& s = *state_;
+    if (s.appending) return Error{Errc::invalid, "a record is being appended already"};
+    if (s.sync_lost) return *s.sync_lost;
+    const uint64_t bytes_max =
+        raw_payload_bytes(static_cast<uint32_t>(limits::kRecordPagesMax), limits::kPageBytesMax);
+    if (payload_bytes > bytes_max) {
+        return Error{Errc::invalid, "a record of " + std::to_string(payload_bytes) +
+                                        " bytes is larger than any commit"};
+    }
+    const uint64_t record_bytes = kRecordHeaderBytes + padded(payload_bytes);
+    TANIST_TRY(s.make_room(record_bytes));
+    s.through = record_bytes > limits::kWriteBufferBytes;
+    if (s.through || s.buffer.size() + record_bytes > limits::kWriteBufferBytes) {
+        TANIST_TRY(s.flush_buffer());
+    }
+    s.appending = true;
+    s.record_at = s.buffer_at + s.buffer.size();
+    s.payload_bytes = payload_bytes;
+    s.payload_done = 0;
+    if (s.through) {
+        s.hasher.reset();
+        s.buffer_at = s.record_at + kRecordHeaderBytes;
+    } else {
+        s.buffer.resize(s.buffer.size() + kRecordHeaderBytes);
+    }
+    return ok_status();
+}
+
+Status Log::write(ByteView part) {
+    State& s = *state_;
+    if (!s.appending) return Error{Errc::invalid, "no record is being appended"};
+    if (part.size() > s.payload_bytes - s.payload_done) {
+        s.drop_append();
+        return Error{Errc::invalid, "more payload than begin() was told"};
+    }
+    s.payload_done += part.size();
+    if (s.through) s.hasher.update(part);
+    s.buffer.insert(s.buffer.end(), part.begin(), part.end());
+    if (!s.through || s.buffer.size() < kThroughBytes) return ok_status();
+    Status flushed = s.flush_buffer();
+    if (!flushed.ok()) s.drop_append();
+    return flushed;
+}
+
+void Log::abandon() {
+    if (state_->appending) state_->drop_append();
+}
+
+Result<RecordHeader> Log::finish(RecordHeader header) {
+    State& s = *state_;
+    if (!s.appending) return Error{Errc::invalid, "no record is being appended"};
+    header.group = s.group;
+    header.lsn = s.finished.position.lsn.next();
+    header.previous = s.finished.chain;
+    header.payload_bytes = s.payload_bytes;
+    header.raw_bytes = s.payload_bytes;
+    std::string why = why_invalid(header);
+    if (why.empty()) why = why_not_next(header, s.group, s.finished);
+    if (why.empty() && s.payload_done != s.payload_bytes) why = "the payload is not complete";
+    if (!why.empty()) {
+        s.drop_append();
+        return Error{Errc::invalid, why};
+    }
+    header.payload_hash = s.payload_hash();
+    std::array<uint8_t, kRecordHeaderBytes> sealed;
+    seal_record(header, sealed);
+    TANIST_TRY(s.complete(header, sealed));
+    return header;
+}
+
+Status Log::finish_received(const RecordHeader& received) {
+    State& s = *state_;
+    if (!s.appending) return Error{Errc::invalid, "no record is being appended"};
+    auto refuse = [&](Errc code, const std::string& why) {
+        s.drop_append();
+        return Error{code, "LSN " + std::to_string(received.lsn.value) + ": " + why};
+    };
+    if (std::string why = why_invalid(received); !why.empty()) return refuse(Errc::invalid, why);
+    std::string why = why_not_next(received, s.group, s.finished);
+    if (!why.empty()) {
+        // The next LSN over another chain is a history that parted from ours.
+        const bool parted = received.group == s.group && received.previous != s.finished.chain &&
+                            received.lsn == s.finished.position.lsn.next();
+        return refuse(parted ? Errc::corrupt : Errc::invalid, why);
+    }
+    if (received.payload_bytes != s.payload_bytes || s.payload_done != s.payload_bytes ||
+        received.payload_hash != s.payload_hash()) {
+        return refuse(Errc::corrupt, "the payload does not fit its hash");
+    }
+    RecordHeader header = received;
+    std::array<uint8_t, kRecordHeaderBytes> sealed;
+    seal_record(header, sealed);
+    if (header.chain != received.chain)
+        return refuse(Errc::corrupt, "the header does not fit its chain");
+    return s.complete(header, sealed);
+}
+
+Hash128 Log::State::payload_hash() {
+    if (through) return hasher.digest();
+    const size_t from = static_cast<size_t>(record_at - buffer_at) + kRecordHeaderBytes;
+    return hash128(ByteView(buffer).subspan(from));
+}
+
+Status Log::State::complete(RecordHeader& header,
+                            std::span<const uint8_t, kRecordHeaderBytes> sealed) {
+    buffer.resize(buffer.size() + static_cast<size_t>(padded(payload_bytes) - payload_bytes));
+    if (through) {
+        // The header goes last: until it is there, nothing is.
+        Status written = flush_buffer();
+        if (written.ok()) {
+            dirty = true;
+            written = tail.write_at(record_at, sealed);
+        }
+        if (!written.ok()) {
+            drop_append();
+            return written;
+        }
+    } else {
+        std::copy(sealed.begin(), sealed.end(),
+                  buffer.begin() + static_cast<ptrdiff_t>(record_at - buffer_at));
+    }
+    appending = false;
+    last = header;
+    finished = {header.position(), header.chain};
+    std::lock_guard lock(mutex);
+    segments.back().end_offset = record_at + header.record_bytes();
+    return ok_status();
+}
+
+void Log::State::drop_append() {
+    appending = false;
+    if (through) {
+        buffer.clear();
+        buffer_at = record_at;
+    } else {
+        buffer.resize(static_cast<size_t>(record_at - buffer_at));
+    }
+}
+
+Status Log::State::flush_buffer() {
+    if (buffer.empty()) return ok_status();
+    dirty = true;
+    // After an error the same bytes are written to the same place again: nothing is lost.
+    TANIST_TRY(tail.write_at(buffer_at, buffer));
+    buffer_at += buffer.size();
+    buffer.clear();
+    return ok_status();
+}
+
+Status Log::State::make_room(uint64_t record_bytes) {
+    // Only the owner changes segments, so it reads them without the lock.
+    const LiveSegment& end = segments.back();
+    if (end.end_offset + record_bytes <= end.file_bytes) return ok_status();
+    const uint64_t needed = (kRecordsAt + record_bytes + 4095) & ~uint64_t{4095};
+    if (end.end_offset > kRecordsAt) return roll(std::max(needed, options.segment_bytes));
+    // An empty segment grows: a second one could not have another name.
+    TANIST_TRY(tail.allocate(needed));
+    std::lock_guard lock(mutex);
+    segments.back().file_bytes = needed;
+    return ok_status();
+}
+
+// The old segment is on the disk before the new one has a name. So only the last segment can miss
+// anything after a power cut.
+Status Log::State::roll(uint64_t bytes) {
+    TANIST_TRY(flush_buffer());
+    TANIST_TRY(sync_tail());
+    Result<File> made = make_segment(segment_name(finished.position.lsn.next()), finished, bytes);
+    if (!made.ok()) return std::move(made).error();
+    tail = *std::move(made);
+    buffer_at = kRecordsAt;
+    std::lock_guard lock(mutex);
+    segments.push_back({finished, bytes, kRecordsAt});
+    return ok_status();
+}
+
+Status Log::publish() {
+    State& s = *state_;
+    if (s.appending) return Error{Errc::invalid, "a record is being appended"};
+    TANIST_TRY(s.flush_buffer());
+    std::lock_guard lock(s.mutex);
+    s.published = s.finished;
+    return ok_status();
+}
+
+// -- durability and retention
+
+Status Log::State::sync_tail() {
+    if (sync_lost) return *sync_lost;
+    if (!dirty) return ok_status();
+    Status synced = tail.sync_data();
+    if (!synced.ok()) {
+        sync_lost = Error(synced.error()).in("what the log had written may be lost; open it again");
+        return synced;
+    }
+    dirty = false;
+    return ok_status();
+}
+
+Result<LogPoint> Log::sync() {
+    State& s = *state_;
+    if (s.sync_lost) return *s.sync_lost;
+    if (!s.dirty) return s.published;
+    // Finished records that the buffer wrote out early are synced with the others, but the mark
+    // speaks only of what was written whole.
+    TANIST_TRY(s.sync_tail());
+    TANIST_TRY(s.write_mark(s.published.position.lsn));
+    return s.published;
+}
+
+Status Log::reset(const LogPoint& base) {
+    State& s = *state_;
+    if (s.appending) s.drop_append();
+    Result<File> made = s.make_segment(kResetName, base, s.options.segment_bytes);
+    if (!made.ok()) return std::move(made).error();
+    {
+        // Readers let go before the first old file does.
+        std::lock_guard lock(s.mutex);
+        s.segments = {{base, s.options.segment_bytes, kRecordsAt}};
+        s.published = base;
+        s.generation += 1;
+    }
+    s.tail = *std::move(made);
+    s.finished = base;
+    s.last.reset();
+    s.buffer.clear();
+    s.buffer_at = kRecordsAt;
+    s.dirty = false;
+    s.sync_lost.reset();
+    Status finished = s.finish_reset();
+    // The next open completes it; until then the files are not where this object takes them to be.
+    if (!finished.ok()) s.sync_lost = finished.error();
+    return finished;
+}
+
+Result<Lsn> Log::retain(Lsn needed, uint64_t keep_bytes) {
+    State& s = *state_;
+    uint64_t held = stat().bytes;
+    while (s.segments.size() > 1) {
+        const LiveSegment oldest = s.segments.front();
+        const Lsn next_first = s.segments[1].first();
+        if (next_first > s.published.position.lsn.next()) break;
+        const uint64_t bytes = oldest.end_offset - kRecordsAt;
+        const bool over = held > s.options.bytes_max;
+        const bool unneeded =
+            needed.value != 0 && next_first <= needed && held - bytes >= keep_bytes;
+        if (!over && !unneeded) break;
+        {
+            std::lock_guard lock(s.mutex);
+            s.segments.erase(s.segments.begin());
+        }
+        held -= bytes;
+        TANIST_TRY(s.retire(oldest));
+    }
+    return stat().first;
+}
+
+}  // namespace tanist

@@ -1,0 +1,148 @@
+// Making, cutting and retiring the files of a log.
+#include <algorithm>
+#include <array>
+
+#include "replicator/log/log_state.h"
+
+namespace tanist {
+namespace {
+
+constexpr size_t kSparesMax = 2;
+constexpr uint64_t kZeroBytes = 1u << 20;
+
+Status write_zeros(File& file, uint64_t from, uint64_t to) {
+    const Bytes zeros(static_cast<size_t>(std::min(kZeroBytes, to - from)));
+    while (from < to) {
+        const size_t count = static_cast<size_t>(std::min<uint64_t>(zeros.size(), to - from));
+        TANIST_TRY(file.write_at(from, ByteView(zeros).first(count)));
+        from += count;
+    }
+    return ok_status();
+}
+
+}  // namespace
+
+// The segment is whole and on the disk before it gets its name, so that no crash leaves a name
+// without a header.
+Result<File> Log::State::make_segment(const std::string& name, const LogPoint& previous,
+                                      uint64_t bytes) {
+    const std::string fresh = path(kFreshName);
+    const bool recycle = !spares.empty() && bytes == options.segment_bytes && name != kResetName;
+    if (recycle) {
+        TANIST_TRY(rename_path(path(spares.back()), fresh));
+        spares.pop_back();
+    } else {
+        TANIST_TRY(remove_path(fresh));
+    }
+    auto fill = [&]() -> Result<File> {
+        Result<File> file = File::open(fresh, File::Mode::create);
+        if (!file.ok()) return file;
+        TANIST_TRY(file->allocate(bytes));
+        std::array<uint8_t, kRecordsAt> head{};
+        SegmentHeader header{group, previous};
+        seal_segment(header, std::span(head).first<kSegmentHeaderBytes>());
+        seal_mark({boot, previous.position.lsn}, std::span(head).subspan<kMarkAt, kMarkBytes>());
+        TANIST_TRY(file->write_at(0, head));
+        TANIST_TRY(file->sync_data());
+        TANIST_TRY(rename_path(fresh, path(name)));
+        TANIST_TRY(sync_directory(directory));
+        return file;
+    };
+    Result<File> file = fill();
+    if (!file.ok()) static_cast<void>(remove_path(fresh).ok());
+    return file;
+}
+
+Status Log::State::create_first(const LogPoint& base) {
+    Result<File> made =
+        make_segment(segment_name(base.position.lsn.next()), base, options.segment_bytes);
+    if (!made.ok()) return std::move(made).error();
+    tail = *std::move(made);
+    segments = {{base, options.segment_bytes, kRecordsAt}};
+    published = finished = base;
+    last.reset();
+    buffer.clear();
+    buffer_at = kRecordsAt;
+    return ok_status();
+}
+
+// Completes a reset that stands as kResetName: from the moment that name is durable, the old
+// segments are no longer the log.
+Status Log::State::finish_reset() {
+    Result<std::vector<std::string>> names = list_directory(directory);
+    if (!names.ok()) return std::move(names).error();
+    for (const std::string& name : *names) {
+        // Spares go too: with LSNs that begin lower again, what is in them could pass for a record
+        // behind the tail.
+        if (!parse_segment_name(name) && !name.starts_with(kSparePrefix)) continue;
+        TANIST_TRY(remove_path(path(name)));
+    }
+    spares.clear();
+    TANIST_TRY(sync_directory(directory));
+    const std::string name = segment_name(finished.position.lsn.next());
+    TANIST_TRY(rename_path(path(kResetName), path(name)));
+    return sync_directory(directory);
+}
+
+Status Log::State::adopt(FoundLog&& found) {
+    group = found.segments.front().header.group;
+    spares = found.spares;
+    last = found.last;
+    published = finished = found.end;
+    for (const FoundSegment& s : found.segments) {
+        segments.push_back({s.header.previous, s.file_bytes, s.end_offset});
+    }
+    if (found.resetting) TANIST_TRY(finish_reset());
+    if (!found.unfinished.empty()) {
+        TANIST_TRY(remove_path(path(found.unfinished)));
+        TANIST_TRY(sync_directory(directory));
+        recovery.torn_reason = found.unfinished + ": its header was not written";
+    }
+    LiveSegment& end = segments.back();
+    Result<File> file = File::open(segment_path(end.first()), File::Mode::write);
+    if (!file.ok()) return std::move(file).error();
+    tail = *std::move(file);
+    buffer_at = end.end_offset;
+    if (found.torn_bytes > 0) TANIST_TRY(cut_tail(found));
+    if (end.file_bytes < options.segment_bytes) {
+        // A full disk is no reason not to open: appending will say so.
+        if (tail.allocate(options.segment_bytes).ok()) end.file_bytes = options.segment_bytes;
+    }
+    // What was found may be in memory only, left there by a killed process. Everything from now
+    // on builds on it, so it is made durable, and then the mark speaks of this boot.
+    if (!found.mark || found.mark->boot != boot || found.mark->durable != published.position.lsn) {
+        TANIST_TRY(tail.sync_data());
+        TANIST_TRY(write_mark(published.position.lsn));
+    }
+    return ok_status();
+}
+
+// Zeros over the torn part, so that what is left of it never looks like a later record.
+Status Log::State::cut_tail(const FoundLog& found) {
+    recovery.torn_bytes = found.torn_bytes;
+    recovery.torn_reason = found.torn_reason;
+    const LiveSegment& end = segments.back();
+    return write_zeros(tail, end.end_offset, end.file_bytes);
+}
+
+Status Log::State::write_mark(Lsn durable) {
+    std::array<uint8_t, kMarkBytes> bytes{};
+    seal_mark({boot, durable}, bytes);
+    return tail.write_at(kMarkAt, bytes);
+}
+
+// Requires: the segment is no longer in `segments`.
+Status Log::State::retire(const LiveSegment& segment) {
+    const std::string from = segment_path(segment.first());
+    if (spares.size() < kSparesMax && segment.file_bytes == options.segment_bytes) {
+        const std::string spare = kSparePrefix + segment_name(segment.first());
+        TANIST_TRY(rename_path(from, path(spare)));
+        spares.push_back(spare);
+    } else {
+        TANIST_TRY(remove_path(from));
+    }
+    // One after the other, also on the disk: a gap between segments would be damage.
+    return sync_directory(directory);
+}
+
+}  // namespace tanist

@@ -1,0 +1,173 @@
+#include <algorithm>
+#include <array>
+
+#include "replicator/log/log_state.h"
+
+namespace tanist {
+namespace {
+
+constexpr uint64_t kIndexEvery = 64;  // one remembered offset per so many records
+
+Error gone(Lsn lsn) {
+    return {Errc::not_found, "LSN " + std::to_string(lsn.value) + " is not in the log"};
+}
+
+}  // namespace
+
+// One segment is open at a time. The file under the handle may be retired and written anew at any
+// moment; so whatever was read counts only after present() said again that the LSN is here.
+struct LogReader::State {
+    const Log::State& log;
+    File file;
+    Lsn first;                // of the open segment
+    uint64_t generation = 0;  // of the log when it was opened
+    struct Mark {
+        Lsn lsn;
+        uint64_t offset;
+    };
+    std::vector<Mark> index;  // of the open segment, ascending; never empty while file is open
+    std::optional<RecordHeader> cached;
+    uint64_t cached_at = 0;
+
+    explicit State(const Log::State& l) : log(l) {}
+
+    struct Place {
+        Lsn first;
+        uint64_t generation;
+    };
+    std::optional<Place> place_of(Lsn lsn) const {
+        std::lock_guard lock(log.mutex);
+        if (lsn > log.published.position.lsn || lsn < log.segments.front().first()) {
+            return std::nullopt;
+        }
+        auto after =
+            std::upper_bound(log.segments.begin(), log.segments.end(), lsn,
+                             [](Lsn l, const LiveSegment& segment) { return l < segment.first(); });
+        return Place{std::prev(after)->first(), log.generation};
+    }
+
+    bool present(Lsn lsn) const {
+        std::optional<Place> place = place_of(lsn);
+        return place && place->first == first && place->generation == generation;
+    }
+
+    void forget() {
+        file.close();
+        index.clear();
+        cached.reset();
+    }
+
+    Status open_place(const Place& place) {
+        if (file.is_open() && place.first == first && place.generation == generation) {
+            return ok_status();
+        }
+        forget();
+        const std::string name = log.directory + "/" + segment_name(place.first);
+        Result<File> opened = File::open(name, File::Mode::read);
+        if (!opened.ok()) return std::move(opened).error();
+        file = *std::move(opened);
+        first = place.first;
+        generation = place.generation;
+        index = {{first, kRecordsAt}};
+        return ok_status();
+    }
+
+    Result<RecordHeader> decode_at(uint64_t offset, Lsn lsn) {
+        std::array<uint8_t, kRecordHeaderBytes> bytes;
+        TANIST_TRY(file.read_exactly_at(offset, bytes));
+        Result<RecordHeader> header = decode_record_header(bytes);
+        const std::string where = file.path() + " at byte " + std::to_string(offset);
+        if (!header.ok()) return Error(header.error()).in(where);
+        if (header->lsn != lsn) {
+            return Error{Errc::corrupt, where + ": LSN " + std::to_string(header->lsn.value) +
+                                            " stands where LSN " + std::to_string(lsn.value) +
+                                            " belongs"};
+        }
+        return header;
+    }
+
+    // Walks from the nearest remembered record.
+    Status seek(Lsn lsn) {
+        uint64_t offset;
+        Lsn at;
+        if (cached && cached->lsn < lsn && cached->lsn >= index.back().lsn) {
+            at = cached->lsn.next();
+            offset = cached_at + cached->record_bytes();
+        } else {
+            auto after = std::upper_bound(index.begin(), index.end(), lsn,
+                                          [](Lsn l, const Mark& mark) { return l < mark.lsn; });
+            at = std::prev(after)->lsn;
+            offset = std::prev(after)->offset;
+            if (cached && cached->lsn < lsn && cached->lsn >= at) {
+                at = cached->lsn.next();
+                offset = cached_at + cached->record_bytes();
+            }
+        }
+        for (;; at = at.next()) {
+            Result<RecordHeader> header = decode_at(offset, at);
+            if (!header.ok()) {
+                cached.reset();
+                return std::move(header).error();
+            }
+            if (at.value >= index.back().lsn.value + kIndexEvery) index.push_back({at, offset});
+            cached = *header;
+            cached_at = offset;
+            if (at == lsn) return ok_status();
+            offset += header->record_bytes();
+        }
+    }
+
+    // Makes `cached` the header of `lsn`.
+    Status locate(Lsn lsn) {
+        std::optional<Place> place = place_of(lsn);
+        if (!place) return gone(lsn);
+        Status opened = open_place(*place);
+        if (opened.ok() && cached && cached->lsn == lsn) return ok_status();
+        Status sought = opened.ok() ? seek(lsn) : std::move(opened);
+        if (present(lsn)) return sought;
+        forget();
+        return gone(lsn);
+    }
+};
+
+LogReader::LogReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
+LogReader::~LogReader() = default;
+
+std::unique_ptr<LogReader> Log::reader() {
+    return std::unique_ptr<LogReader>(new LogReader(std::make_unique<LogReader::State>(*state_)));
+}
+
+Result<RecordHeader> LogReader::header_of(Lsn lsn) {
+    TANIST_TRY(state_->locate(lsn));
+    return *state_->cached;
+}
+
+Status LogReader::read(Lsn lsn, uint64_t offset, MutableBytes out) {
+    State& s = *state_;
+    TANIST_TRY(s.locate(lsn));
+    const uint64_t bytes = s.cached->record_bytes();
+    if (offset > bytes || out.size() > bytes - offset) {
+        return Error{Errc::invalid, "LSN " + std::to_string(lsn.value) + " has only " +
+                                        std::to_string(bytes) + " bytes"};
+    }
+    Status got = s.file.read_exactly_at(s.cached_at + offset, out);
+    if (s.present(lsn)) return got;
+    s.forget();
+    return gone(lsn);
+}
+
+Result<Bytes> LogReader::payload(const RecordHeader& header) {
+    State& s = *state_;
+    TANIST_TRY(s.locate(header.lsn));
+    if (*s.cached != header) return gone(header.lsn);
+    Bytes payload(static_cast<size_t>(header.payload_bytes));
+    TANIST_TRY(read(header.lsn, kRecordHeaderBytes, payload));
+    if (hash128(payload) != header.payload_hash) {
+        return Error{Errc::corrupt, s.file.path() + ": the payload of LSN " +
+                                        std::to_string(header.lsn.value) +
+                                        " does not fit its hash"};
+    }
+    return payload;
+}
+
+}  // namespace tanist

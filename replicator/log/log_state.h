@@ -1,0 +1,78 @@
+// What a Log and its readers share. Only log*.cc include this.
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "replicator/base/file.h"
+#include "replicator/base/hash.h"
+#include "replicator/log/directory.h"
+#include "replicator/log/log.h"
+
+namespace tanist {
+
+// A segment in use.
+struct LiveSegment {
+    LogPoint previous;
+    uint64_t file_bytes = 0;
+    uint64_t end_offset = kRecordsAt;  // behind the last record written or waiting in the buffer
+    Lsn first() const { return previous.position.lsn.next(); }
+};
+
+struct Log::State {
+    std::string directory;
+    LogOptions options;
+    GroupId group;
+    BootId boot;
+    LogRecovery recovery;
+
+    // Shared with readers. Held for a few loads and stores, never over a system call.
+    mutable std::mutex mutex;
+    std::vector<LiveSegment> segments;  // never empty; guarded by mutex
+    LogPoint published;                 // guarded by mutex
+    uint64_t generation = 0;            // counts reset(); guarded by mutex
+
+    // -- owner thread only, from here on.
+    File tail;  // the last segment
+    std::optional<RecordHeader> last;
+    LogPoint finished;  // the position of `last`, or base
+
+    // Bytes of the tail segment that are not yet written, and where they belong. Holds finished
+    // records, or a part of the one being appended.
+    Bytes buffer;
+    uint64_t buffer_at = kRecordsAt;
+
+    // The record between begin and finish.
+    bool appending = false;
+    bool through = false;  // its payload goes to the file as it comes
+    uint64_t record_at = 0;
+    uint64_t payload_bytes = 0;
+    uint64_t payload_done = 0;
+    Hasher128 hasher;  // of a payload that goes through
+
+    bool dirty = false;              // the tail was written since the last fdatasync
+    std::optional<Error> sync_lost;  // after a failed fdatasync the kernel forgets what it lost
+    std::vector<std::string> spares;
+
+    std::string path(const std::string& name) const { return directory + "/" + name; }
+    std::string segment_path(Lsn first) const { return path(segment_name(first)); }
+
+    Status create_first(const LogPoint& base);
+    Status adopt(FoundLog&& found);
+    Status cut_tail(const FoundLog& found);
+    Status finish_reset();
+    Result<File> make_segment(const std::string& name, const LogPoint& previous, uint64_t bytes);
+    Status write_mark(Lsn durable);
+    Status make_room(uint64_t record_bytes);
+    Status roll(uint64_t record_bytes);
+    Status flush_buffer();
+    Status sync_tail();
+    void drop_append();
+    Status complete(RecordHeader& header, std::span<const uint8_t, kRecordHeaderBytes> sealed);
+    Hash128 payload_hash();
+    Status retire(const LiveSegment& segment);
+};
+
+}  // namespace tanist

@@ -1,0 +1,600 @@
+#include "replicator/receive/receiver.h"
+
+#include <algorithm>
+#include <cassert>
+#include <deque>
+#include <set>
+#include <utility>
+
+#include "replicator/receive/assembly.h"
+#include "replicator/receive/credit.h"
+
+namespace tanist {
+namespace {
+
+namespace ev = receiver_event;
+namespace act = receiver_action;
+using namespace std::chrono_literals;
+
+constexpr uint64_t kAckEveryBytes = 1u << 20;
+constexpr Nanos kAckCoalesce = 1ms;
+// A sync socket that was lost alone is noticed by nothing else.
+constexpr Nanos kSyncStalledAfter = 10s;
+
+// How far an accepted HELLO is. `making_durable`: adoption or epoch is on its way to the disk.
+// `settling`: the log answers where it ends, after everything of earlier sessions.
+enum class Opening { making_durable, settling, open };
+
+// `resetting`: the log is being moved to the base. `copying`: ranges are asked for. `ending`: the
+// last ask is out. `filling`: sync_end is here, the log is not there yet. `installing`: the sink
+// has everything.
+enum class SyncStep { none, resetting, copying, ending, filling, installing };
+
+struct Session {
+    uint64_t id = 0;
+    LinkId link = 0;
+    LinkId sync_link = 0;
+    NodeKey node;
+    std::string name;
+    Epoch epoch;
+    Opening opening = Opening::making_durable;
+    CreditWindow credit;
+    uint64_t credit_told = 0;  // consumed() when the last ack left
+    int64_t echo_unix_ns = 0;
+};
+
+// A record whose AppendFinish is out.
+struct Unanswered {
+    LogPoint point;
+    uint64_t queued;  // CreditWindow::queued() at its end
+};
+
+}  // namespace
+
+struct Receiver::State {
+    ReceiverStart self;  // cluster, group, node, name
+    Epoch epoch;         // durable
+    Epoch epoch_seen;    // highest; >= epoch
+    ReplicaState state = ReplicaState::empty;
+    std::string reason;
+    std::optional<Session> session;
+    NodeKey primary;  // of epoch `epoch`, once heard
+    std::string primary_name;
+    Position primary_end;
+    // accepted >= received: what went to the log, and what the log has confirmed.
+    LogPoint accepted, received;
+    std::deque<Unanswered> unanswered;
+    RecordAssembly assembly;
+    bool log_failed = false;  // until the next AppendAbandoned
+    int abandons = 0;         // AppendAbandon without its answer
+    Lsn durable, applied;
+    Lsn committed, committed_told;
+    SyncStep sync = SyncStep::none;
+    SyncBegin sync_begin;
+    SyncEnd sync_end;
+    std::set<uint32_t> asks;  // sent, not wholly answered
+    uint32_t last_ask = 0;
+    bool asked_all = false;
+    Instant sync_heard, now, heard, last_ack;
+    bool ack_wanted = false;
+    bool stopping = false;
+    std::vector<ReceiverAction> out;
+
+    // In place: a variant moved from a temporary makes g++ 12 warn about what is not there.
+    template <class Action>
+    void emit(Action action) {
+        out.emplace_back(std::in_place_type<Action>, std::move(action));
+    }
+    bool open() const { return session && session->opening == Opening::open; }
+    void send(LinkId to, uint64_t session_id, Epoch as, Body body) {
+        Message message;
+        message.envelope.session = session_id;
+        message.envelope.epoch = as;
+        message.envelope.lsn = received.position.lsn;
+        message.body = std::move(body);
+        emit(act::Send{to, std::move(message)});
+    }
+    void refuse(LinkId to, const Envelope& about, RefuseCode code, std::string text) {
+        send(to, about.session, epoch_seen, Refuse{code, std::move(text)});
+    }
+
+    // Drops the record that is under way, if one is.
+    void abandon() {
+        if (!assembly.open()) return;
+        assembly.drop();
+        ++abandons;
+        emit(act::AppendAbandon{});
+    }
+    void end_session(const std::string& why);
+    void break_session(RefuseCode code, const std::string& why);
+    void abort_sync(const std::string& why);
+    bool acceptable(const ev::Received& event, const Hello& hello);
+    void hello(const ev::Received& event, const Hello& hello);
+    void proceed();
+    void welcome();
+    void ack();
+    void data(const Envelope& envelope, const Data& data);
+    void tell_committed();
+    void heartbeat(const Heartbeat& beat);
+    void sync_message(const ev::Received& event);
+    void begin_sync(const ev::Received& event, const SyncBegin& begin);
+    void ask_for_end();
+    void complete_sync();
+    void on_time();
+    void check_invariants() const;
+
+    void on(const ev::Tick&) {}
+    void on(const ev::Received& event);
+    void on(const ev::Written& event) {
+        if (open()) session->credit.taken(event.bytes);
+    }
+    void on(const ev::Appended& event);
+    void on(const ev::AppendFailed& event);
+    void on(const ev::AppendAbandoned& event);
+    void on(const ev::SendFailed& event);
+    void on(const ev::Durable& event);
+    void on(const ev::Applied& event);
+    void on(const ev::NeedsSync& event);
+    void on(const ev::LogReset& event);
+    void on(const ev::Adopted&);
+    void on(const ev::EpochDurable& event);
+    void on(const ev::SyncWantsRange& event);
+    void on(const ev::SyncAskedAll&);
+    void on(const ev::SyncInstalled& event);
+    void on(const ev::SyncFailed& event);
+    void on(const ev::ShuttingDown&) {
+        stopping = true;
+        if (session) break_session(RefuseCode::shutting_down, "this replica is shutting down");
+    }
+};
+
+// -- the session's life
+
+void Receiver::State::abort_sync(const std::string& why) {
+    if (sync == SyncStep::none) return;
+    sync = SyncStep::none;
+    asks.clear();
+    emit(act::SyncAborted{why});
+}
+
+void Receiver::State::end_session(const std::string& why) {
+    if (!session) return;
+    abandon();
+    // What is being installed needs no primary any more.
+    if (sync != SyncStep::installing) abort_sync(why);
+    session.reset();
+    ack_wanted = false;
+    emit(act::Report{"the session ended: " + why});
+}
+
+void Receiver::State::break_session(RefuseCode code, const std::string& why) {
+    send(session->link, session->id, epoch_seen, Refuse{code, why});
+    end_session(why);
+}
+
+// Refuses, or returns true.
+bool Receiver::State::acceptable(const ev::Received& event, const Hello& hello) {
+    auto no = [&](RefuseCode code, std::string text) {
+        refuse(event.from, event.envelope, code, std::move(text));
+        return false;
+    };
+    if (stopping) return no(RefuseCode::shutting_down, "this replica is shutting down");
+    if (hello.version_min > kWireVersion || hello.version_max < kWireVersion) {
+        return no(RefuseCode::version, "this replica speaks protocol version " +
+                                           std::to_string(kWireVersion) + ", the primary " +
+                                           std::to_string(hello.version_min) + " to " +
+                                           std::to_string(hello.version_max));
+    }
+    if (hello.cluster.is_zero() || hello.group.is_zero() || event.envelope.session == 0) {
+        return no(RefuseCode::protocol, "a HELLO without cluster, group or session");
+    }
+    if (!self.cluster.is_zero() && hello.cluster != self.cluster) {
+        return no(RefuseCode::other_cluster, "this replica belongs to another cluster");
+    }
+    if (!self.group.is_zero() && hello.group != self.group) {
+        return no(RefuseCode::other_group,
+                  "this replica holds another database; give that one its own, or remove this one");
+    }
+    if (event.envelope.epoch < epoch_seen) {
+        return no(RefuseCode::stale_epoch,
+                  "a primary of epoch " + std::to_string(epoch_seen.value) + " has been here");
+    }
+    if (event.envelope.epoch == epoch_seen && !primary.is_zero() && hello.node != primary) {
+        return no(RefuseCode::superseded, primary_name + " is the primary of epoch " +
+                                              std::to_string(epoch_seen.value) + " here");
+    }
+    if (session && session->id == event.envelope.session) {
+        // Its connection was renewed behind its back: what was under way on the old one is lost.
+        return no(RefuseCode::unknown_session, "the connection was renewed");
+    }
+    return true;
+}
+
+void Receiver::State::hello(const ev::Received& event, const Hello& hello) {
+    if (!acceptable(event, hello)) return;
+    if (session) break_session(RefuseCode::superseded, "a newer session took over");
+    session.emplace();
+    session->id = event.envelope.session;
+    session->link = event.from;
+    session->node = hello.node;
+    session->name = hello.name;
+    session->epoch = event.envelope.epoch;
+    heard = now;
+    epoch_seen = std::max(epoch_seen, session->epoch);
+    primary = hello.node;
+    primary_name = hello.name;
+    primary_end = hello.end;
+    if (self.group.is_zero() || self.cluster.is_zero()) {
+        self.cluster = hello.cluster;
+        self.group = hello.group;
+        emit(act::Adopt{hello.cluster, hello.group, session->epoch});
+    } else if (session->epoch > epoch) {
+        emit(act::PersistEpoch{session->epoch});
+    } else {
+        proceed();
+    }
+}
+
+// Adoption and epoch are durable: ask the log where it ends.
+void Receiver::State::proceed() {
+    if (!session || session->opening != Opening::making_durable || epoch < session->epoch) return;
+    session->opening = Opening::settling;
+    ++abandons;
+    emit(act::AppendAbandon{});
+}
+
+void Receiver::State::on(const ev::Adopted&) {
+    epoch = std::max(epoch, epoch_seen);
+    proceed();
+}
+
+void Receiver::State::on(const ev::EpochDurable& event) {
+    epoch = std::max(epoch, event.epoch);
+    proceed();
+}
+
+void Receiver::State::on(const ev::AppendAbandoned& event) {
+    if (abandons > 0) --abandons;
+    if (abandons > 0) return;
+    unanswered.clear();
+    log_failed = false;
+    received = accepted = event.end;
+    // Nothing is on its way to the log: what was dropped there no longer fills the window.
+    if (open()) session->credit.taken_to(session->credit.queued());
+    if (session && session->opening == Opening::settling) welcome();
+}
+
+void Receiver::State::welcome() {
+    session->opening = Opening::open;
+    Welcome welcome;
+    welcome.cluster = self.cluster;
+    welcome.group = self.group;
+    welcome.node = self.node;
+    welcome.name = self.name;
+    // While a sync is being installed, the log already goes on from there.
+    welcome.state = sync == SyncStep::installing ? ReplicaState::following : state;
+    welcome.end = received.position;
+    welcome.end_chain = received.chain;
+    welcome.durable = durable;
+    welcome.applied = applied;
+    welcome.credit = session->credit.granted();
+    committed = Lsn(0);
+    send(session->link, session->id, epoch, welcome);
+    emit(act::Report{"connected to the primary " + session->name + ", epoch " +
+                     std::to_string(session->epoch.value)});
+}
+
+// -- records
+
+void Receiver::State::ack() {
+    ack_wanted = false;
+    last_ack = now;
+    session->credit_told = session->credit.consumed();
+    Ack ack;
+    ack.received = received.position.lsn;
+    ack.durable = std::min(durable, ack.received);
+    ack.applied = applied;
+    ack.credit = session->credit.granted();
+    ack.echo_unix_ns = session->echo_unix_ns;
+    send(session->link, session->id, epoch, ack);
+}
+
+void Receiver::State::data(const Envelope& envelope, const Data& data) {
+    uint64_t body_bytes = kDataPrefixBytes + data.bytes.size();
+    committed = std::max(committed, data.committed);
+    bool expected = state == ReplicaState::following || sync >= SyncStep::copying;
+    bool repeat = !assembly.open() && envelope.lsn <= accepted.position.lsn;
+    if (!expected || repeat || log_failed) {
+        session->credit.discarded(body_bytes);
+        return;
+    }
+    auto step = assembly.take(envelope, data, accepted, self.group);
+    if (!step.ok()) {
+        bool other = step.error().code == Errc::refused;
+        return break_session(other ? RefuseCode::diverged : RefuseCode::protocol,
+                             step.error().message);
+    }
+    session->credit.accepted(body_bytes, step->part.size());
+    if (step->begins) emit(act::AppendBegin{assembly.header()});
+    if (!step->part.empty()) emit(act::AppendPart{step->part});
+    if (step->finishes) {
+        accepted = {assembly.header().position(), assembly.header().chain};
+        unanswered.push_back({accepted, session->credit.queued()});
+        emit(act::AppendFinish{assembly.header()});
+    }
+}
+
+void Receiver::State::tell_committed() {
+    Lsn may = std::min(committed, received.position.lsn);
+    if (may <= committed_told) return;
+    committed_told = may;
+    emit(act::CommittedUpTo{may});
+}
+
+void Receiver::State::on(const ev::Appended& event) {
+    if (unanswered.empty() || unanswered.front().point.position.lsn != event.lsn) return;
+    Unanswered done = unanswered.front();
+    unanswered.pop_front();
+    received = done.point;
+    // While a session opens, what is confirmed belongs to an earlier one's window.
+    if (open()) session->credit.taken_to(done.queued);
+    ack_wanted = true;
+    complete_sync();
+}
+
+void Receiver::State::on(const ev::AppendFailed& event) {
+    if (log_failed || abandons > 0) return;  // the first one has ended the session
+    log_failed = true;
+    assembly.drop();
+    ++abandons;
+    emit(act::AppendAbandon{});
+    std::string why = (event.no_space ? "its disk is full: " : "its log failed: ") + event.reason;
+    if (session) break_session(RefuseCode::storage, why);
+}
+
+void Receiver::State::on(const ev::SendFailed& event) {
+    if (!session) return;
+    if (event.to == session->link) return end_session("its connection is gone");
+    if (event.to == session->sync_link) {
+        break_session(RefuseCode::unknown_session, "the sync connection is gone");
+    }
+}
+
+void Receiver::State::on(const ev::Durable& event) {
+    durable = std::max(durable, event.lsn);
+    if (open()) ack();
+}
+
+void Receiver::State::on(const ev::Applied& event) {
+    if (sync != SyncStep::none) return;  // of the database that the sync replaces
+    applied = event.lsn;
+    ack_wanted = true;
+    if (open() && applied == received.position.lsn) ack();
+}
+
+void Receiver::State::heartbeat(const Heartbeat& beat) {
+    session->echo_unix_ns = beat.sent_unix_ns;
+    primary_end = beat.end;
+    committed = std::max(committed, beat.committed);
+    emit(act::PrimaryHeard{beat.end, beat.sent_unix_ns, beat.log_bytes});
+    ack();
+}
+
+// -- sync
+
+void Receiver::State::on(const ev::NeedsSync& event) {
+    if (sync != SyncStep::none) return;
+    state = ReplicaState::needs_sync;
+    reason = event.reason;
+    abandon();
+    if (open()) send(session->link, session->id, epoch, NeedSync{event.reason});
+}
+
+void Receiver::State::begin_sync(const ev::Received& event, const SyncBegin& begin) {
+    abort_sync("a new sync begins");
+    abandon();
+    session->sync_link = event.from;
+    sync = SyncStep::resetting;
+    sync_begin = begin;
+    sync_heard = now;
+    last_ask = 0;
+    asked_all = false;
+    if (state == ReplicaState::following) state = ReplicaState::needs_sync;
+    // The database and the log no longer belong together, until the sync is installed.
+    applied = Lsn(0);
+    emit(act::ResetLog{{begin.base, begin.base_chain}});
+}
+
+void Receiver::State::on(const ev::LogReset& event) {
+    unanswered.clear();
+    log_failed = false;
+    received = accepted = event.base;
+    if (open()) session->credit.taken_to(session->credit.queued());
+    durable = event.base.position.lsn;
+    committed_told = Lsn(0);
+    bool ours = event.base.position == sync_begin.base && event.base.chain == sync_begin.base_chain;
+    if (sync != SyncStep::resetting || !ours || !open()) return;
+    sync = SyncStep::copying;
+    sync_heard = now;
+    emit(act::SyncBegan{sync_begin});
+    ack();
+}
+
+void Receiver::State::on(const ev::SyncWantsRange& event) {
+    if (sync != SyncStep::copying || !open()) return;
+    last_ask = std::max(last_ask, event.ask.ask);
+    asks.insert(event.ask.ask);
+    sync_heard = now;
+    send(session->sync_link, session->id, epoch, event.ask);
+}
+
+void Receiver::State::on(const ev::SyncAskedAll&) {
+    asked_all = true;
+    ask_for_end();
+}
+
+void Receiver::State::ask_for_end() {
+    if (sync != SyncStep::copying || !asked_all || !asks.empty() || !open()) return;
+    sync = SyncStep::ending;
+    sync_heard = now;
+    SyncAsk ask;
+    ask.ask = last_ask + 1;
+    send(session->sync_link, session->id, epoch, ask);
+}
+
+void Receiver::State::sync_message(const ev::Received& event) {
+    if (auto* begin = std::get_if<SyncBegin>(&event.body)) return begin_sync(event, *begin);
+    if (sync == SyncStep::none) return;  // of a sync that was broken off
+    if (event.from != session->sync_link) {
+        return break_session(RefuseCode::unknown_session, "the sync connection was renewed");
+    }
+    sync_heard = now;
+    if (auto* pages = std::get_if<SyncPages>(&event.body)) {
+        if (!asks.contains(pages->ask)) return;
+        if (pages->last) asks.erase(pages->ask);
+        emit(act::SyncGotPages{*pages});
+        ask_for_end();
+    } else if (auto* end = std::get_if<SyncEnd>(&event.body)) {
+        if (sync != SyncStep::ending) return;
+        sync = SyncStep::filling;
+        sync_end = *end;
+        complete_sync();
+    }
+}
+
+void Receiver::State::complete_sync() {
+    if (sync != SyncStep::filling || received.position.lsn < sync_end.end.lsn) return;
+    sync = SyncStep::installing;
+    emit(act::SyncComplete{sync_end});
+}
+
+void Receiver::State::on(const ev::SyncInstalled& event) {
+    // Of a sync that was broken off, but too late: the next one begins from what is there now.
+    if (sync != SyncStep::installing) return;
+    sync = SyncStep::none;
+    asks.clear();
+    state = ReplicaState::following;
+    reason.clear();
+    applied = event.at.position.lsn;
+    emit(act::Report{"the sync is installed, at " + to_string(event.at.position)});
+    if (open()) ack();
+}
+
+void Receiver::State::on(const ev::SyncFailed& event) {
+    if (sync == SyncStep::none) return;
+    sync = SyncStep::none;
+    asks.clear();
+    reason = event.reason;
+    if (session) break_session(RefuseCode::storage, "the sync failed here: " + event.reason);
+}
+
+// -- all messages
+
+void Receiver::State::on(const ev::Received& event) {
+    const Envelope& envelope = event.envelope;
+    if (auto* greeting = std::get_if<Hello>(&event.body)) return hello(event, *greeting);
+    if (std::holds_alternative<Refuse>(event.body)) {
+        // Never answered, or two nodes could refuse each other for ever.
+        if (session && session->id == envelope.session) end_session("the primary ended it");
+        return;
+    }
+    if (!session || session->id != envelope.session) {
+        return refuse(event.from, envelope, RefuseCode::unknown_session, "no such session here");
+    }
+    if (envelope.epoch != session->epoch) {
+        return break_session(RefuseCode::protocol, "the epoch changed within a session");
+    }
+    if (!open()) return;
+    bool on_main = event.from == session->link;
+    auto* chunk = std::get_if<Data>(&event.body);
+    auto* beat = std::get_if<Heartbeat>(&event.body);
+    if ((chunk != nullptr || beat != nullptr) && !on_main) {
+        return break_session(RefuseCode::unknown_session, "the connection was renewed");
+    }
+    heard = now;
+    if (chunk != nullptr) {
+        data(envelope, *chunk);
+    } else if (beat != nullptr) {
+        heartbeat(*beat);
+    } else {
+        sync_message(event);
+    }
+}
+
+void Receiver::State::on_time() {
+    if (!session) return;
+    if (now - heard >= limits::kPeerSilentAfter) {
+        // Told all the same: it may only have been stopped for a while.
+        return break_session(RefuseCode::unknown_session, "the primary went silent");
+    }
+    if (!open()) return;
+    bool waiting = sync == SyncStep::ending || !asks.empty();
+    if (waiting && now - sync_heard >= kSyncStalledAfter) {
+        return break_session(RefuseCode::unknown_session, "the sync connection went silent");
+    }
+    bool credit_due = session->credit.consumed() - session->credit_told >= kAckEveryBytes;
+    if (credit_due || (ack_wanted && now - last_ack >= kAckCoalesce)) ack();
+}
+
+void Receiver::State::check_invariants() const {
+    assert(accepted.position.lsn >= received.position.lsn);
+    assert(epoch_seen >= epoch);
+    assert(!session || session->epoch <= epoch_seen);
+    assert(!open() || session->epoch <= epoch);
+    assert(sync == SyncStep::none || session || sync == SyncStep::installing);
+    assert(sync == SyncStep::none || state != ReplicaState::following);
+    assert(committed_told <= received.position.lsn || abandons > 0 || log_failed);
+}
+
+Receiver::Receiver(ReceiverStart start) : state_(new State) {
+    State& s = *state_;
+    s.epoch = s.epoch_seen = start.epoch;
+    s.state = start.state;
+    s.reason = start.sync_reason;
+    s.accepted = s.received = start.log_end;
+    s.durable = start.durable;
+    s.applied = start.applied;
+    s.self = std::move(start);
+}
+
+void Receiver::StateDeleter::operator()(State* state) const { delete state; }
+
+std::vector<ReceiverAction> Receiver::step(const ReceiverEvent& event, Instant now) {
+    State& s = *state_;
+    s.now = now;
+    std::visit([&](const auto& e) { s.on(e); }, event);
+    s.on_time();
+    s.tell_committed();
+    s.check_invariants();
+    return std::exchange(s.out, {});
+}
+
+ReceiverView Receiver::view() const {
+    const State& s = *state_;
+    ReceiverView view;
+    view.state = s.state;
+    view.reason = s.reason;
+    view.connected = s.open();
+    view.primary = s.primary;
+    view.primary_name = s.primary_name;
+    view.epoch = s.epoch;
+    view.received = s.received.position.lsn;
+    view.durable = s.durable;
+    view.applied = s.applied;
+    view.primary_end = s.primary_end;
+    view.heard = s.heard;
+    return view;
+}
+
+Instant Receiver::deadline() const {
+    const State& s = *state_;
+    if (!s.session) return {INT64_MAX};
+    Instant due = s.heard + limits::kPeerSilentAfter;
+    if (s.open() && s.ack_wanted) due = std::min(due, s.last_ack + kAckCoalesce);
+    if (s.sync == SyncStep::ending || !s.asks.empty()) {
+        due = std::min(due, s.sync_heard + kSyncStalledAfter);
+    }
+    return due;
+}
+
+}  // namespace tanist
