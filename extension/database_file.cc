@@ -1,0 +1,189 @@
+#include "extension/database_file.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "extension/host.h"
+#include "replicator/base/file.h"
+#include "replicator/control/setup.h"
+
+namespace tanist {
+namespace {
+
+constexpr int64_t kBeatFreshNs = 3'000'000'000;
+constexpr int64_t kEngineCheckEveryNs = 1'000'000'000;
+constexpr int kSwitchPatienceMs = 2000;
+
+int first_column(void* out, int count, char** values, char**) {
+    if (count > 0 && values[0] != nullptr) *static_cast<std::string*>(out) = values[0];
+    return 0;
+}
+
+// One PRAGMA with one result; SQLite's sentence and code on failure.
+int ask(sqlite3* db, const char* sql, std::string& answer) {
+    const int rc = sqlite3_exec(db, sql, first_column, &answer, nullptr);
+    if (rc != SQLITE_OK) answer = sqlite3_errmsg(db);
+    return rc;
+}
+
+// A database that cannot be read may be encrypted, its key not yet given. A host without a codec
+// can only be looking at something that is no database.
+bool may_be_encrypted(int rc) {
+    return rc == SQLITE_NOTADB && sqlite3_compileoption_used("HAS_CODEC") != 0;
+}
+
+// Also makes SQLite open its WAL, so that region 0 is mapped from here on.
+Status turn_to_wal(sqlite3* db, DatabaseFile& file) {
+    std::string mode;
+    int rc = ask(db, "PRAGMA main.journal_mode", mode);
+    if (rc == SQLITE_OK && mode != "wal") {
+        const std::string before = mode;
+        file.switching = true;
+        sqlite3_busy_timeout(db, kSwitchPatienceMs);
+        rc = ask(db, "PRAGMA main.journal_mode=WAL", mode);
+        sqlite3_busy_timeout(db, 0);
+        file.switching = false;
+        if (rc == SQLITE_OK && mode == "wal") {
+            log_line(file.layout.db + " was switched from journal_mode=" + before +
+                     " to WAL, which replication needs");
+        }
+    }
+    if (may_be_encrypted(rc)) return ok_status();
+    if (rc != SQLITE_OK) {
+        return Error{Errc::invalid, file.layout.db + " cannot be replicated: " + mode};
+    }
+    if (mode != "wal") {
+        return Error{Errc::busy, file.layout.db +
+                                     " cannot be replicated while it is in journal_mode=" + mode +
+                                     "; close the other connections to it and open it again"};
+    }
+    rc = ask(db, "PRAGMA main.schema_version", mode);
+    if (rc != SQLITE_OK && !may_be_encrypted(rc) && (rc & 0xff) != SQLITE_BUSY) {
+        return Error{Errc::invalid, file.layout.db + " cannot be replicated: " + mode};
+    }
+    return ok_status();
+}
+
+Status add_given_replicas(const DatabaseFile& file) {
+    auto members = read_members(file.layout.members());
+    if (!members.ok()) return std::move(members).error();
+    bool changed = false;
+    for (const std::string& endpoint : file.settings.replicas) {
+        TANIST_TRY(check_endpoint(endpoint));
+        const bool known = std::any_of(members->begin(), members->end(), [&](const Member& member) {
+            return member.endpoint == endpoint;
+        });
+        if (known) continue;
+        Member member;
+        member.endpoint = endpoint;
+        const size_t scheme = endpoint.find("://");
+        member.name = scheme == std::string::npos ? endpoint : endpoint.substr(scheme + 3);
+        TANIST_TRY(add_member(*members, member));
+        changed = true;
+    }
+    if (!changed) return ok_status();
+    return write_members(file.layout.members(), *members);
+}
+
+}  // namespace
+
+void log_line(const std::string& sentence) {
+    sqlite3_log(SQLITE_NOTICE, "tanist: %s", sentence.c_str());
+}
+
+Role DatabaseFile::role() const {
+    const Role shared =
+        control ? static_cast<Role>(control->role.load(std::memory_order_acquire)) : Role::unknown;
+    return shared != Role::unknown ? shared : node_role;
+}
+
+bool DatabaseFile::engine_answers() {
+    if (!control) return false;
+    const int64_t beat_ns = control->engine_beat_ns.load(std::memory_order_acquire);
+    if (beat_ns != 0 && boot_now().ns - beat_ns < kBeatFreshNs) {
+        engine_found = true;
+        return true;
+    }
+    return false;
+}
+
+void DatabaseFile::ensure_engine() {
+    const int64_t now_ns = coarse_now_ns();
+    if (engine_checked_ns != 0 && now_ns - engine_checked_ns < kEngineCheckEveryNs) return;
+    engine_checked_ns = now_ns;
+    starter.reap();
+    if (engine_answers()) return;
+    engine_found = engine_lives(layout.ship_lock());
+    if (engine_found) return;
+    if (auto started = starter.start(layout, settings.ship); !started.ok()) {
+        // Told once, not once a second.
+        if (last_error != started.error().message) log_line(started.error().message);
+        last_error = started.error().message;
+    } else {
+        last_error.clear();
+    }
+}
+
+Result<std::unique_ptr<DatabaseFile>> find_database(const std::string& path, const UriSource& uri) {
+    auto file = std::make_unique<DatabaseFile>(path);
+    auto node = read_node_file(file->layout.node());
+    if (node.ok()) {
+        file->node_role = node->role;
+    } else if (node.error().code != Errc::not_found) {
+        return std::move(node).error();
+    }
+    const auto replicas = uri("replicas");
+    const char* from_environment = std::getenv("TANIST_REPLICAS");
+    file->replicas_given =
+        replicas.has_value() || (from_environment != nullptr && *from_environment != 0);
+    if (file->node_role == Role::unknown && !file->replicas_given) {
+        return std::unique_ptr<DatabaseFile>();
+    }
+    auto settings = read_settings(file->layout.settings());
+    if (!settings.ok()) return std::move(settings).error();
+    file->settings = std::move(*settings);
+    TANIST_TRY(apply_environment(file->settings));
+    if (replicas.has_value()) {
+        TANIST_TRY(apply_setting(file->settings, "replicas", *replicas));
+    }
+    if (const auto ship = uri("ship"); ship.has_value()) {
+        TANIST_TRY(apply_setting(file->settings, "ship", *ship));
+    }
+    return file;
+}
+
+Status activate_files(DatabaseFile& file) {
+    if (file.active) return ok_status();
+    if (file.node_role != Role::replica) {
+        auto node = set_up_primary(file.layout);
+        if (!node.ok()) return std::move(node).error();
+        file.node_role = node->role;
+        TANIST_TRY(add_given_replicas(file));
+    }
+    auto control = Control::open(file.layout.control(), true, file.node_role == Role::primary);
+    if (control.ok()) {
+        file.control = std::move(*control);
+    } else {
+        // The engine finds commits without being rung, only later; the application goes on.
+        file.last_error = control.error().message;
+        log_line(file.last_error);
+    }
+    file.active = true;
+    if (file.node_role == Role::primary) file.ensure_engine();
+    return ok_status();
+}
+
+Status activate(sqlite3* db, DatabaseFile& file) {
+    if (!file.writable || file.active) return ok_status();
+    if (file.node_role != Role::replica) TANIST_TRY(turn_to_wal(db, file));
+    return activate_files(file);
+}
+
+DatabaseFile* database_of(sqlite3* db, const char* schema) {
+    DatabaseFile* file = nullptr;
+    const int rc = sqlite3_file_control(db, schema, kFileControlDatabase, &file);
+    return rc == SQLITE_OK ? file : nullptr;
+}
+
+}  // namespace tanist

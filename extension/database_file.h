@@ -1,0 +1,70 @@
+// What one connection's open main database knows: settings, role, control block, and the locks
+// SQLite holds through it. One per sqlite3_file; SQLite never calls one file from two threads at
+// once; nothing here is shared with another connection except the control block.
+//
+// Nothing here throws across the C boundary: callers in vfs.cc catch.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "extension/engine_starter.h"
+#include "extension/wal_gate.h"
+#include "replicator/control/control_block.h"
+#include "replicator/control/layout.h"
+#include "replicator/control/settings.h"
+
+struct sqlite3;
+
+namespace tanist {
+
+struct DatabaseFile {
+    explicit DatabaseFile(const std::string& path) : layout(path) {}
+
+    Layout layout;
+    Settings settings;
+    bool replicas_given = false;  // by the URI or the environment, on this open
+    bool writable = false;
+    bool active = false;        // set up, control block mapped
+    bool switching = false;     // a statement is turning the database to WAL just now...
+    bool switch_began = false;  // ...and has the lock for it
+    Role node_role = Role::unknown;
+    Control control;
+    WalGate gate;
+    EngineStarter starter;
+    std::string last_error;
+
+    // The role the gate obeys: the engine's word in the control block, else the node file's.
+    Role role() const;
+    // Requires: a primary. Makes sure that an engine runs, at most once a second.
+    void ensure_engine();
+    // True when the engine's beat is fresh or it holds its lock.
+    bool engine_answers();
+
+    int64_t engine_checked_ns = 0;
+    bool engine_found = false;
+};
+
+// The URI's parameter of a name, or nothing.
+using UriSource = std::function<std::optional<std::string>(const std::string& name)>;
+
+// Whether the database at `path` is to be replicated: it has a node file, or replicas are given.
+// Null: pass through. Errors: a setting is wrong.
+Result<std::unique_ptr<DatabaseFile>> find_database(const std::string& path, const UriSource& uri);
+
+// Everything that the first use needs and that runs no SQL: directory, node file, members, control
+// block, engine. Idempotent.
+Status activate_files(DatabaseFile& file);
+// The same, after the database was turned to WAL mode on `db`, its newly opened connection.
+Status activate(sqlite3* db, DatabaseFile& file);
+
+// The DatabaseFile under a connection's schema, or null.
+DatabaseFile* database_of(sqlite3* db, const char* schema);
+
+// A line for sqlite3_log.
+void log_line(const std::string& sentence);
+
+}  // namespace tanist

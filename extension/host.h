@@ -1,0 +1,18 @@
+// The host's SQLite, through the table it hands to extensions. Every file here that calls SQLite
+// includes this and nothing else of it; linking a second SQLite into the process would break the
+// POSIX locks of the first.
+#pragma once
+
+#include <sqlite3ext.h>
+SQLITE_EXTENSION_INIT3
+
+namespace tanist {
+
+// Answered by files of the VFS `tanist`: *static_cast<DatabaseFile**>(argument) is set.
+constexpr int kFileControlDatabase = 0x5441'4E01;
+
+// The extended codes of a refused write; the second half of the answer to "why": `tanist_status`.
+constexpr int kReadOnlyHere = SQLITE_READONLY | (84 << 8);  // not the primary, or fenced
+constexpr int kUnreplicated = SQLITE_READONLY | (85 << 8);  // rollback journal: nothing captures it
+
+}  // namespace tanist

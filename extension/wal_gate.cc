@@ -1,0 +1,192 @@
+#include "extension/wal_gate.h"
+
+#include <atomic>
+
+#include "extension/database_file.h"
+#include "extension/host.h"
+#include "replicator/base/event.h"
+#include "replicator/wal/wal_index.h"
+
+namespace tanist {
+namespace {
+
+constexpr int kFirstRestartSlot = lock_read(1);
+constexpr int kRestartSlots = 4;
+constexpr uint32_t kReadSlots = 0x1fu << lock_read(0);
+
+// Offsets in region 0 (walformat 2.1).
+constexpr uint32_t kChangeAt = 8;
+constexpr uint32_t kPageBytesAt = 12;  // the upper half of this word
+constexpr uint32_t kMaxFrameAt = 16;
+constexpr uint32_t kBackfilledAt = 96;
+
+// A writer that may go on by appending waits only this long for a restart; a RESTART or TRUNCATE
+// checkpoint was asked for it, and waits longer. A refusal is remembered, because SQLite asks again
+// with every transaction for as long as the WAL is written back whole.
+constexpr int64_t kWriterPatienceNs = 5'000'000;
+constexpr int64_t kCheckpointPatienceNs = 1'000'000'000;
+constexpr int64_t kRefusalHoldsNs = 50'000'000;
+// With fewer frames than this to write back, a checkpoint that cannot end in a restart is not worth
+// its two fsyncs.
+constexpr uint32_t kUsefulBackfillFrames = 1000;
+// Without an engine the WAL grows to this many times wal_bytes_max before it is let go.
+constexpr uint64_t kOverrunFactor = 4;
+
+constexpr uint32_t mask_of(int first, int count) { return ((1u << count) - 1) << first; }
+
+// The one question of the gate. Epochs and leases will be asked here, too.
+bool gate_allows_write(const DatabaseFile& file) {
+    const Role role = file.role();
+    return role == Role::primary || role == Role::unknown;
+}
+
+int real_lock(sqlite3_file* real, int first, int count, int flags) {
+    return real->pMethods->xShmLock(real, first, count, flags);
+}
+
+}  // namespace
+
+uint32_t WalGate::word(uint32_t offset) const {
+    auto* at = const_cast<uint32_t*>(reinterpret_cast<volatile uint32_t*>(region0_ + offset));
+    return std::atomic_ref<uint32_t>(*at).load(std::memory_order_relaxed);
+}
+
+int WalGate::lock(DatabaseFile& file, sqlite3_file* real, int first, int count, int flags) {
+    const uint32_t slots = mask_of(first, count);
+    const bool exclusive = (flags & SQLITE_SHM_EXCLUSIVE) != 0;
+    int rc;
+    if ((flags & SQLITE_SHM_LOCK) != 0) {
+        if (exclusive && first == kLockWrite) {
+            rc = take_write(file, real);
+        } else if (exclusive && first == kFirstRestartSlot && count == kRestartSlots) {
+            rc = take_restart(file, real);
+        } else if (exclusive && first == kLockCheckpoint && count == 1 &&
+                   (exclusive_ & mask_of(kLockWrite, 1)) == 0 && checkpoint_is_useless(file)) {
+            rc = SQLITE_BUSY;
+        } else {
+            rc = real_lock(real, first, count, flags);
+        }
+        if (rc == SQLITE_OK) (exclusive ? exclusive_ : shared_) |= slots;
+        return rc;
+    }
+    (exclusive ? exclusive_ : shared_) &= ~slots;
+    if (exclusive && first == kLockWrite) return give_write(file, real);
+    if (exclusive && first == kFirstRestartSlot && count == kRestartSlots) {
+        return give_restart(real);
+    }
+    return real_lock(real, first, count, flags);
+}
+
+int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
+    const bool writer =
+        (shared_ & kReadSlots) != 0 && (exclusive_ & mask_of(kLockCheckpoint, 1)) == 0;
+    if (writer) {
+        if (!file.active) {
+            // An attached database is met here for the first time.
+            if (auto done = activate_files(file); !done.ok()) {
+                file.last_error = done.error().message;
+                log_line(file.last_error);
+            }
+        }
+        if (!gate_allows_write(file)) return kReadOnlyHere;
+    }
+    const int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+    if (rc == SQLITE_OK) change_at_lock_ = region0_ != nullptr ? word(kChangeAt) : 0;
+    return rc;
+}
+
+// SQLite has the WRITE lock until the real unlock: until then nobody else can change iChange.
+int WalGate::give_write(DatabaseFile& file, sqlite3_file* real) {
+    const bool committed = region0_ != nullptr && word(kChangeAt) != change_at_lock_;
+    const int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+    if (committed && file.control && file.role() != Role::replica) {
+        file.control.ring(false);
+        if (coarse_now_ns() - file.engine_checked_ns > 1'000'000'000) file.ensure_engine();
+    }
+    return rc;
+}
+
+bool WalGate::refused_lately() const {
+    return refused_ns_ != 0 && coarse_now_ns() - refused_ns_ < kRefusalHoldsNs;
+}
+
+// While the engine cannot let the WAL be restarted, every commit beyond the application's
+// auto-checkpoint limit would run a checkpoint that writes back a handful of frames.
+bool WalGate::checkpoint_is_useless(DatabaseFile& file) const {
+    if (region0_ == nullptr || !file.active || file.role() != Role::primary) return false;
+    const uint32_t behind = word(kMaxFrameAt) - word(kBackfilledAt);
+    if (behind >= kUsefulBackfillFrames) return false;
+    return refused_lately();
+}
+
+bool WalGate::restart_granted(DatabaseFile& file, bool for_checkpoint) {
+    if (!for_checkpoint && refused_lately()) return false;
+    if (!file.engine_answers()) {
+        file.ensure_engine();
+        if (!file.engine_found) return false;
+    }
+    Control& control = file.control;
+    const uint32_t mine = control->restart_request.fetch_add(1, std::memory_order_seq_cst) + 1;
+    control.ring(true);
+    const Instant deadline =
+        boot_now() + Nanos(for_checkpoint ? kCheckpointPatienceNs : kWriterPatienceNs);
+    while (true) {
+        const uint32_t granted = control->restart_grant.load(std::memory_order_seq_cst);
+        if (static_cast<int32_t>(granted - mine) >= 0) return true;
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) return false;
+        futex_wait(&control->restart_grant, granted, left);
+    }
+}
+
+// SQLite holds WRITE, and CHECKPOINT as well when a RESTART or TRUNCATE checkpoint asks. Plain
+// SQLITE_BUSY is the one refusal that a writer takes as "append then"; anything else fails it.
+int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
+    constexpr int kTake = SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE;
+    const bool for_checkpoint = (exclusive_ & mask_of(kLockCheckpoint, 1)) != 0;
+    if ((exclusive_ & mask_of(kLockWrite, 1)) == 0 || file.role() == Role::replica) {
+        return real_lock(real, kFirstRestartSlot, kRestartSlots, kTake);
+    }
+    if (!file.control || !restart_granted(file, for_checkpoint)) {
+        const uint32_t page_bytes_raw = word(kPageBytesAt) >> 16;
+        const uint64_t page_bytes = page_bytes_raw == 1 ? 65536 : page_bytes_raw;
+        const bool overrun = word(kMaxFrameAt) * (page_bytes + kWalFrameHeaderBytes) >
+                             file.settings.wal_bytes_max * kOverrunFactor;
+        if (!overrun || (file.control && file.engine_answers())) {
+            refused_ns_ = coarse_now_ns();
+            return SQLITE_BUSY;
+        }
+        if (!overrun_noted_) {
+            log_line(file.layout.db +
+                     ": no engine answers and the WAL is full, so it is reused before it was "
+                     "captured; the replicas will be repaired by a delta sync when one runs again");
+            overrun_noted_ = true;
+        }
+    }
+    // Under CHECKPOINT no checkpointer can be at work on the old WAL: SQLite 3.7.0 to 3.51.2 would
+    // let it store its progress over the new one and lose commits (the WAL-reset bug).
+    if (!for_checkpoint) {
+        const int rc = real_lock(real, kLockCheckpoint, 1, kTake);
+        if (rc != SQLITE_OK) return SQLITE_BUSY;
+        checkpoint_is_ours_ = true;
+    }
+    const int rc = real_lock(real, kFirstRestartSlot, kRestartSlots, kTake);
+    if (rc != SQLITE_OK && checkpoint_is_ours_) {
+        real_lock(real, kLockCheckpoint, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+        checkpoint_is_ours_ = false;
+    }
+    if (rc == SQLITE_OK) refused_ns_ = 0;
+    return rc;
+}
+
+int WalGate::give_restart(sqlite3_file* real) {
+    constexpr int kGive = SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE;
+    const int rc = real_lock(real, kFirstRestartSlot, kRestartSlots, kGive);
+    if (checkpoint_is_ours_) {
+        real_lock(real, kLockCheckpoint, 1, kGive);
+        checkpoint_is_ours_ = false;
+    }
+    return rc;
+}
+
+}  // namespace tanist
