@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "replicator/base/event.h"
 #include "replicator/base/notes.h"
 #include "replicator/control/layout.h"
 #include "replicator/node/engine.h"
