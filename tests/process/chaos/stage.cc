@@ -131,6 +131,7 @@ void Stage::start_writers() {
 }
 
 void Stage::kill(Actor& actor) {
+    if (!plan_.struck.contains(actor.kind)) return;
     if (actor.child.poll_end()) return;  // ended by itself: attend() judges
     actor.child.kill();
     ++tally_[actor.kind];
@@ -138,6 +139,7 @@ void Stage::kill(Actor& actor) {
 }
 
 bool Stage::strike_engine(bool freeze) {
+    if (!plan_.struck.contains("engine")) return false;
     const pid_t engine = testing::find_engine(primary_);
     if (engine <= 0) return false;
     if (freeze) {
