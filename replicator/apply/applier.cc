@@ -7,7 +7,7 @@ namespace {
 
 constexpr size_t kMergedPagesMax = 4096;
 constexpr uint32_t kCheckpointFrames = 1000;
-constexpr uint64_t kSyncPages = 1000;
+constexpr uint64_t kSyncPages = 16384;
 constexpr auto kSyncEvery = std::chrono::seconds(1);
 constexpr auto kLockPatience = std::chrono::seconds(10);
 

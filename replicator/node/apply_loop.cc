@@ -66,7 +66,7 @@ void ApplyLoop::run() {
             try_install();
         else
             apply_what_is_due();
-        if (commands.empty() && applier_)
+        if (applier_ && !syncing_)
             if (auto tended = applier_->tend(); !tended && tended.error().code != Errc::busy)
                 shared_.control.set_problem(tended.error().message);
     }
