@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "tests/process/chaos/schema.h"
@@ -270,9 +272,16 @@ std::string Stage::lower() {
         return "the replica daemon, told to stop, " + testing::describe_end(*status);
     }
     for (auto& actor : actors_) {
-        if (actor->kind == "engine") actor->child.wait_end(seconds(30));
+        if (actor->kind != "engine") continue;
+        const bool told = actor->child.pid() == engine;
+        const auto end = actor->child.wait_end(seconds(30));
+        if (!told || (end && WIFEXITED(*end) && WEXITSTATUS(*end) == 0)) continue;
+        return "the engine, told to stop, " + (end ? testing::describe_end(*end) : "stays");
     }
-    return engine > 0 ? wait_for_engine(true, seconds(30)) : "";
+    const std::string stays = engine > 0 ? wait_for_engine(true, seconds(30)) : "";
+    if (!stays.empty()) return stays;
+    const std::string leftover = find_leftover();
+    return leftover.empty() ? "" : "left behind: " + leftover;
 }
 
 void Stage::note_totals() {
@@ -288,12 +297,12 @@ void Stage::note_totals() {
     tally_["commits captured"] += totals.commits;
     tally_["bytes captured"] += totals.bytes;
     tally_["rebases"] += totals.rebases;
-    note_rebase_reasons();
+    note_reasons();
 }
 
-// The engine's own words for each gap: one is due where nobody watched a restart of the WAL, and
-// nowhere else.
-void Stage::note_rebase_reasons() {
+// The engine's own words for each gap and each sync: a gap is due where nobody watched a restart of
+// the WAL, a sync where the log of a replica does not lead on, and nowhere else.
+void Stage::note_reasons() {
     std::vector<std::string> logs = {primary_ + "-tanist/engine.log"};
     for (const auto& actor : actors_) {
         if (actor->kind == "engine") logs.push_back(actor->options.log);
@@ -301,17 +310,30 @@ void Stage::note_rebase_reasons() {
     for (const std::string& log : logs) {
         std::ifstream file(log);
         for (std::string line; std::getline(file, line);) {
-            if (line.find("must compare the database anew") == std::string::npos) continue;
+            const bool gap = line.find("must compare the database anew") != std::string::npos;
+            const bool sync = line.find("state=syncing") != std::string::npos;
             const size_t begin = line.find("reason=");
-            if (begin == std::string::npos) continue;
+            if ((!gap && !sync) || begin == std::string::npos) continue;
             std::string reason = line.substr(begin + 7, line.rfind(" position=") - begin - 7);
             // Numbers would make each reason a kind of its own.
-            reason.erase(std::remove_if(reason.begin(), reason.end(),
-                                        [](unsigned char c) { return std::isdigit(c) != 0; }),
-                         reason.end());
-            ++tally_["rebase: " + reason];
+            std::erase_if(reason, [](unsigned char c) { return std::isdigit(c) != 0; });
+            ++tally_[(gap ? "gap: " : "sync: ") + reason];
         }
     }
+}
+
+// A process of this round that outlives it: "" or its command.
+std::string Stage::find_leftover() const {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+        const std::string pid = entry.path().filename();
+        if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+        std::ifstream file(entry.path() / "cmdline");
+        std::string words{std::istreambuf_iterator<char>(file), {}};
+        std::replace(words.begin(), words.end(), '\0', ' ');
+        if (words.find(directory_ + "/") != std::string::npos) return pid + ": " + words;
+    }
+    return "";
 }
 
 std::string Stage::status() const {
