@@ -37,7 +37,10 @@ void StoreLoop::fail(const Error& error) {
 
 void StoreLoop::handle(store_command::Begin& command) {
     if (failed_) return;
+    // What came before a long record does not wait for its end to be durable.
+    if (command.header.payload_bytes > kTellWritten) make_durable();
     taken_bytes_ = 0;
+    open_ = true;
     if (auto begun = shared_.log->begin(command.header.payload_bytes); !begun) fail(begun.error());
 }
 
@@ -55,6 +58,7 @@ void StoreLoop::handle(store_command::Part& command) {
 
 void StoreLoop::handle(store_command::Finish& command) {
     if (failed_) return;
+    open_ = false;
     if (auto finished = shared_.log->finish_received(command.header); !finished) {
         fail(finished.error());
         return;
@@ -69,6 +73,7 @@ void StoreLoop::handle(store_command::Finish& command) {
 void StoreLoop::handle(store_command::Abandon&) {
     if (!failed_) shared_.log->abandon();
     failed_ = false;
+    open_ = false;
     taken_bytes_ = 0;
     LogPoint end = shared_.log->base();
     if (auto last = shared_.log->last()) end = {last->position(), last->chain};
@@ -78,6 +83,7 @@ void StoreLoop::handle(store_command::Abandon&) {
 void StoreLoop::handle(store_command::Reset& command) {
     appended_ = false;
     failed_ = false;
+    open_ = false;
     if (auto reset = shared_.log->reset(command.base); !reset) {
         fail(reset.error());
         return;
@@ -95,7 +101,7 @@ void StoreLoop::handle(store_command::Create& command) {
 }
 
 void StoreLoop::make_durable() {
-    if (!appended_) return;
+    if (!appended_ || open_) return;
     Status published = shared_.log->publish();
     if (!published) {
         fail(published.error());
