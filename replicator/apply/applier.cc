@@ -9,6 +9,7 @@ namespace {
 // each byte is read, hashed, summed and written.
 constexpr size_t kMergedBytesMax = 1u << 20;
 constexpr size_t kKeptIdleBytesMax = 128u << 10;
+constexpr uint64_t kRecordsBehind = 16;
 constexpr uint32_t kCheckpointFrames = 1000;
 // While records wait, readers matter more than a short WAL.
 constexpr uint32_t kCheckpointFramesBusy = 4000;
@@ -121,9 +122,9 @@ std::string Applier::State::why_not_next(const RecordHeader& record, const LogPo
     return "";
 }
 
-// A replica that keeps up applies one small record at a time, and an idle one should be small.
+// A replica that keeps up applies a few small records at a time, and an idle one should be small.
 void Applier::State::lend_memory(Lsn up_to) {
-    const bool behind = up_to.value - applied.position.lsn.value > 1;
+    const bool behind = up_to.value - applied.position.lsn.value > kRecordsBehind;
     const size_t bytes = behind ? kMergedBytesMax : kKeptIdleBytesMax;
     if (kept.size() < bytes) kept.resize(bytes);
 }
@@ -180,7 +181,8 @@ Result<ApplyOutcome> Applier::apply(LogReader& log, Lsn up_to) {
         outcome.sync_reason = batch.stopped;
         if (batch.end == state.applied || batch.end.position.lsn < state.cover) break;
         TANIST_TRY(state.commit(batch));
-        TANIST_TRY(state.writer.checkpoint_if_longer_than(kCheckpointFramesBusy));
+        // tend() tries again and says why it cannot.
+        if (!state.writer.checkpoint_if_longer_than(kCheckpointFramesBusy).ok()) break;
     }
     outcome.applied = state.applied;
     return outcome;
@@ -212,8 +214,10 @@ Status Applier::State::make_durable() {
 
 Status Applier::tend() {
     State& state = *state_;
-    if (state.kept.size() > kKeptIdleBytesMax) Bytes().swap(state.kept);
-    if (boot_now() - state.synced_at >= kSyncEvery) TANIST_TRY(state.make_durable());
+    if (boot_now() - state.synced_at >= kSyncEvery) {
+        if (state.kept.size() > kKeptIdleBytesMax) Bytes().swap(state.kept);
+        TANIST_TRY(state.make_durable());
+    }
     return state.writer.checkpoint_if_longer_than(kCheckpointFrames);
 }
 

@@ -9,9 +9,8 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr Nanos kIdle = 1s;       // then tend the WAL
-constexpr Nanos kRetry = 50ms;    // after a busy or full disk
-constexpr Nanos kTendEvery = 2s;  // while commits never pause
+constexpr Nanos kIdle = 1s;     // then tend the WAL
+constexpr Nanos kRetry = 50ms;  // after a busy or full disk
 
 }  // namespace
 
@@ -68,7 +67,11 @@ void ApplyLoop::run() {
             try_install();
         else
             apply_what_is_due();
+<<<<<<< HEAD
         if (applier_ && (commands.empty() || boot_now() - tended_ >= kTendEvery)) tend();
+=======
+        if (applier_ && !syncing_) tend();
+>>>>>>> w/fix-sync
     }
     if (!syncing_) apply_what_is_due();
     if (applier_)
@@ -78,7 +81,6 @@ void ApplyLoop::run() {
 }
 
 void ApplyLoop::tend() {
-    tended_ = boot_now();
     if (auto tended = applier_->tend(); !tended) {
         if (tended.error().code == Errc::busy) return;
         shared_.control.set_problem(tended.error().message);

@@ -50,7 +50,6 @@ class ApplyLoop {
     bool stuck_ = false;     // told the net thread that a sync is needed
     bool retry_ = false;     // the last apply failed for a reason that may pass
     bool untended_ = false;  // the last tend failed
-    Instant tended_{0};
     int asks_in_flight_ = 0;
     std::optional<SyncEnd> end_;
     Progress progress_;
