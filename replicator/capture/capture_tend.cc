@@ -20,12 +20,15 @@ constexpr auto kGrantPatience = 20ms;
 constexpr auto kShimIsActiveFor = 2s;
 constexpr auto kLeaveToShimFor = 5ms;
 constexpr Nanos kRestartBackoffMin = 2ms;
-constexpr Nanos kRestartBackoffMax = 500ms;
+constexpr Nanos kRestartBackoffMax = 50ms;
 constexpr auto kMarkAgainAfter = 100ms;
 // For a lock that is free for moments only. Once the WAL is beyond its bound it is worth waiting.
 constexpr Nanos kLockPatience = 200us;
 constexpr Nanos kLockPatienceBeyondBound = 5ms;
 constexpr Nanos kRestartBackoffBeyondBound = 20ms;
+// With the write lock in hand: for a checkpointer that is in the middle of the same work, which the
+// writer that we keep waiting would otherwise do after each of its commits.
+constexpr Nanos kBackfillPatience = 20ms;
 constexpr Nanos kLockPatienceAtStop = 100ms;
 constexpr uint64_t kLetGoFactor = 4;
 constexpr uint64_t kImpoliteFactor = 2;
@@ -188,7 +191,7 @@ Result<bool> Capturer::State::restart(bool truncate, Nanos patience) {
     SlotLock write(handle);
     Result<bool> locked = write.take_before(boot_now() + patience, kLockWrite, 1);
     if (!locked || !*locked) return locked;
-    return restart_under_write_lock(truncate, boot_now() + patience);
+    return restart_under_write_lock(truncate, boot_now() + std::max(patience, kBackfillPatience));
 }
 
 // Until everything is written back: another checkpointer may be at it. False: a reader needs the

@@ -1,6 +1,7 @@
 #include "replicator/node/apply_loop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "replicator/base/notes.h"
 
@@ -8,8 +9,9 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr Nanos kIdle = 1s;     // then tend the WAL
-constexpr Nanos kRetry = 50ms;  // after a busy or full disk
+constexpr Nanos kIdle = 1s;       // then tend the WAL
+constexpr Nanos kRetry = 50ms;    // after a busy or full disk
+constexpr Nanos kTendEvery = 2s;  // while commits never pause
 
 }  // namespace
 
@@ -66,15 +68,25 @@ void ApplyLoop::run() {
             try_install();
         else
             apply_what_is_due();
-        if (commands.empty() && applier_)
-            if (auto tended = applier_->tend(); !tended && tended.error().code != Errc::busy)
-                shared_.control.set_problem(tended.error().message);
+        if (applier_ && (commands.empty() || boot_now() - tended_ >= kTendEvery)) tend();
     }
     if (!syncing_) apply_what_is_due();
     if (applier_)
         if (auto settled = applier_->settle(); !settled)
             note(NoteLevel::warning, "the replica's stop is not durable",
                  {{"reason", settled.error().message}});
+}
+
+void ApplyLoop::tend() {
+    tended_ = boot_now();
+    if (auto tended = applier_->tend(); !tended) {
+        if (tended.error().code == Errc::busy) return;
+        shared_.control.set_problem(tended.error().message);
+        untended_ = true;
+        return;
+    }
+    if (std::exchange(untended_, false)) shared_.control.set_problem("");
+    shared_.keep_from_lsn.store(applier_->durable().position.lsn.value);
 }
 
 void ApplyLoop::handle(apply_command::Apply&) {}

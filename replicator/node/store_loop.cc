@@ -1,5 +1,7 @@
 #include "replicator/node/store_loop.h"
 
+#include <utility>
+
 namespace tanist {
 namespace {
 
@@ -27,6 +29,7 @@ void StoreLoop::run() {
 
 void StoreLoop::fail(const Error& error) {
     failed_ = true;
+    problem_told_ = true;
     shared_.log->abandon();  // harmless when nothing was begun
     shared_.control.set_problem("the replication log cannot be written: " + error.message);
     shared_.to_net.put(receiver_event::AppendFailed{error.message, error.code == Errc::no_space});
@@ -34,7 +37,10 @@ void StoreLoop::fail(const Error& error) {
 
 void StoreLoop::handle(store_command::Begin& command) {
     if (failed_) return;
+    // What came before a long record does not wait for its end to be durable.
+    if (command.header.payload_bytes > kTellWritten) make_durable();
     taken_bytes_ = 0;
+    open_ = true;
     if (auto begun = shared_.log->begin(command.header.payload_bytes); !begun) fail(begun.error());
 }
 
@@ -52,12 +58,14 @@ void StoreLoop::handle(store_command::Part& command) {
 
 void StoreLoop::handle(store_command::Finish& command) {
     if (failed_) return;
+    open_ = false;
     if (auto finished = shared_.log->finish_received(command.header); !finished) {
         fail(finished.error());
         return;
     }
     appended_ = true;
     taken_bytes_ = 0;
+    if (std::exchange(problem_told_, false)) shared_.control.set_problem("");
     shared_.to_net.put(receiver_event::Appended{command.header.lsn, command.header.record_bytes(),
                                                 command.header.chain});
 }
@@ -65,6 +73,7 @@ void StoreLoop::handle(store_command::Finish& command) {
 void StoreLoop::handle(store_command::Abandon&) {
     if (!failed_) shared_.log->abandon();
     failed_ = false;
+    open_ = false;
     taken_bytes_ = 0;
     LogPoint end = shared_.log->base();
     if (auto last = shared_.log->last()) end = {last->position(), last->chain};
@@ -74,11 +83,13 @@ void StoreLoop::handle(store_command::Abandon&) {
 void StoreLoop::handle(store_command::Reset& command) {
     appended_ = false;
     failed_ = false;
+    open_ = false;
     if (auto reset = shared_.log->reset(command.base); !reset) {
         fail(reset.error());
         return;
     }
     shared_.durable_lsn.store(command.base.position.lsn.value);
+    shared_.control->durable_lsn.store(command.base.position.lsn.value, std::memory_order_relaxed);
     shared_.to_net.put(receiver_event::LogReset{command.base});
 }
 
@@ -90,7 +101,7 @@ void StoreLoop::handle(store_command::Create& command) {
 }
 
 void StoreLoop::make_durable() {
-    if (!appended_) return;
+    if (!appended_ || open_) return;
     Status published = shared_.log->publish();
     if (!published) {
         fail(published.error());
