@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "replicator/node/ship_lock.h"
 #include "tests/support/stock_sqlite.h"
 #include "tests/support/temp_dir.h"
 
