@@ -21,6 +21,14 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+// Neither gone nor a zombie, which has given its locks back.
+bool lives(pid_t pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const size_t end = text.rfind(") ");
+    return end != std::string::npos && text[end + 2] != 'Z';
+}
+
 bool killed_by_us(int status) { return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL; }
 
 }  // namespace
@@ -161,6 +169,7 @@ bool Stage::strike_engine(bool freeze) {
         }
     }
     ::kill(engine, SIGKILL);
+    struck_engine_ = engine;
     ++tally_["engine"];
     return true;
 }
@@ -227,6 +236,14 @@ std::string Stage::quiet() {
     for (auto& actor : actors_) {
         if (actor->due && !actor->off) start(*actor);
     }
+    // A killed process keeps its locks until it is really gone (it may be inside an fsync). The
+    // last commit of the stanza must not look for an engine in that moment: nobody comes after it.
+    const auto deadline = Clock::now() + seconds(20);
+    while (struck_engine_ > 0 && lives(struck_engine_)) {
+        if (Clock::now() > deadline) return "the killed engine does not die";
+        ::usleep(2000);
+    }
+    struck_engine_ = 0;
     return problem;
 }
 

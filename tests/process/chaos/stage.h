@@ -91,6 +91,7 @@ class Stage {
     testing::Database keeper_;
     std::vector<std::unique_ptr<Actor>> actors_;
     Actor* replica_actor_ = nullptr;
+    pid_t struck_engine_ = 0;  // not our child, so it cannot be reaped
 };
 
 }  // namespace tanist::chaos
