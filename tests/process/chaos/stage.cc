@@ -12,6 +12,7 @@
 #include <iterator>
 #include <utility>
 
+#include "replicator/base/exit_code.h"
 #include "tests/process/chaos/schema.h"
 #include "tests/support/process/engine.h"
 
@@ -20,6 +21,13 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+
+std::string last_line(const std::string& path) {
+    std::ifstream file(path);
+    std::string last;
+    for (std::string line; std::getline(file, line);) last = line;
+    return last;
+}
 
 // Neither gone nor a zombie, which has given its locks back.
 bool lives(pid_t pid) {
@@ -197,9 +205,12 @@ void Stage::strike() {
 std::string Stage::why_ended(const Actor& actor, int status) {
     if (killed_by_us(status)) return "";
     const bool fine = WIFEXITED(status) && WEXITSTATUS(status) == 0 && actor.kind == "writer";
-    // An engine of the extension may have been quicker; two are refused, which is right.
+    // An engine of the extension may have been quicker; two are refused, which is right. (That one
+    // may be dead again by now, so it cannot be asked for.)
     const bool lost_race =
-        actor.kind == "engine" && WIFEXITED(status) && testing::find_engine(primary_) > 0;
+        actor.kind == "engine" && WIFEXITED(status) &&
+        WEXITSTATUS(status) == static_cast<int>(ExitCode::refused) &&
+        last_line(actor.options.log).find("serves this database already") != std::string::npos;
     if (fine || lost_race) return "";
     return actor.kind + " " + testing::describe_end(status) + ", see " + actor.options.log;
 }
