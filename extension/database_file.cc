@@ -12,7 +12,9 @@ namespace tanist {
 namespace {
 
 constexpr int64_t kBeatFreshNs = 3'000'000'000;
-constexpr int64_t kEngineCheckEveryNs = 1'000'000'000;
+// A look costs three system calls, a start some milliseconds.
+constexpr int64_t kEngineCheckEveryNs = 100'000'000;
+constexpr int64_t kEngineStartEveryNs = 1'000'000'000;
 constexpr int kSwitchPatienceMs = 2000;
 
 int first_column(void* out, int count, char** values, char**) {
@@ -98,31 +100,35 @@ Role DatabaseFile::role() const {
     return shared != Role::unknown ? shared : node_role;
 }
 
-bool DatabaseFile::engine_answers() {
+bool DatabaseFile::engine_answers() const {
     if (!control) return false;
     const int64_t beat_ns = control->engine_beat_ns.load(std::memory_order_acquire);
-    if (beat_ns != 0 && boot_now().ns - beat_ns < kBeatFreshNs) {
-        engine_found = true;
-        return true;
-    }
-    return false;
+    return beat_ns != 0 && boot_now().ns - beat_ns < kBeatFreshNs;
 }
 
-void DatabaseFile::ensure_engine() {
+bool DatabaseFile::ensure_engine() {
     const int64_t now_ns = coarse_now_ns();
-    if (engine_checked_ns != 0 && now_ns - engine_checked_ns < kEngineCheckEveryNs) return;
     engine_checked_ns = now_ns;
     starter.reap();
-    if (engine_answers()) return;
-    engine_found = engine_lives(layout.ship_lock());
-    if (engine_found) return;
+    // One that drains takes no new commits; the next waits for its lock.
+    const bool draining =
+        control && control->engine_state.load() == static_cast<uint32_t>(EngineState::draining);
+    if (!draining && engine_lives(layout.ship_lock())) return true;
+    if (engine_started_ns != 0 && now_ns - engine_started_ns < kEngineStartEveryNs) return false;
+    engine_started_ns = now_ns;
     if (auto started = starter.start(layout, settings.ship); !started.ok()) {
         // Told once, not once a second.
         if (last_error != started.error().message) log_line(started.error().message);
         last_error = started.error().message;
-    } else {
-        last_error.clear();
+        return false;
     }
+    last_error.clear();
+    return true;
+}
+
+void DatabaseFile::engine_after_commit(bool bell_woke) {
+    if (bell_woke && coarse_now_ns() - engine_checked_ns < kEngineCheckEveryNs) return;
+    ensure_engine();
 }
 
 Result<std::unique_ptr<DatabaseFile>> find_database(const std::string& path, const UriSource& uri) {
@@ -176,7 +182,11 @@ Status activate_files(DatabaseFile& file) {
 
 Status activate(sqlite3* db, DatabaseFile& file) {
     if (!file.writable || file.active) return ok_status();
-    if (file.node_role != Role::replica) TANIST_TRY(turn_to_wal(db, file));
+    if (file.node_role != Role::replica) {
+        // Asked before the database is switched.
+        TANIST_TRY(check_place(file.layout));
+        TANIST_TRY(turn_to_wal(db, file));
+    }
     return activate_files(file);
 }
 

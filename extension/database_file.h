@@ -36,16 +36,20 @@ struct DatabaseFile {
     WalGate gate;
     EngineStarter starter;
     std::string last_error;
+    std::string refusal;  // not "": the open is refused, and this says why
 
     // The role the gate obeys: the engine's word in the control block, else the node file's.
     Role role() const;
-    // Requires: a primary. Makes sure that an engine runs, at most once a second.
-    void ensure_engine();
-    // True when the engine's beat is fresh or it holds its lock.
-    bool engine_answers();
+    // Requires: a primary. Looks whether an engine lives, whatever its last beat says: it may have
+    // been killed since. If none does, starts one, at most once a second. True: one lives.
+    bool ensure_engine();
+    // After each commit: the same, but only when it is time to look again or the bell woke nobody.
+    void engine_after_commit(bool bell_woke);
+    // True while the engine beats. A stopped process lives but does not answer.
+    bool engine_answers() const;
 
-    int64_t engine_checked_ns = 0;
-    bool engine_found = false;
+    int64_t engine_checked_ns = 0;  // coarse clock
+    int64_t engine_started_ns = 0;
 };
 
 // The URI's parameter of a name, or nothing.

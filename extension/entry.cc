@@ -23,11 +23,6 @@ namespace {
 // SQLITE_OK_LOAD_PERMANENTLY came with it.
 constexpr int kOldestSqlite = 3014000;
 
-void note_to_sqlite(NoteLevel level, const std::string& line) {
-    const int code = level == NoteLevel::info ? SQLITE_NOTICE : SQLITE_WARNING;
-    sqlite3_log(code, "tanist: %s", line.c_str());
-}
-
 // At the end of every sqlite3_open: the connection works, and is nobody else's yet. An error makes
 // the open fail with the sentence.
 int connection_opened(sqlite3* db, char** sentence, const sqlite3_api_routines*) noexcept {
@@ -36,7 +31,8 @@ int connection_opened(sqlite3* db, char** sentence, const sqlite3_api_routines*)
         if (rc != SQLITE_OK) return rc;
         DatabaseFile* file = database_of(db, "main");
         if (file == nullptr) return SQLITE_OK;
-        const auto done = activate(db, *file);
+        const Status done = file->refusal.empty() ? activate(db, *file)
+                                                  : Status(Error{Errc::refused, file->refusal});
         if (done.ok()) return SQLITE_OK;
         if (sentence != nullptr) {
             *sentence = sqlite3_mprintf("%s", done.error().message.c_str());
@@ -48,6 +44,11 @@ int connection_opened(sqlite3* db, char** sentence, const sqlite3_api_routines*)
 }
 
 }  // namespace
+
+void note_to_sqlite(NoteLevel level, const std::string& line) {
+    const int code = level == NoteLevel::info ? SQLITE_NOTICE : SQLITE_WARNING;
+    sqlite3_log(code, "tanist: %s", line.c_str());
+}
 
 int start_in_process(const sqlite3_api_routines* api, bool make_default) {
     sqlite3_api = api;

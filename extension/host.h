@@ -4,6 +4,10 @@
 #pragma once
 
 #include <sqlite3ext.h>
+
+#include <string>
+
+#include "replicator/base/notes.h"
 SQLITE_EXTENSION_INIT3
 
 namespace tanist {
@@ -14,5 +18,8 @@ constexpr int kFileControlDatabase = 0x5441'4E01;
 // The extended codes of a refused write; the second half of the answer to "why": `tanist_status`.
 constexpr int kReadOnlyHere = SQLITE_READONLY | (84 << 8);  // not the primary, or fenced
 constexpr int kUnreplicated = SQLITE_READONLY | (85 << 8);  // rollback journal: nothing captures it
+
+// The sink for notes: the application's stderr is not ours.
+void note_to_sqlite(NoteLevel level, const std::string& line);
 
 }  // namespace tanist

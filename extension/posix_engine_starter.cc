@@ -149,13 +149,13 @@ Status EngineStarter::start_daemon(const Layout& layout) {
 }
 
 Status EngineStarter::start_thread(const Layout& layout) {
-    using Start = int (*)(const sqlite3_api_routines*, const char*);
+    using Start = int (*)(const sqlite3_api_routines*, const char*, NoteSink);
     const std::string module = own_directory() + "/tanist-ship.so";
     void* handle = ::dlopen(module.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle == nullptr) return cannot_start(layout, ::dlerror());
     auto start = reinterpret_cast<Start>(::dlsym(handle, "tanist_ship_start"));
     if (start == nullptr) return cannot_start(layout, module + " is not of this version");
-    const int rc = start(sqlite3_api, layout.db.c_str());
+    const int rc = start(sqlite3_api, layout.db.c_str(), note_to_sqlite);
     if (rc != SQLITE_OK) return cannot_start(layout, "its thread did not start");
     return ok_status();
 }

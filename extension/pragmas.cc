@@ -10,7 +10,8 @@
 namespace tanist {
 namespace {
 
-constexpr auto kPositionPatience = std::chrono::seconds(1);
+// Long enough for an engine to start.
+constexpr auto kPositionPatience = std::chrono::seconds(2);
 
 bool same(const char* text, const char* word) { return sqlite3_stricmp(text, word) == 0; }
 
@@ -35,21 +36,21 @@ Error not_reachable(const DatabaseFile& file) {
 }
 
 Result<std::string> captured_position(DatabaseFile& file) {
-    file.ensure_engine();
     const Instant deadline = boot_now() + kPositionPatience;
     while (true) {
         const uint32_t tick = file.control->captured_tick.load(std::memory_order_seq_cst);
         const CapturedPoint point = file.control.captured();
-        if (file.gate.region() == nullptr) {
-            if (!file.engine_answers()) return not_reachable(file);
-            return to_string(point.position);
-        }
-        const auto header = read_wal_index_header(file.gate.region());
-        if (header.has_value() && covers(point, *header) && file.engine_answers()) {
-            return to_string(point.position);
-        }
+        // What covers the header is true even when the engine has died since.
+        const auto header = file.gate.region() != nullptr
+                                ? read_wal_index_header(file.gate.region())
+                                : std::nullopt;
+        const bool here = file.gate.region() == nullptr
+                              ? file.engine_answers()
+                              : header.has_value() && covers(point, *header);
+        if (here && point.position.epoch.value != 0) return to_string(point.position);
         const Nanos left = deadline - boot_now();
         if (left.count() <= 0) return not_reachable(file);
+        file.ensure_engine();
         file.control.ring(true);
         // The header may have been in the middle of a commit, so do not sleep through its end.
         file.control.wait_captured(tick, std::min<Nanos>(left, std::chrono::milliseconds(50)));

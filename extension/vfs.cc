@@ -164,41 +164,109 @@ constexpr sqlite3_io_methods kMethods = {
     file_unfetch,
 };
 
+// A database whose open is refused. What xOpen returns would reach the application as "unable to
+// open database file"; so the open succeeds, on nothing, until entry.cc fails it with the sentence.
+// ATTACH has no such moment and fails with SQLite's own words; the log has ours.
+int refused_close(sqlite3_file* file) noexcept {
+    delete wrapped(file)->database;
+    wrapped(file)->database = nullptr;
+    file->pMethods = nullptr;
+    return SQLITE_OK;
+}
+int refused_read(sqlite3_file*, void* out, int count, sqlite3_int64) noexcept {
+    std::memset(out, 0, static_cast<size_t>(count));
+    return SQLITE_IOERR_SHORT_READ;
+}
+int refused_write(sqlite3_file*, const void*, int, sqlite3_int64) noexcept {
+    return SQLITE_CANTOPEN;
+}
+int refused_truncate(sqlite3_file*, sqlite3_int64) noexcept { return SQLITE_CANTOPEN; }
+int refused_sync(sqlite3_file*, int) noexcept { return SQLITE_OK; }
+int refused_size(sqlite3_file*, sqlite3_int64*) noexcept { return SQLITE_CANTOPEN; }
+int refused_lock(sqlite3_file*, int) noexcept { return SQLITE_CANTOPEN; }
+int refused_unlock(sqlite3_file*, int) noexcept { return SQLITE_OK; }
+int refused_check_reserved_lock(sqlite3_file*, int* held) noexcept {
+    *held = 0;
+    return SQLITE_OK;
+}
+int refused_control(sqlite3_file* file, int op, void* argument) noexcept {
+    DatabaseFile& db = database(file);
+    if (op == kFileControlDatabase) {
+        *static_cast<DatabaseFile**>(argument) = &db;
+        return SQLITE_OK;
+    }
+    if (op != SQLITE_FCNTL_PRAGMA) return SQLITE_NOTFOUND;
+    static_cast<char**>(argument)[0] = sqlite3_mprintf("%s", db.refusal.c_str());
+    return SQLITE_CANTOPEN;
+}
+int refused_sector_size(sqlite3_file*) noexcept { return 4096; }
+int refused_device_characteristics(sqlite3_file*) noexcept { return 0; }
+
+constexpr sqlite3_io_methods kRefusedMethods = {
+    1,
+    refused_close,
+    refused_read,
+    refused_write,
+    refused_truncate,
+    refused_sync,
+    refused_size,
+    refused_lock,
+    refused_unlock,
+    refused_check_reserved_lock,
+    refused_control,
+    refused_sector_size,
+    refused_device_characteristics,
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
+};
+
 sqlite3_vfs tanist_vfs;
 
 sqlite3_vfs* root_vfs() { return static_cast<sqlite3_vfs*>(tanist_vfs.pAppData); }
 
-// Null: not ours. An error has been logged; the open fails.
-int database_for(const char* name, int flags, std::unique_ptr<DatabaseFile>& out) {
-    if ((flags & SQLITE_OPEN_MAIN_DB) == 0 || name == nullptr) return SQLITE_OK;
+// Null: not ours. Or one whose `refusal` says why it cannot be replicated.
+std::unique_ptr<DatabaseFile> database_for(const char* name, int flags) {
+    if ((flags & SQLITE_OPEN_MAIN_DB) == 0 || name == nullptr) return nullptr;
     auto found = find_database(name, [&](const std::string& key) -> std::optional<std::string> {
         const char* value = sqlite3_uri_parameter(name, key.c_str());
         if (value == nullptr) return std::nullopt;
         return std::string(value);
     });
+    if (found.ok() && *found == nullptr) return nullptr;
     std::string refusal;
     if (!found.ok()) {
         refusal = found.error().message;
-    } else if (*found != nullptr && std::strcmp(root_vfs()->zName, "unix") != 0) {
+    } else if (std::strcmp(root_vfs()->zName, "unix") != 0) {
         refusal = std::string(name) + " cannot be replicated over the VFS " + root_vfs()->zName +
                   "; only \"unix\" shares its locks with the engine";
-    } else if (*found != nullptr && sqlite3_uri_boolean(name, "nolock", 0) != 0) {
+    } else if (sqlite3_uri_boolean(name, "nolock", 0) != 0) {
         refusal = std::string(name) + " cannot be replicated with nolock=1; take it out";
     }
-    if (!refusal.empty()) {
-        sqlite3_log(SQLITE_CANTOPEN, "tanist: %s", refusal.c_str());
-        return SQLITE_CANTOPEN;
-    }
-    out = std::move(*found);
-    return SQLITE_OK;
+    auto database = found.ok() ? std::move(*found) : std::make_unique<DatabaseFile>(name);
+    database->refusal = std::move(refusal);
+    return database;
 }
 
 int vfs_open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags,
              int* out_flags) noexcept {
     file->pMethods = nullptr;
     std::unique_ptr<DatabaseFile> db;
-    int rc = guarded(SQLITE_CANTOPEN, [&] { return database_for(name, flags, db); });
+    int rc = guarded(SQLITE_CANTOPEN, [&] {
+        db = database_for(name, flags);
+        return SQLITE_OK;
+    });
     if (rc != SQLITE_OK) return rc;
+    if (db != nullptr && !db->refusal.empty()) {
+        sqlite3_log(SQLITE_CANTOPEN, "tanist: %s", db->refusal.c_str());
+        if (out_flags != nullptr) *out_flags = flags;
+        wrapped(file)->database = db.release();
+        file->pMethods = &kRefusedMethods;
+        return SQLITE_OK;
+    }
     if (db == nullptr) return root_vfs()->xOpen(root_vfs(), name, file, flags, out_flags);
     int opened_flags = flags;
     rc = root_vfs()->xOpen(root_vfs(), name, real_of(file), flags, &opened_flags);

@@ -1,5 +1,6 @@
 #include "extension/wal_gate.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "extension/database_file.h"
@@ -26,6 +27,7 @@ constexpr uint32_t kBackfilledAt = 96;
 constexpr int64_t kWriterPatienceNs = 5'000'000;
 constexpr int64_t kCheckpointPatienceNs = 1'000'000'000;
 constexpr int64_t kRefusalHoldsNs = 50'000'000;
+constexpr int64_t kRefusalHoldsLongestNs = 1'000'000'000;
 // With fewer frames than this to write back, a checkpoint that cannot end in a restart is not worth
 // its two fsyncs.
 constexpr uint32_t kUsefulBackfillFrames = 1000;
@@ -100,14 +102,13 @@ int WalGate::give_write(DatabaseFile& file, sqlite3_file* real) {
     const bool committed = region0_ != nullptr && word(kChangeAt) != change_at_lock_;
     const int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
     if (committed && file.control && file.role() != Role::replica) {
-        file.control.ring(false);
-        if (coarse_now_ns() - file.engine_checked_ns > 1'000'000'000) file.ensure_engine();
+        file.engine_after_commit(file.control.ring(false));
     }
     return rc;
 }
 
 bool WalGate::refused_lately() const {
-    return refused_ns_ != 0 && coarse_now_ns() - refused_ns_ < kRefusalHoldsNs;
+    return refused_ns_ != 0 && coarse_now_ns() - refused_ns_ < refusal_holds_ns_;
 }
 
 // While the engine cannot let the WAL be restarted, every commit beyond the application's
@@ -121,10 +122,9 @@ bool WalGate::checkpoint_is_useless(DatabaseFile& file) const {
 
 bool WalGate::restart_granted(DatabaseFile& file, bool for_checkpoint) {
     if (!for_checkpoint && refused_lately()) return false;
-    if (!file.engine_answers()) {
-        file.ensure_engine();
-        if (!file.engine_found) return false;
-    }
+    if (!file.ensure_engine()) return false;
+    // A stopped process keeps its locks. A checkpoint that was asked for may wait for it.
+    if (!for_checkpoint && !file.engine_answers()) return false;
     Control& control = file.control;
     const uint32_t mine = control->restart_request.fetch_add(1, std::memory_order_seq_cst) + 1;
     control.ring(true);
@@ -153,7 +153,11 @@ int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
         const bool overrun = word(kMaxFrameAt) * (page_bytes + kWalFrameHeaderBytes) >
                              file.settings.wal_bytes_max * kOverrunFactor;
         if (!overrun || (file.control && file.engine_answers())) {
-            refused_ns_ = coarse_now_ns();
+            if (!refused_lately()) {
+                refused_ns_ = coarse_now_ns();
+                refusal_holds_ns_ =
+                    std::clamp(refusal_holds_ns_ * 2, kRefusalHoldsNs, kRefusalHoldsLongestNs);
+            }
             return SQLITE_BUSY;
         }
         if (!overrun_noted_) {
@@ -175,7 +179,7 @@ int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
         real_lock(real, kLockCheckpoint, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
         checkpoint_is_ours_ = false;
     }
-    if (rc == SQLITE_OK) refused_ns_ = 0;
+    if (rc == SQLITE_OK) refused_ns_ = refusal_holds_ns_ = 0;
     return rc;
 }
 

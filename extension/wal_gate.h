@@ -39,7 +39,8 @@ class WalGate {
     uint32_t exclusive_ = 0;
     uint32_t change_at_lock_ = 0;
     bool checkpoint_is_ours_ = false;  // taken with a restart, given back with it
-    int64_t refused_ns_ = 0;           // coarse clock; the engine's last refusal of a restart
+    int64_t refused_ns_ = 0;           // coarse clock; the engine's last refusal of a restart...
+    int64_t refusal_holds_ns_ = 0;     // ...and how long it is not asked again
     bool overrun_noted_ = false;
 };
 

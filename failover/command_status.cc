@@ -34,6 +34,7 @@ Json child(const Json& json, const char* key) {
 }
 
 std::string say_lag(const Json& lag) {
+    if (lag.is_null()) return "unknown";
     const uint64_t commits = number(lag, "transactions");
     if (commits == 0) return "none";
     return std::to_string(commits) + (commits == 1 ? " commit, " : " commits, ") +

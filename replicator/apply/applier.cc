@@ -5,15 +5,20 @@
 namespace tanist {
 namespace {
 
-constexpr size_t kMergedPagesMax = 4096;
+// One local commit's records, unless a single one is larger: what a processor cache holds, since
+// each byte is read, hashed, summed and written.
+constexpr size_t kMergedBytesMax = 1u << 20;
+constexpr size_t kKeptIdleBytesMax = 128u << 10;
+constexpr uint64_t kRecordsBehind = 16;
 constexpr uint32_t kCheckpointFrames = 1000;
-constexpr uint64_t kSyncPages = 1000;
+// While records wait, readers matter more than a short WAL.
+constexpr uint32_t kCheckpointFramesBusy = 4000;
 constexpr auto kSyncEvery = std::chrono::seconds(1);
 constexpr auto kLockPatience = std::chrono::seconds(10);
 
 // What one local commit will hold.
 struct Batch {
-    explicit Batch(LogReader& log) : pages(log) {}
+    Batch(LogReader& log, MutableBytes kept) : pages(log, kept) {}
     LogPages pages;
     LogPoint end;
     std::string stopped;  // why the log does not lead on after `end`
@@ -28,6 +33,7 @@ struct Applier::State {
           checkpoints(std::move(sql)),
           writer(*handle, *checkpoints) {}
 
+    void lend_memory(Lsn up_to);
     Status gather(LogReader& log, Lsn up_to, Batch& batch);
     std::string why_not_next(const RecordHeader& record, const LogPoint& after) const;
     Status commit(Batch& batch);
@@ -37,12 +43,12 @@ struct Applier::State {
     std::unique_ptr<SqliteHandle> handle;
     std::unique_ptr<SqliteHandle> checkpoints;
     WalWriter writer;
+    Bytes kept;  // payloads of the batch
     uint32_t page_bytes = 0;
     LogPoint applied;
     LogPoint durable;
     bool syncing = false;  // only a sync leads on
     Lsn cover;             // the next commit must reach at least this record
-    uint64_t unsynced_pages = 0;
     Instant synced_at;
 };
 
@@ -116,6 +122,13 @@ std::string Applier::State::why_not_next(const RecordHeader& record, const LogPo
     return "";
 }
 
+// A replica that keeps up applies a few small records at a time, and an idle one should be small.
+void Applier::State::lend_memory(Lsn up_to) {
+    const bool behind = up_to.value - applied.position.lsn.value > kRecordsBehind;
+    const size_t bytes = behind ? kMergedBytesMax : kKeptIdleBytesMax;
+    if (kept.size() < bytes) kept.resize(bytes);
+}
+
 // Takes records after `applied` until up_to, the batch is full, or the log does not lead on.
 Status Applier::State::gather(LogReader& log, Lsn up_to, Batch& batch) {
     batch.end = applied;
@@ -130,8 +143,8 @@ Status Applier::State::gather(LogReader& log, Lsn up_to, Batch& batch) {
         batch.stopped = why_not_next(*record, batch.end);
         if (!batch.stopped.empty()) break;
         if (record->kind == RecordKind::commit) {
-            const size_t pages = batch.pages.pages_added();
-            if (pages > 0 && lsn > cover && pages + record->page_count > kMergedPagesMax) break;
+            const bool fits = record->payload_bytes <= batch.pages.room();
+            if (batch.pages.pages_added() > 0 && lsn > cover && !fits) break;
             TANIST_TRY(batch.pages.add(*record));
         }
         batch.end = {record->position(), record->chain};
@@ -145,7 +158,6 @@ Status Applier::State::commit(Batch& batch) {
         TANIST_TRY(intent.write({.done = applied, .target = batch.end, .durable = durable}, false));
         cover = batch.end.position.lsn;
         TANIST_TRY(writer.commit(batch.pages, false, kLockPatience));
-        unsynced_pages += batch.pages.page_count();
     }
     TANIST_TRY(intent.write({.done = batch.end, .target = batch.end, .durable = durable}, false));
     applied = batch.end;
@@ -162,12 +174,15 @@ Result<ApplyOutcome> Applier::apply(LogReader& log, Lsn up_to) {
     // Until what an interrupted commit began is covered, nothing less may become visible.
     const bool enough = up_to >= state.cover;
     while (enough && !outcome.needs_sync && state.applied.position.lsn < up_to) {
-        Batch batch(log);
+        state.lend_memory(up_to);
+        Batch batch(log, state.kept);
         TANIST_TRY(state.gather(log, up_to, batch));
         outcome.needs_sync = !batch.stopped.empty();
         outcome.sync_reason = batch.stopped;
         if (batch.end == state.applied || batch.end.position.lsn < state.cover) break;
         TANIST_TRY(state.commit(batch));
+        // tend() tries again and says why it cannot.
+        if (!state.writer.checkpoint_if_longer_than(kCheckpointFramesBusy).ok()) break;
     }
     outcome.applied = state.applied;
     return outcome;
@@ -183,7 +198,6 @@ Status Applier::install(PageSource& pages, const LogPoint& point) {
     state.applied = point;
     state.durable = point;
     state.cover = point.position.lsn;
-    state.unsynced_pages = 0;
     return ok_status();
 }
 
@@ -195,13 +209,13 @@ Status Applier::State::make_durable() {
     TANIST_TRY(handle->sync_db());
     TANIST_TRY(intent.write({.done = applied, .target = applied, .durable = applied}, true));
     durable = applied;
-    unsynced_pages = 0;
     return ok_status();
 }
 
 Status Applier::tend() {
     State& state = *state_;
-    if (state.unsynced_pages >= kSyncPages || boot_now() - state.synced_at >= kSyncEvery) {
+    if (boot_now() - state.synced_at >= kSyncEvery) {
+        if (state.kept.size() > kKeptIdleBytesMax) Bytes().swap(state.kept);
         TANIST_TRY(state.make_durable());
     }
     return state.writer.checkpoint_if_longer_than(kCheckpointFrames);

@@ -28,9 +28,10 @@ class Applier {
     static Result<std::unique_ptr<Applier>> open(const SqliteApi& api, const std::string& db_path,
                                                  IntentFile& intent, LogReader& log);
     ~Applier();
-    // Applies (applied, up_to], in one or more local commits of about kMergedPagesMax distinct
-    // pages each (a single record may be larger). needs_sync: before a REBASE record, a page size
-    // change, a record that is gone, or one that does not continue this database's history.
+    // Applies (applied, up_to], in one or more local commits of about kMergedBytesMax of payload
+    // each (a single record may be larger), with passive checkpoints between them. needs_sync:
+    // before a REBASE record, a page size change, a record that is gone, or one that does not
+    // continue this database's history.
     Result<ApplyOutcome> apply(LogReader& log, Lsn up_to);
     // Makes a delta sync's pages one local commit that takes the database to `point`; see
     // sync/sync_sink.h.

@@ -1,6 +1,7 @@
 // The pages of consecutive commit records, the last image of each: what one local commit takes
-// from the log. Images stay in the log and are read in its order, in large pieces; only their
-// places are in memory (16 bytes per distinct page, whatever the size of the records).
+// from the log. The payloads of the first records are kept in memory that the caller lends, so that
+// they are read once; the images of the others stay in the log and are read from there in its
+// order, in large pieces. Besides, 16 bytes per distinct page, whatever the size of the records.
 #pragma once
 
 #include <unordered_map>
@@ -13,8 +14,8 @@ namespace tanist {
 
 class LogPages : public PageSource {
   public:
-    // `log` must outlive this.
-    explicit LogPages(LogReader& log) : log_(log) {}
+    // `log` and `kept` must outlive this. Payloads are kept in `kept`, as many as fit.
+    LogPages(LogReader& log, MutableBytes kept) : log_(log), kept_(kept) {}
     // Adds the next record. Its payload is read once and compared with its hash. corrupt: it does
     // not fit. Requires: a commit; the page size of the records before.
     Status add(const RecordHeader& record);
@@ -22,6 +23,7 @@ class LogPages : public PageSource {
     void finish();
 
     size_t pages_added() const { return places_.size(); }  // distinct, before finish()
+    size_t room() const { return kept_.size() - kept_bytes_; }
     bool contains(Pgno pgno) const { return places_.contains(pgno.value); }
 
     uint32_t page_count() const override { return static_cast<uint32_t>(order_.size()); }
@@ -41,10 +43,15 @@ class LogPages : public PageSource {
     struct Record {
         Lsn lsn;
         uint32_t page_count = 0;
+        ByteView payload;  // when it is kept
     };
+    Result<std::vector<Pgno>> take_payload(const RecordHeader& record, ByteView* kept);
+    Result<std::vector<Pgno>> check_payload(const RecordHeader& record);
     Status fill_from(uint32_t index);
 
     LogReader& log_;
+    MutableBytes kept_;
+    size_t kept_bytes_ = 0;
     std::vector<Record> records_;
     std::unordered_map<uint32_t, Place> places_;
     std::vector<Entry> order_;

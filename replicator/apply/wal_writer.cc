@@ -16,7 +16,7 @@ constexpr std::string_view kPlainDatabase{"SQLite format 3\0", 16};
 constexpr size_t kWriteVersionAt = 18;
 constexpr uint8_t kWriteVersionWal = 2;
 constexpr uint8_t kWriteVersionReplica = 3;  // unknown to SQLite: it opens the file read-only
-constexpr size_t kWriteBytes = 1u << 20;
+constexpr size_t kWriteBytes = 126'976;      // the most that SQLite's unix VFS writes in one piece
 constexpr auto kLockRetryEvery = std::chrono::milliseconds(1);
 constexpr int kRecoveriesMax = 10;
 
@@ -187,13 +187,13 @@ Status WalWriter::write_frames(PageSource& pages, WalIndexHeader& header) {
     if (count > kReadMarkNotUsed - header.max_frame - 1) {
         return Error{Errc::no_space, handle_.path() + ": the WAL cannot hold that many frames"};
     }
-    Bytes chunk(per_write * frame_bytes);
+    chunk_.resize(per_write * frame_bytes);
     written_.clear();
     written_.reserve(count);
     for (uint32_t done = 0; done < count;) {
         const uint32_t part = std::min(per_write, count - done);
         for (uint32_t i = 0; i < part; ++i) {
-            MutableBytes frame = MutableBytes(chunk).subspan(i * frame_bytes, frame_bytes);
+            MutableBytes frame = MutableBytes(chunk_).subspan(i * frame_bytes, frame_bytes);
             MutableBytes image = frame.subspan(kWalFrameHeaderBytes);
             Result<Pgno> pgno = pages.page(done + i, image);
             if (!pgno) return std::move(pgno).error();
@@ -205,7 +205,7 @@ Status WalWriter::write_frames(PageSource& pages, WalIndexHeader& header) {
             written_.push_back(*pgno);
         }
         TANIST_TRY(handle_.write_wal(wal_frame_offset(header.max_frame + 1, header.page_bytes),
-                                     ByteView(chunk).first(part * frame_bytes)));
+                                     ByteView(chunk_).first(part * frame_bytes)));
         header.max_frame += part;
         done += part;
     }

@@ -54,6 +54,7 @@ class WalWriter {
     SqliteHandle& handle_;
     SqliteHandle& checkpoints_;
     std::vector<Pgno> written_;
+    Bytes chunk_;  // frames on their way to the WAL
 };
 
 }  // namespace tanist

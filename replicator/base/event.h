@@ -26,6 +26,7 @@ class Event {
 // Shared between processes. Returns after a wake, when *word != expected, after the timeout, or
 // for no reason: always look again.
 void futex_wait(const std::atomic<uint32_t>* word, uint32_t expected, Nanos timeout);
-void futex_wake_all(const std::atomic<uint32_t>* word);
+// How many were woken.
+int futex_wake_all(const std::atomic<uint32_t>* word);
 
 }  // namespace tanist

@@ -39,8 +39,9 @@ void futex_wait(const std::atomic<uint32_t>* word, uint32_t expected, Nanos time
     ::syscall(SYS_futex, word, FUTEX_WAIT, expected, &limit, nullptr, 0);
 }
 
-void futex_wake_all(const std::atomic<uint32_t>* word) {
-    ::syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+int futex_wake_all(const std::atomic<uint32_t>* word) {
+    const long woken = ::syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+    return woken > 0 ? static_cast<int>(woken) : 0;
 }
 
 }  // namespace tanist

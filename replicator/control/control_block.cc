@@ -111,22 +111,22 @@ void Control::wait_captured(uint32_t seen_tick, Nanos timeout) const {
     block_->captured_waiters.fetch_sub(1, std::memory_order_seq_cst);
 }
 
-void Control::ring(bool urgent) const {
+bool Control::ring(bool urgent) const {
     store_load_barrier(block_->bell_mode);
     uint32_t mode = block_->bell_mode.load(std::memory_order_seq_cst);
     if (!urgent) {
         const auto asleep = static_cast<uint32_t>(BellMode::asleep);
-        if (mode != asleep) return;
+        if (mode != asleep) return true;
         // Of many commits at once, one wakes it.
         if (!block_->bell_mode.compare_exchange_strong(mode,
                                                        static_cast<uint32_t>(BellMode::awake))) {
-            return;
+            return true;
         }
     } else {
         block_->bell_mode.store(static_cast<uint32_t>(BellMode::awake), std::memory_order_seq_cst);
     }
     block_->bell.fetch_add(1, std::memory_order_seq_cst);
-    futex_wake_all(&block_->bell);
+    return futex_wake_all(&block_->bell) > 0;
 }
 
 void Control::set_problem(const std::string& sentence) {

@@ -162,8 +162,9 @@ class Control {
     void set_captured(const CapturedPoint& point);  // engine
     // Waits until captured().position may have changed, or the timeout.
     void wait_captured(uint32_t seen_tick, Nanos timeout) const;
-    // Rings if `urgent`, or if the engine sleeps.
-    void ring(bool urgent) const;
+    // Rings if `urgent`, or if the engine sleeps. False: it was rung and nobody woke, so the engine
+    // is at work just now, or dead.
+    bool ring(bool urgent) const;
     void set_problem(const std::string& sentence);  // engine
     std::string problem() const;
     // Requires: index < limits::kMembersMax. The engine sets block.peers itself.

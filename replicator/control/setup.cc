@@ -15,17 +15,6 @@ using namespace std::chrono_literals;
 constexpr auto kSetUpPatience = 5s;
 constexpr auto kSetUpRetry = 2ms;
 
-Status check_place(const Layout& layout) {
-    std::string unsafe = why_file_system_is_unsafe(layout.db);
-    if (!unsafe.empty()) return Error{Errc::invalid, unsafe};
-    Status made = make_directory(layout.directory);
-    if (!made) {
-        return Error{Errc::invalid, "Tanist keeps its files in " + layout.directory +
-                                        ", which cannot be made: " + made.error().message};
-    }
-    return ok_status();
-}
-
 Status write_missing_settings(const Layout& layout) {
     if (path_exists(layout.settings())) return ok_status();
     return replace_file(layout.settings(), view_of(default_settings_file()));
@@ -48,6 +37,17 @@ Result<NodeFile> finish(const Layout& layout, const NodeFile& node) {
 }
 
 }  // namespace
+
+Status check_place(const Layout& layout) {
+    std::string unsafe = why_file_system_is_unsafe(layout.db);
+    if (!unsafe.empty()) return Error{Errc::invalid, unsafe};
+    Status made = make_directory(layout.directory);
+    if (!made) {
+        return Error{Errc::invalid, "Tanist keeps its files in " + layout.directory +
+                                        ", which cannot be made: " + made.error().message};
+    }
+    return ok_status();
+}
 
 Result<File> lock_directory(const std::string& directory) {
     Result<File> file = File::open(directory, File::Mode::read);

@@ -21,17 +21,19 @@ Json lag(uint64_t end, uint64_t reached, uint64_t bytes, uint64_t ns) {
             {"seconds", behind == 0 ? 0.0 : seconds(ns)}};
 }
 
-Json peer_json(const PeerReport& peer, uint64_t end, Instant now) {
+// Without an engine the entries are what a dead one wrote last: how far a replica was then is still
+// true of it at least, what it does and what it lacks is not known.
+Json peer_json(const PeerReport& peer, uint64_t end, Instant now, bool live) {
     Json json{{"endpoint", peer.endpoint},
-              {"state", to_string(peer.state)},
-              {"reason", peer.reason},
+              {"state", live ? to_string(peer.state) : "unknown"},
+              {"reason", live ? peer.reason : ""},
               {"received", peer.received.value},
               {"durable", peer.durable.value},
               {"applied", peer.applied.value},
-              {"lag", lag(end, peer.applied.value, peer.lag_bytes, peer.lag_ns)}};
+              {"lag", live ? lag(end, peer.applied.value, peer.lag_bytes, peer.lag_ns) : Json()}};
     json["heard_seconds_ago"] =
         peer.heard_ns == 0 ? Json() : Json(seconds(uint64_t(now.ns - peer.heard_ns)));
-    if (peer.state == PeerState::syncing)
+    if (live && peer.state == PeerState::syncing)
         json["sync"] = {{"done_bytes", peer.sync_done_bytes},
                         {"total_bytes", peer.sync_total_bytes}};
     return json;
@@ -53,12 +55,12 @@ Json data_at_risk(const std::vector<PeerReport>& peers, uint64_t end) {
     return lag(end, safest->durable.value, safest->lag_bytes, safest->lag_ns);
 }
 
-void add_primary(Json& json, const Control& control, uint64_t end, Instant now) {
+void add_primary(Json& json, const Control& control, uint64_t end, Instant now, bool live) {
     std::vector<PeerReport> peers = peers_of(control);
     Json replicas = Json::array();
-    for (const PeerReport& peer : peers) replicas.push_back(peer_json(peer, end, now));
+    for (const PeerReport& peer : peers) replicas.push_back(peer_json(peer, end, now, live));
     json["replicas"] = replicas;
-    json["data_at_risk"] = data_at_risk(peers, end);
+    json["data_at_risk"] = live ? data_at_risk(peers, end) : Json();
     json["commits"] = control->commits_captured.load();
     json["rebases"] = control->rebases.load();
 }
@@ -79,15 +81,26 @@ void add_replica(Json& json, const Control& control, Instant now) {
         json["sync"] = {{"done_bytes", control->sync_done_bytes.load()}, {"total_bytes", total}};
 }
 
+std::string no_engine(const Layout& layout, Role role) {
+    if (role == Role::replica) {
+        return "no tanistd runs for this replica; start `tanistd --db " + layout.db +
+               " --listen ENDPOINT`";
+    }
+    return "the engine does not run, so nothing is shipped; the next commit through the extension "
+           "starts it, and so does `tanistd --engine --db " +
+           layout.db + "`";
+}
+
 void add_live(Json& json, const Control& control, const Layout& layout, Role role) {
     Instant now = boot_now();
     CapturedPoint captured = control.captured();
     uint64_t end = captured.position.lsn.value;
     Position shown = captured.position;
     if (role == Role::replica) shown.lsn = Lsn{control->applied_lsn.load()};
+    const bool live = engine_lives(layout.ship_lock());
     json["position"] = to_string(shown);
     json["engine"] = {{"pid", control->engine_pid.load()},
-                      {"alive", engine_lives(layout.ship_lock())},
+                      {"alive", live},
                       {"last_seen_seconds", seconds(uint64_t(now.ns - control->engine_beat_ns))}};
     json["log"] = {{"first", control->log_first_lsn.load()},
                    {"end", end},
@@ -96,8 +109,8 @@ void add_live(Json& json, const Control& control, const Layout& layout, Role rol
     if (role == Role::replica)
         add_replica(json, control, now);
     else
-        add_primary(json, control, end, now);
-    json["problem"] = control.problem();
+        add_primary(json, control, end, now, live);
+    json["problem"] = live ? control.problem() : no_engine(layout, role);
 }
 
 }  // namespace

@@ -109,6 +109,15 @@ class LogReader {
     Result<RecordHeader> header_of(Lsn lsn);
     // Bytes [offset, offset + out.size()) of the record's stored bytes: header, payload, padding.
     Status read(Lsn lsn, uint64_t offset, MutableBytes out);
+    // Stored bytes of the records `from`, from + 1, ... up to `last`, appended to `out`: as many
+    // whole records as `bytes_max` takes and one segment has, in one read. Returns the last one
+    // appended; not_found as above. Nothing is appended, and `bytes` is zero, when the first alone
+    // is longer than bytes_max. Requires: from <= last, last published.
+    struct Run {
+        Lsn through;
+        uint64_t bytes = 0;
+    };
+    Result<Run> read_run(Lsn from, Lsn last, size_t bytes_max, Bytes& out);
     // Payload only, checked against payload_hash when read whole.
     Result<Bytes> payload(const RecordHeader& header);
 

@@ -33,6 +33,7 @@ struct LogReader::State {
 
     struct Place {
         Lsn first;
+        Lsn last;  // published record of the segment
         uint64_t generation;
     };
     std::optional<Place> place_of(Lsn lsn) const {
@@ -43,7 +44,9 @@ struct LogReader::State {
         auto after =
             std::upper_bound(log.segments.begin(), log.segments.end(), lsn,
                              [](Lsn l, const LiveSegment& segment) { return l < segment.first(); });
-        return Place{std::prev(after)->first(), log.generation};
+        const Lsn last =
+            after == log.segments.end() ? log.published.position.lsn : after->previous.position.lsn;
+        return Place{std::prev(after)->first(), last, log.generation};
     }
 
     bool present(Lsn lsn) const {
@@ -75,15 +78,17 @@ struct LogReader::State {
     Result<RecordHeader> decode_at(uint64_t offset, Lsn lsn) {
         std::array<uint8_t, kRecordHeaderBytes> bytes;
         TANIST_TRY(file.read_exactly_at(offset, bytes));
+        return decode(bytes, offset, lsn);
+    }
+
+    Result<RecordHeader> decode(ByteView bytes, uint64_t offset, Lsn lsn) const {
         Result<RecordHeader> header = decode_record_header(bytes);
+        if (header.ok() && header->lsn == lsn) return header;
         const std::string where = file.path() + " at byte " + std::to_string(offset);
         if (!header.ok()) return Error(header.error()).in(where);
-        if (header->lsn != lsn) {
-            return Error{Errc::corrupt, where + ": LSN " + std::to_string(header->lsn.value) +
-                                            " stands where LSN " + std::to_string(lsn.value) +
-                                            " belongs"};
-        }
-        return header;
+        return Error{Errc::corrupt, where + ": LSN " + std::to_string(header->lsn.value) +
+                                        " stands where LSN " + std::to_string(lsn.value) +
+                                        " belongs"};
     }
 
     // Walks from the nearest remembered record.
@@ -154,6 +159,42 @@ Status LogReader::read(Lsn lsn, uint64_t offset, MutableBytes out) {
     if (s.present(lsn)) return got;
     s.forget();
     return gone(lsn);
+}
+
+Result<LogReader::Run> LogReader::read_run(Lsn from, Lsn last, size_t bytes_max, Bytes& out) {
+    State& s = *state_;
+    TANIST_TRY(s.locate(from));
+    const std::optional<State::Place> place = s.place_of(from);
+    if (!place) return gone(from);
+    const uint64_t first_bytes = s.cached->record_bytes();
+    if (first_bytes > bytes_max) return Run{from, 0};
+    const Lsn end = std::min(last, place->last);
+    const uint64_t start = s.cached_at;
+    const size_t before = out.size();
+    // Behind the last record there may be anything, so a lone record is read alone.
+    out.resize(before + (from == end ? first_bytes : bytes_max));
+    Result<size_t> got = s.file.read_at(start, MutableBytes(out).subspan(before));
+    if (!got.ok()) return std::move(got).error();
+    const ByteView bytes = ByteView(out).subspan(before, *got);
+    Run run{from, first_bytes};
+    if (bytes.size() < first_bytes) return gone(from);
+    while (run.through < end && bytes.size() - run.bytes >= kRecordHeaderBytes) {
+        const Lsn next = run.through.next();
+        Result<RecordHeader> header =
+            s.decode(bytes.subspan(run.bytes, kRecordHeaderBytes), start + run.bytes, next);
+        if (!header.ok()) {
+            if (s.present(from)) return std::move(header).error();
+            break;
+        }
+        if (header->record_bytes() > bytes.size() - run.bytes) break;
+        s.cached = *header;
+        s.cached_at = start + run.bytes;
+        run = {next, run.bytes + header->record_bytes()};
+    }
+    out.resize(before + run.bytes);
+    if (s.present(from)) return run;
+    s.forget();
+    return gone(from);
 }
 
 Result<Bytes> LogReader::payload(const RecordHeader& header) {

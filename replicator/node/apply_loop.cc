@@ -1,6 +1,7 @@
 #include "replicator/node/apply_loop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "replicator/base/notes.h"
 
@@ -66,15 +67,24 @@ void ApplyLoop::run() {
             try_install();
         else
             apply_what_is_due();
-        if (commands.empty() && applier_)
-            if (auto tended = applier_->tend(); !tended && tended.error().code != Errc::busy)
-                shared_.control.set_problem(tended.error().message);
+        if (applier_ && !syncing_) tend();
     }
     if (!syncing_) apply_what_is_due();
     if (applier_)
         if (auto settled = applier_->settle(); !settled)
             note(NoteLevel::warning, "the replica's stop is not durable",
                  {{"reason", settled.error().message}});
+}
+
+void ApplyLoop::tend() {
+    if (auto tended = applier_->tend(); !tended) {
+        if (tended.error().code == Errc::busy) return;
+        shared_.control.set_problem(tended.error().message);
+        untended_ = true;
+        return;
+    }
+    if (std::exchange(untended_, false)) shared_.control.set_problem("");
+    shared_.keep_from_lsn.store(applier_->durable().position.lsn.value);
 }
 
 void ApplyLoop::handle(apply_command::Apply&) {}

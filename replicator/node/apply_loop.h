@@ -32,6 +32,7 @@ class ApplyLoop {
     void handle(apply_command::SyncGot& command);
     void handle(apply_command::SyncComplete& command);
     void handle(apply_command::SyncAborted& command);
+    void tend();
     void apply_what_is_due();
     void ask_more();
     void try_install();
@@ -46,8 +47,9 @@ class ApplyLoop {
     std::unique_ptr<Applier> applier_;
     std::unique_ptr<SyncSink> sink_;
     bool syncing_ = false;
-    bool stuck_ = false;  // told the net thread that a sync is needed
-    bool retry_ = false;  // the last apply failed for a reason that may pass
+    bool stuck_ = false;     // told the net thread that a sync is needed
+    bool retry_ = false;     // the last apply failed for a reason that may pass
+    bool untended_ = false;  // the last tend failed
     int asks_in_flight_ = 0;
     std::optional<SyncEnd> end_;
     Progress progress_;

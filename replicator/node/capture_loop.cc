@@ -48,7 +48,6 @@ Status CaptureLoop::start() {
     auto capturer = Capturer::start(*handle_, *checkpoints_, log_, control_, capture);
     if (!capturer) return std::move(capturer).error();
     capturer_ = std::move(capturer).value();
-    view_size();
     thread_ = std::thread([this] { run(); });
     return ok_status();
 }
@@ -94,15 +93,12 @@ bool CaptureLoop::look() {
         if (progress->commits > 0 || progress->rebased) {
             view_.last_commit_ns.store(boot_now().ns, std::memory_order_relaxed);
             view_.log_bytes.fetch_add(progress->bytes, std::memory_order_relaxed);
-            control_->commits_captured.fetch_add(progress->commits, std::memory_order_relaxed);
-            control_->bytes_captured.fetch_add(progress->bytes, std::memory_order_relaxed);
             if (progress->commits > kBusyCommits)
                 nap_ = std::min(kNapLongest, nap_ * 2);
             else if (progress->commits < kBusyCommits / 2)
                 nap_ = std::max(kNapShortest, nap_ / 2);
         }
         if (progress->rebased) {
-            control_->rebases.fetch_add(1, std::memory_order_relaxed);
             note(NoteLevel::warning, "gap in the captured history, replicas will delta-sync",
                  {{"reason", progress->reason}});
         }
@@ -159,19 +155,11 @@ void CaptureLoop::sleep_until_rung() {
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
 }
 
-void CaptureLoop::view_size() {
-    auto last = log_.last();
-    if (!last || last->page_bytes == 0) return;  // an EPOCH record says nothing of it
-    view_.page_bytes.store(last->page_bytes);
-    view_.db_pages.store(last->db_pages);
-}
-
 void CaptureLoop::maintain() {
     Instant now = boot_now();
     control_->engine_beat_ns.store(now.ns, std::memory_order_relaxed);
     if (now - maintained_ < kMaintainEvery) return;
     maintained_ = now;
-    view_size();
     Lsn needed{view_.needed_lsn.load()};
     if (auto kept = log_.retain(needed, options_.settings.log_segment_bytes * 4); !kept)
         note(NoteLevel::warning, "log retention failed", {{"reason", kept.error().message}});

@@ -29,9 +29,7 @@ struct CaptureLoopOptions {
 
 // What other threads read.
 struct CaptureView {
-    std::atomic<uint64_t> log_bytes{0};  // running total of record bytes appended
-    std::atomic<uint32_t> page_bytes{0};
-    std::atomic<uint32_t> db_pages{0};
+    std::atomic<uint64_t> log_bytes{0};   // running total of record bytes appended
     std::atomic<uint64_t> needed_lsn{0};  // set by the ship thread: retention keeps it; 0 unknown
     std::atomic<int64_t> last_commit_ns{0};
     std::atomic<uint64_t> barriers_done{0};
@@ -59,7 +57,6 @@ class CaptureLoop {
     void rest(bool captured);
     void sleep_until_rung();
     void maintain();
-    void view_size();
 
     const SqliteApi& api_;
     CaptureLoopOptions options_;

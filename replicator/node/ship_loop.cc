@@ -248,16 +248,18 @@ void ShipLoop::act(Peer& peer, follower_action::StartSync&) {
     peer.sync = *link;
     by_link_[peer.sync] = &peer;
     peer.job = ++jobs_;
-    LogPoint base = log_.end();
-    pending_.emplace_back(
-        &peer, follower_event::SyncSourceReady{{.base = base.position,
-                                                .base_chain = base.chain,
-                                                .page_bytes = capture_.view().page_bytes.load(),
-                                                .db_pages = capture_.view().db_pages.load()}});
+    SyncWorkerAsk begin;
+    begin.job = peer.job;
+    begin.base = log_.end();
+    syncs_->ask(std::move(begin));
 }
 
 void ShipLoop::act(Peer& peer, follower_action::AnswerSyncAsk& action) {
-    syncs_->ask({.job = peer.job, .envelope = action.envelope, .ask = std::move(action.ask)});
+    SyncWorkerAsk ask;
+    ask.job = peer.job;
+    ask.envelope = action.envelope;
+    ask.ask = std::move(action.ask);
+    syncs_->ask(std::move(ask));
 }
 
 void ShipLoop::act(Peer& peer, follower_action::SettleSync&) {
@@ -290,7 +292,9 @@ void ShipLoop::send_sync_pages() {
         auto at = std::find_if(peers_.begin(), peers_.end(),
                                [&](auto& peer) { return peer->job == answer.job; });
         if (at == peers_.end() || (*at)->sync == 0) continue;
-        if (answer.envelope.empty())
+        if (answer.begin)
+            step(**at, follower_event::SyncSourceReady{*answer.begin});
+        else if (answer.envelope.empty())
             step(**at, follower_event::SyncSourceFailed{answer.failure});
         else if (!link_->send((*at)->sync, answer.envelope, std::move(answer.body)))
             step(**at, follower_event::LinkFailed{"the sync connection takes nothing"});

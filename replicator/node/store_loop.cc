@@ -1,5 +1,7 @@
 #include "replicator/node/store_loop.h"
 
+#include <utility>
+
 namespace tanist {
 namespace {
 
@@ -27,6 +29,7 @@ void StoreLoop::run() {
 
 void StoreLoop::fail(const Error& error) {
     failed_ = true;
+    problem_told_ = true;
     shared_.log->abandon();  // harmless when nothing was begun
     shared_.control.set_problem("the replication log cannot be written: " + error.message);
     shared_.to_net.put(receiver_event::AppendFailed{error.message, error.code == Errc::no_space});
@@ -62,6 +65,7 @@ void StoreLoop::handle(store_command::Finish& command) {
     }
     appended_ = true;
     taken_bytes_ = 0;
+    if (std::exchange(problem_told_, false)) shared_.control.set_problem("");
     shared_.to_net.put(receiver_event::Appended{command.header.lsn, command.header.record_bytes(),
                                                 command.header.chain});
 }
@@ -85,6 +89,7 @@ void StoreLoop::handle(store_command::Reset& command) {
         return;
     }
     shared_.durable_lsn.store(command.base.position.lsn.value);
+    shared_.control->durable_lsn.store(command.base.position.lsn.value, std::memory_order_relaxed);
     shared_.to_net.put(receiver_event::LogReset{command.base});
 }
 

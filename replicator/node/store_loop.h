@@ -30,10 +30,11 @@ class StoreLoop {
     void retain();
 
     ReplicaShared& shared_;
-    bool failed_ = false;       // everything is ignored until the receiver abandons
-    bool open_ = false;         // a record is between begin and finish
-    bool appended_ = false;     // something is not yet durable
-    uint64_t taken_bytes_ = 0;  // of the record being appended, not yet told
+    bool problem_told_ = false;  // until a record was stored again
+    bool failed_ = false;        // everything is ignored until the receiver abandons
+    bool open_ = false;          // a record is between begin and finish
+    bool appended_ = false;      // something is not yet durable
+    uint64_t taken_bytes_ = 0;   // of the record being appended, not yet told
     Instant retained_{0};
     std::thread thread_;
 };

@@ -63,21 +63,46 @@ void SyncWorker::run() {
     }
 }
 
+Status SyncWorker::open_source() {
+    if (source_) return ok_status();
+    auto handle = SqliteHandle::open(api_, db_path_, {});
+    if (!handle) return std::move(handle).error();
+    auto source = SyncPageSource::open(std::move(handle).value());
+    if (!source) return std::move(source).error();
+    source_ = std::move(source).value();
+    return ok_status();
+}
+
+void SyncWorker::fail(SyncJob job, const Error& error) {
+    source_.reset();
+    SyncWorkerAnswer answer;
+    answer.job = job;
+    answer.failure = error.message;
+    offer(std::move(answer));
+}
+
+// The size is read after the base was fixed: what changed it since then is in a record after the
+// base, which says the size anew. A size from before the base would have no such record.
+void SyncWorker::begin(const SyncWorkerAsk& ask) {
+    auto db_pages = source_->db_pages();
+    if (!db_pages) return fail(ask.job, db_pages.error());
+    SyncWorkerAnswer answer;
+    answer.job = ask.job;
+    answer.begin = SyncBegin{.base = ask.base.position,
+                             .base_chain = ask.base.chain,
+                             .page_bytes = source_->page_bytes(),
+                             .db_pages = *db_pages};
+    offer(std::move(answer));
+}
+
 void SyncWorker::serve(const SyncWorkerAsk& ask) {
-    auto fail = [&](const Error& error) {
-        source_.reset();
-        offer({.job = ask.job, .envelope = {}, .body = {}, .failure = error.message});
-    };
-    if (!source_) {
-        auto handle = SqliteHandle::open(api_, db_path_, {});
-        if (!handle) return fail(handle.error());
-        auto source = SyncPageSource::open(std::move(handle).value());
-        if (!source) return fail(source.error());
-        source_ = std::move(source).value();
-    }
+    if (auto opened = open_source(); !opened) return fail(ask.job, opened.error());
+    if (!ask.ask) return begin(ask);
     Status answered = source_->answer(
-        ask.ask, [&](uint32_t number, bool last, std::span<const uint32_t> pages, ByteView images) {
-            SyncWorkerAnswer answer{.job = ask.job, .envelope = {}, .body = {}, .failure = {}};
+        *ask.ask,
+        [&](uint32_t number, bool last, std::span<const uint32_t> pages, ByteView images) {
+            SyncWorkerAnswer answer;
+            answer.job = ask.job;
             encode_sync_pages(ask.envelope,
                               {.ask = number,
                                .last = last,
@@ -87,7 +112,7 @@ void SyncWorker::serve(const SyncWorkerAsk& ask) {
                               answer.envelope, answer.body);
             return offer(std::move(answer));
         });
-    if (!answered && wanted(ask.job)) fail(answered.error());
+    if (!answered && wanted(ask.job)) fail(ask.job, answered.error());
 }
 
 }  // namespace tanist

@@ -8,9 +8,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
+#include "replicator/log/log.h"
 #include "replicator/node/mailbox.h"
 #include "replicator/sync/page_source.h"
 #include "replicator/wire/message.h"
@@ -20,10 +22,12 @@ namespace tanist {
 // A sync of one peer; a new number for each.
 using SyncJob = uint64_t;
 
+// Without `ask`: a sync begins at `base`; answered with what `begin` says of the database.
 struct SyncWorkerAsk {
     SyncJob job = 0;
     Envelope envelope;  // session and epoch of the answers
-    SyncAsk ask;
+    std::optional<SyncAsk> ask;
+    LogPoint base;
 };
 
 struct SyncWorkerAnswer {
@@ -31,6 +35,7 @@ struct SyncWorkerAnswer {
     Bytes envelope;  // of a sync_pages message; empty when the job failed
     Bytes body;
     std::string failure;
+    std::optional<SyncBegin> begin;
 };
 
 class SyncWorker {
@@ -45,7 +50,10 @@ class SyncWorker {
 
   private:
     void run();
+    Status open_source();
     void serve(const SyncWorkerAsk& ask);
+    void fail(SyncJob job, const Error& error);
+    void begin(const SyncWorkerAsk& ask);
     bool offer(SyncWorkerAnswer answer);  // waits for room; false when cancelled or stopping
     bool wanted(SyncJob job) const;
 

@@ -4,18 +4,18 @@
 
 namespace tanist {
 
-Status RecordAssembly::begin(const Envelope& envelope, const Data& data, const LogPoint& previous,
+Status RecordAssembly::begin(const From& from, ByteView bytes, const LogPoint& previous,
                              GroupId group) {
-    if (data.bytes.size() < kRecordHeaderBytes) {
+    if (bytes.size() < kRecordHeaderBytes) {
         return Error{Errc::corrupt, "the first chunk of a record lacks its header"};
     }
-    auto header = decode_record_header(data.bytes.first(kRecordHeaderBytes));
+    auto header = decode_record_header(bytes.first(kRecordHeaderBytes));
     if (!header.ok()) return std::move(header).error();
-    if (header->lsn != envelope.lsn || header->group != group) {
+    if (header->lsn != from.lsn || header->group != group) {
         return Error{Errc::corrupt, "a record is not the one its envelope announces"};
     }
     if (header->previous != previous.chain || header->epoch < previous.position.epoch ||
-        header->epoch > envelope.epoch) {
+        header->epoch > from.epoch) {
         return Error{Errc::refused, "record " + to_string(header->position()) +
                                         " does not continue the history here, which ends at " +
                                         to_string(previous.position)};
@@ -26,29 +26,25 @@ Status RecordAssembly::begin(const Envelope& envelope, const Data& data, const L
     return ok_status();
 }
 
-Result<RecordAssembly::Step> RecordAssembly::take(const Envelope& envelope, const Data& data,
+Result<RecordAssembly::Step> RecordAssembly::take(const From& from, ByteView bytes,
                                                   const LogPoint& previous, GroupId group) {
     Step step;
     step.begins = !open_;
-    if (open_ ? envelope.lsn != header_.lsn || envelope.offset != offset_
-              : envelope.lsn != previous.position.lsn.next() || envelope.offset != 0) {
-        return Error{Errc::invalid, "a chunk of record " + std::to_string(envelope.lsn.value) +
-                                        " came out of order"};
+    if (open_ ? from.lsn != header_.lsn || from.offset != offset_
+              : from.lsn != previous.position.lsn.next() || from.offset != 0) {
+        return Error{Errc::invalid,
+                     "a chunk of record " + std::to_string(from.lsn.value) + " came out of order"};
     }
-    if (step.begins) TANIST_TRY(begin(envelope, data, previous, group));
+    if (step.begins) TANIST_TRY(begin(from, bytes, previous, group));
     uint64_t total = header_.record_bytes();
-    uint64_t end = offset_ + data.bytes.size();  // both far below 2^63
-    if (end > total || ((envelope.flags & kDataLast) != 0) != (end == total)) {
-        open_ = false;
-        return Error{Errc::corrupt, "the chunks of record " + std::to_string(envelope.lsn.value) +
-                                        " do not add up to its length"};
-    }
+    step.used = std::min<uint64_t>(bytes.size(), total - offset_);
+    uint64_t end = offset_ + step.used;
     uint64_t payload_end = kRecordHeaderBytes + header_.payload_bytes;
-    uint64_t from = std::min(std::max<uint64_t>(offset_, kRecordHeaderBytes), end);
-    uint64_t to = std::max(from, std::min(end, payload_end));
-    step.part = data.bytes.subspan(from - offset_, to - from);
+    uint64_t begin_at = std::min(std::max<uint64_t>(offset_, kRecordHeaderBytes), end);
+    uint64_t end_at = std::max(begin_at, std::min(end, payload_end));
+    step.part = bytes.subspan(begin_at - offset_, end_at - begin_at);
     for (uint64_t at = std::max(offset_, payload_end); at < end; ++at) {
-        if (data.bytes[at - offset_] != 0) {
+        if (bytes[at - offset_] != 0) {
             open_ = false;
             return Error{Errc::corrupt, "the padding of a record is not zero"};
         }

@@ -12,10 +12,12 @@ namespace tanist {
 
 class CreditWindow {
   public:
-    // A chunk was accepted; `part_bytes` of it (perhaps none) went towards the log.
-    void accepted(uint64_t body_bytes, uint64_t part_bytes) {
-        queued_ += part_bytes;
+    // Bytes of the body at hand went towards the log.
+    void part(uint64_t bytes) { queued_ += bytes; }
+    // That body is done: it is given back when the log has taken all its parts.
+    void accepted(uint64_t body_bytes) {
         chunks_.push_back({queued_, body_bytes});
+        taken_to(taken_);
     }
     // A chunk of which nothing is kept.
     void discarded(uint64_t body_bytes) { consumed_ += body_bytes; }

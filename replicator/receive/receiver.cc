@@ -114,6 +114,7 @@ struct Receiver::State {
     void welcome();
     void ack();
     void data(const Envelope& envelope, const Data& data);
+    Status take_records(const Envelope& envelope, ByteView bytes);
     void tell_committed();
     void heartbeat(const Heartbeat& beat);
     void sync_message(const ev::Received& event);
@@ -308,20 +309,35 @@ void Receiver::State::data(const Envelope& envelope, const Data& data) {
         session->credit.discarded(body_bytes);
         return;
     }
-    auto step = assembly.take(envelope, data, accepted, self.group);
-    if (!step.ok()) {
-        bool other = step.error().code == Errc::refused;
-        return break_session(other ? RefuseCode::diverged : RefuseCode::protocol,
-                             step.error().message);
+    Status taken = take_records(envelope, data.bytes);
+    if (taken.ok() && ((envelope.flags & kDataLast) != 0) == assembly.open()) {
+        assembly.drop();
+        taken = Error{Errc::corrupt, "the records of a message do not add up to its length"};
     }
-    session->credit.accepted(body_bytes, step->part.size());
-    if (step->begins) emit(act::AppendBegin{assembly.header()});
-    if (!step->part.empty()) emit(act::AppendPart{step->part});
-    if (step->finishes) {
+    if (!taken.ok()) {
+        bool other = taken.error().code == Errc::refused;
+        return break_session(other ? RefuseCode::diverged : RefuseCode::protocol,
+                             taken.error().message);
+    }
+    session->credit.accepted(body_bytes);
+}
+
+Status Receiver::State::take_records(const Envelope& envelope, ByteView bytes) {
+    RecordAssembly::From from{envelope.lsn, envelope.offset, envelope.epoch};
+    while (!bytes.empty()) {
+        auto step = assembly.take(from, bytes, accepted, self.group);
+        if (!step.ok()) return std::move(step).error();
+        bytes = bytes.subspan(step->used);
+        session->credit.part(step->part.size());
+        if (step->begins) emit(act::AppendBegin{assembly.header()});
+        if (!step->part.empty()) emit(act::AppendPart{step->part});
+        if (!step->finishes) break;
         accepted = {assembly.header().position(), assembly.header().chain};
         unanswered.push_back({accepted, session->credit.queued()});
         emit(act::AppendFinish{assembly.header()});
+        from = {from.lsn.next(), 0, envelope.epoch};
     }
+    return ok_status();
 }
 
 void Receiver::State::tell_committed() {

@@ -96,7 +96,7 @@ struct SendRecords {
     Envelope envelope;  // session, epoch; lsn and offset are set per chunk
 };
 // Open the sync socket and a page source; answered by SyncSourceReady with base = log.end at that
-// moment, or SyncSourceFailed.
+// moment and the database's size at a later one, or SyncSourceFailed.
 struct StartSync {};
 // Read and compare pages, send sync_pages with this envelope's session and epoch on the sync
 // socket.

@@ -80,6 +80,13 @@ bool Staging::has(uint32_t pgno) const {
     return bit / 8 < bits_.size() && (bits_[bit / 8] >> (bit % 8) & 1) != 0;
 }
 
+bool Staging::has_any(uint32_t first, uint32_t count) const {
+    for (uint32_t i = 0; i < count; ++i) {
+        if (has(first + i)) return true;
+    }
+    return false;
+}
+
 Status Staging::put(std::span<const uint32_t> pages, ByteView images) {
     for (size_t first = 0; first < pages.size();) {
         size_t count = 1;

@@ -20,6 +20,7 @@ class Staging {
     // Opens what an earlier sync left, or starts anew. Pages beyond db_pages are forgotten.
     Status begin(uint32_t page_bytes, uint32_t db_pages);
     bool has(uint32_t pgno) const;
+    bool has_any(uint32_t first, uint32_t count) const;
     bool empty() const { return staged_ == 0; }
     // `pages` in any order, runs of consecutive ones are one write.
     Status put(std::span<const uint32_t> pages, ByteView images);

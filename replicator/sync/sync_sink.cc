@@ -161,7 +161,12 @@ Status SyncSink::State::hash_range(SyncAsk& ask) {
         if (current) {
             TANIST_TRY(current->read(first, MutableBytes(present).first(part * page_bytes)));
         }
-        if (!staging.empty()) {
+        const bool any_staged = staging.has_any(first, part);
+        if (!current && !any_staged) {
+            done += part;
+            continue;
+        }
+        if (any_staged) {
             TANIST_TRY(staging.read(first, MutableBytes(staged).first(part * page_bytes)));
         }
         for (uint32_t i = 0; i < part; ++i) {
@@ -247,7 +252,7 @@ Result<LogPoint> SyncSink::install(LogReader& log, Lsn up_to, IntentFile& intent
                                    Applier* applier) {
     State& state = *state_;
     if (!complete()) return Error{Errc::invalid, "the sync is not complete"};
-    LogPages records(log);
+    LogPages records(log, {});
     Result<LogPoint> end = state.gather(log, up_to, records);
     if (!end) return std::move(end).error();
     const uint32_t db_pages = records.db_pages() != 0 ? records.db_pages() : state.began.db_pages;

@@ -106,7 +106,9 @@ struct Refuse {
     std::string text;  // one sentence with cause and remedy
 };
 
-// A part of a record's stored bytes: envelope.lsn, envelope.offset; flag kDataLast on the last.
+// The log's bytes from (envelope.lsn, envelope.offset) on: a chunk of a long record, or several
+// short records one after the other. A record's first bytes come with its whole header. Flag
+// kDataLast: they end at the end of a record.
 struct Data {
     Lsn committed;   // encoded in the body's first 8 bytes: records up to it may be applied
     ByteView bytes;  // points into the received frame

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <string>
 
+#include "replicator/base/bytes.h"
+#include "replicator/base/file.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
 #include "tests/support/temp_dir.h"
@@ -34,6 +36,9 @@ struct Connection {
     ~Connection() { sqlite3_close(db); }
     int run(const std::string& sql) {
         return sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr);
+    }
+    bool says(const std::string& words) const {
+        return std::string(sqlite3_errmsg(db)).find(words) != std::string::npos;
     }
     sqlite3* db = nullptr;
     int opened = 0;
@@ -95,4 +100,57 @@ TEST_CASE("extension: without an engine the WAL is neither restarted nor deleted
     auto wal = stat_path(dir.path("app.db-wal"));
     REQUIRE(wal.ok());
     CHECK(wal->bytes > 4096);
+}
+
+TEST_CASE("extension: a wrong setting is told at the open, and nothing is made") {
+    TempDir dir;
+    Connection app(dir.path("app.db"), "&replicas=http://nowhere&ship=daemon");
+    CHECK(app.opened != SQLITE_OK);
+    CHECK_MESSAGE(app.says("http://nowhere"), sqlite3_errmsg(app.db));
+    Connection other(dir.path("other.db"), "&replicas=tcp://127.0.0.1:1&ship=rocket");
+    CHECK_MESSAGE(other.says("rocket"), sqlite3_errmsg(other.db));
+    CHECK(!path_exists(dir.path("other.db")));
+}
+
+TEST_CASE("extension: nolock=1 is told at the open") {
+    TempDir dir;
+    Connection app(dir.path("app.db"), kReplicas + "&nolock=1");
+    CHECK(app.opened != SQLITE_OK);
+    CHECK_MESSAGE(app.says("nolock=1"), sqlite3_errmsg(app.db));
+}
+
+TEST_CASE("extension: a rollback journal that cannot be left is told at the open") {
+    TempDir dir;
+    Connection reader(dir.path("app.db"), "");
+    REQUIRE(reader.run("CREATE TABLE t(x); BEGIN; SELECT * FROM t") == SQLITE_OK);
+    REQUIRE(reader.run("INSERT INTO t VALUES(1)") == SQLITE_OK);
+    Connection app(dir.path("app.db"), kReplicas);
+    CHECK(app.opened != SQLITE_OK);
+    CHECK_MESSAGE(app.says("cannot be replicated"), sqlite3_errmsg(app.db));
+}
+
+TEST_CASE("extension: a directory that cannot be written is told at the open") {
+    TempDir dir;
+    // A file where the directory should be; unlike a mode, it stops root as well.
+    REQUIRE(replace_file(dir.path("app.db-tanist"), {}).ok());
+    Connection app(dir.path("app.db"), kReplicas);
+    CHECK(app.opened != SQLITE_OK);
+    CHECK_MESSAGE(app.says("app.db-tanist"), sqlite3_errmsg(app.db));
+}
+
+TEST_CASE("extension: what is no database is told at the open and left alone") {
+    TempDir dir;
+    const std::string text(8192, 'x');
+    REQUIRE(replace_file(dir.path("app.db"), view_of(text)).ok());
+    Connection app(dir.path("app.db"), kReplicas);
+    CHECK(app.opened != SQLITE_OK);
+    CHECK_MESSAGE(app.says("not a database"), sqlite3_errmsg(app.db));
+}
+
+TEST_CASE("extension: an attached database that is refused is not attached") {
+    TempDir dir;
+    Connection app(dir.path("main.db"), "");
+    const std::string attach = "ATTACH 'file:" + dir.path("app.db") +
+                               "?vfs=tanist&replicas=tcp://127.0.0.1:1&nolock=1' AS r";
+    CHECK(app.run(attach) == SQLITE_CANTOPEN);
 }

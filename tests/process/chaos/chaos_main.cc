@@ -27,6 +27,7 @@ struct Options {
     uint64_t kills = 0;  // goes on until there were so many; 0: `rounds` rounds
     double seconds = 8;  // of each stanza
     int patience = 60;   // for the replica to catch up; exceeded is a failure
+    std::string wishes;  // see narrow_plan
     Programs programs;
 };
 
@@ -122,7 +123,9 @@ std::string play_round(const Options& options, uint64_t round, const std::string
                        Tally& tally) {
     // Each round has its own sequence, so that one can be played alone: --seed S --first ROUND.
     Dice dice(options.seed * 1'000'003 + round);
-    const Plan plan = draw_plan(dice, round);
+    Plan plan = draw_plan(dice, round);
+    const std::string misunderstood = narrow_plan(options.wishes, plan);
+    if (!misunderstood.empty()) return misunderstood;
     std::printf("round %lu: %s\n", round, to_string(plan).c_str());
     std::fflush(stdout);
     std::filesystem::create_directory(directory);
@@ -163,12 +166,13 @@ int main(int argc, char** argv) {
     options.programs.self_test = arguments.has("self-test");
     options.programs.build = arguments.text("build", "build");
     options.programs.tools = std::filesystem::canonical("/proc/self/exe").parent_path();
+    options.wishes = arguments.text("plan", "");
     uint64_t round = static_cast<uint64_t>(arguments.number("first", 0));
     std::string base = arguments.text("dir", "/tmp") + "/chaos-XXXXXX";
     arguments.finish(0,
                      "chaos_main [--seed N] [--rounds N | --kills N] [--first ROUND] "
                      "[--seconds-per-stanza N] [--patience S] [--build DIR] [--dir DIR] "
-                     "[--self-test]");
+                     "[--plan WISHES] [--self-test]");
     if (!options.programs.self_test) {
         options.programs.build = std::filesystem::absolute(options.programs.build);
     }

@@ -1,5 +1,6 @@
 #include "tests/process/chaos/plan.h"
 
+#include <cstdlib>
 #include <sstream>
 
 namespace tanist::chaos {
@@ -26,6 +27,63 @@ Plan draw_plan(testing::Dice& dice, uint64_t round) {
     }
     for (size_t i = 0; i < 3; ++i) plan.readers.push_back(kReaders[(round + i) % 5]);
     return plan;
+}
+
+namespace {
+
+std::vector<std::string> split(const std::string& text, char at) {
+    std::vector<std::string> parts;
+    std::istringstream stream(text);
+    for (std::string part; std::getline(stream, part, at);) parts.push_back(part);
+    return parts;
+}
+
+bool wish(const std::string& name, const std::string& value, Plan& plan) {
+    const auto number = [&] { return std::atoi(value.c_str()); };
+    const std::vector<std::string> list = split(value, ',');
+    if (name == "page") {
+        plan.page_bytes = number();
+        plan.blob_bytes = plan.page_bytes == 512 ? 300'000 : 1 << 20;
+    } else if (name == "auto_vacuum") {
+        plan.auto_vacuum = number();
+    } else if (name == "ipc") {
+        plan.ipc = number() != 0;
+    } else if (name == "by_hand") {
+        plan.engine_by_hand = number() != 0;
+    } else if (name == "keeper") {
+        plan.keeper = number() != 0;
+    } else if (name == "stanzas") {
+        plan.stanzas = number();
+    } else if (name == "checkpointers") {
+        plan.checkpointers = number();
+    } else if (name == "readers") {
+        plan.readers = list;
+    } else if (name == "struck") {
+        plan.struck = {list.begin(), list.end()};
+    } else if (name == "writers") {
+        plan.writers.clear();
+        for (const std::string& word : list) {
+            const std::vector<std::string> parts = split(word, '/');
+            if (parts.size() != 3) return false;
+            plan.writers.push_back({parts[0] == "stock", parts[1], std::atoi(parts[2].c_str())});
+        }
+    } else {
+        return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+std::string narrow_plan(const std::string& wishes, Plan& plan) {
+    for (const std::string& part : split(wishes, ';')) {
+        const size_t equals = part.find('=');
+        if (equals == std::string::npos ||
+            !wish(part.substr(0, equals), part.substr(equals + 1), plan)) {
+            return "not understood: " + part;
+        }
+    }
+    return "";
 }
 
 std::string to_string(const Plan& plan) {

@@ -1,6 +1,7 @@
 // What one round of the chaos test is made of, drawn from the dice. Pure.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,14 @@ struct Plan {
     std::vector<WriterPlan> writers;
     std::vector<std::string> readers;
     int checkpointers = 1;
+    // Who is killed; "engine" covers freezing it. Narrowed by hand to find a fault.
+    std::set<std::string> struck = {"writer", "reader", "checkpointer", "engine", "replica"};
 };
 
 Plan draw_plan(testing::Dice& dice, uint64_t round);
+// Replaces what was drawn by what a person asks for, e.g.
+// "writers=stock/NORMAL/2000;checkpointers=0;struck=engine,replica;page=512". "" or what is wrong.
+std::string narrow_plan(const std::string& wishes, Plan& plan);
 std::string to_string(const Plan& plan);
 
 }  // namespace tanist::chaos

@@ -5,6 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
+#include <fstream>
 #include <utility>
 
 #include "tests/process/chaos/schema.h"
@@ -131,6 +134,7 @@ void Stage::start_writers() {
 }
 
 void Stage::kill(Actor& actor) {
+    if (!plan_.struck.contains(actor.kind)) return;
     if (actor.child.poll_end()) return;  // ended by itself: attend() judges
     actor.child.kill();
     ++tally_[actor.kind];
@@ -138,6 +142,7 @@ void Stage::kill(Actor& actor) {
 }
 
 bool Stage::strike_engine(bool freeze) {
+    if (!plan_.struck.contains("engine")) return false;
     const pid_t engine = testing::find_engine(primary_);
     if (engine <= 0) return false;
     if (freeze) {
@@ -283,6 +288,30 @@ void Stage::note_totals() {
     tally_["commits captured"] += totals.commits;
     tally_["bytes captured"] += totals.bytes;
     tally_["rebases"] += totals.rebases;
+    note_rebase_reasons();
+}
+
+// The engine's own words for each gap: one is due where nobody watched a restart of the WAL, and
+// nowhere else.
+void Stage::note_rebase_reasons() {
+    std::vector<std::string> logs = {primary_ + "-tanist/engine.log"};
+    for (const auto& actor : actors_) {
+        if (actor->kind == "engine") logs.push_back(actor->options.log);
+    }
+    for (const std::string& log : logs) {
+        std::ifstream file(log);
+        for (std::string line; std::getline(file, line);) {
+            if (line.find("must compare the database anew") == std::string::npos) continue;
+            const size_t begin = line.find("reason=");
+            if (begin == std::string::npos) continue;
+            std::string reason = line.substr(begin + 7, line.rfind(" position=") - begin - 7);
+            // Numbers would make each reason a kind of its own.
+            reason.erase(std::remove_if(reason.begin(), reason.end(),
+                                        [](unsigned char c) { return std::isdigit(c) != 0; }),
+                         reason.end());
+            ++tally_["rebase: " + reason];
+        }
+    }
 }
 
 std::string Stage::status() const {

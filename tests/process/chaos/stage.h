@@ -75,6 +75,7 @@ class Stage {
     std::vector<std::string> writer_command(size_t index);
     std::string why_ended(const Actor& actor, int status);
     pid_t engine_pid() const;
+    void note_rebase_reasons();
     std::string wait_for_engine(bool gone, std::chrono::seconds patience);
 
     Programs programs_;

@@ -1,0 +1,252 @@
+// The extension with the real engine and a real replica.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+#include "tests/support/cluster.h"
+
+using namespace tanist;
+using namespace tanist::testing;
+
+namespace {
+
+constexpr const char* kCount = "SELECT count(*) FROM t";
+
+void insert(App& app, int rows) {
+    for (int i = 0; i < rows; ++i) REQUIRE(app.run("INSERT INTO t VALUES(1)") == SQLITE_OK);
+}
+
+uint64_t lsn_of(const std::string& position) {
+    const size_t colon = position.find(':');
+    REQUIRE_MESSAGE(colon != std::string::npos, position);
+    return std::stoull(position.substr(colon + 1));
+}
+
+uint64_t rebases(const Cluster& cluster) {
+    auto control = Control::open(Layout(cluster.primary()).control(), false, false);
+    REQUIRE(control.ok());
+    return (*control)->rebases.load();
+}
+
+int threads_here() {
+    int count = 0;
+    for ([[maybe_unused]] const auto& entry :
+         std::filesystem::directory_iterator("/proc/self/task")) {
+        ++count;
+    }
+    return count;
+}
+
+int sockets_here() {
+    int count = 0;
+    for (int fd = 0; fd < 1024; ++fd) {
+        struct stat facts {};
+        if (::fstat(fd, &facts) == 0 && S_ISSOCK(facts.st_mode)) ++count;
+    }
+    return count;
+}
+
+// In a child of its own, as another process of the application. 0: every statement worked.
+pid_t fork_writer(const std::string& uri, int rows) {
+    const pid_t pid = ::fork();
+    if (pid != 0) return pid;
+    sqlite3* db = nullptr;
+    int rc = sqlite3_open_v2(uri.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, nullptr);
+    sqlite3_busy_timeout(db, 30'000);
+    for (int i = 0; i < rows && rc == SQLITE_OK; ++i) {
+        rc = sqlite3_exec(db, "INSERT INTO t VALUES(1)", nullptr, nullptr, nullptr);
+    }
+    ::_exit(rc == SQLITE_OK ? 0 : 1);
+}
+
+bool ended_well(pid_t pid) {
+    int state = 0;
+    return ::waitpid(pid, &state, 0) == pid && WIFEXITED(state) && WEXITSTATUS(state) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("engine: a commit appears on the replica") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE_MESSAGE(app.run("CREATE TABLE t(x); INSERT INTO t VALUES(1)") == SQLITE_OK,
+                    app.sentence());
+    CHECK(cluster.replica_answers(kCount, "1"));
+}
+
+TEST_CASE("engine: one killed while a process writes is replaced, nothing lost or repeated") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    insert(app, 50);
+    const uint64_t before = lsn_of(app.ask("PRAGMA tanist_position"));
+    const uint64_t gaps = rebases(cluster);
+    cluster.kill_engine();
+    insert(app, 50);
+    CHECK(lsn_of(app.ask("PRAGMA tanist_position")) == before + 50);
+    CHECK(cluster.replica_answers(kCount, "100"));
+    CHECK(rebases(cluster) == gaps);
+}
+
+TEST_CASE("engine: one killed is replaced by a short-lived process, which only opens and commits") {
+    Cluster cluster;
+    cluster.shell("CREATE TABLE t(x)");
+    REQUIRE(cluster.replica_answers(kCount, "0"));
+    cluster.kill_engine();
+    cluster.shell("INSERT INTO t VALUES(1)");
+    CHECK(cluster.replica_answers(kCount, "1"));
+}
+
+TEST_CASE("engine: tanist_position starts one when none lives, and waits for it") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    const uint64_t before = lsn_of(app.ask("PRAGMA tanist_position"));
+    cluster.kill_engine();
+    CHECK(cluster.shell("INSERT INTO t VALUES(1); PRAGMA tanist_position")
+              .find(":" + std::to_string(before + 1)) != std::string::npos);
+}
+
+TEST_CASE("engine: status does not show a dead engine's view as live") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(cluster.replica_answers(kCount, "0"));
+    cluster.kill_engine();
+    const std::string status = app.ask("PRAGMA tanist_status");
+    CHECK(status.find("\"alive\":false") != std::string::npos);
+    CHECK(status.find("\"state\":\"unknown\"") != std::string::npos);
+    CHECK(status.find("\"data_at_risk\":null") != std::string::npos);
+    CHECK(status.find("the engine does not run") != std::string::npos);
+}
+
+TEST_CASE("engine: a stopped one harms no commit and catches up when it goes on") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("PRAGMA synchronous=NORMAL; CREATE TABLE t(x)") == SQLITE_OK);
+    const uint64_t before = lsn_of(app.ask("PRAGMA tanist_position"));
+    const uint64_t gaps = rebases(cluster);
+    cluster.signal_engine(SIGSTOP);
+    insert(app, 3000);
+    cluster.signal_engine(SIGCONT);
+    CHECK(cluster.replica_answers(kCount, "3000"));
+    CHECK(lsn_of(app.ask("PRAGMA tanist_position")) == before + 3000);
+    CHECK(rebases(cluster) == gaps);
+}
+
+TEST_CASE("engine: the WAL stays bounded under a steady writer") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("PRAGMA synchronous=NORMAL; CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(cluster.replica_answers(kCount, "0"));
+    const uint64_t gaps = rebases(cluster);
+    insert(app, 20'000);
+    const auto wal = stat_path(cluster.primary() + "-wal");
+    REQUIRE(wal.ok());
+    CHECK(wal->bytes < 8000 * 4120);
+    CHECK(cluster.replica_answers(kCount, "20000"));
+    CHECK(rebases(cluster) == gaps);
+}
+
+TEST_CASE("engine: a child of fork that opens anew commits, and its parent goes on") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    const pid_t child = fork_writer(cluster.uri(), 20);
+    insert(app, 20);
+    CHECK(ended_well(child));
+    CHECK(cluster.replica_answers(kCount, "40"));
+}
+
+TEST_CASE("engine: four threads and three processes write at once") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    const uint64_t before = lsn_of(app.ask("PRAGMA tanist_position"));
+    std::vector<pid_t> children;
+    for (int i = 0; i < 3; ++i) children.push_back(fork_writer(cluster.uri(), 50));
+    std::atomic<int> failures{0};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+        threads.emplace_back([&] {
+            App mine(cluster.uri());
+            for (int row = 0; row < 50; ++row) {
+                if (mine.run("INSERT INTO t VALUES(1)") != SQLITE_OK) ++failures;
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const pid_t child : children) CHECK(ended_well(child));
+    CHECK(failures == 0);
+    CHECK(cluster.replica_answers(kCount, "350"));
+    CHECK(lsn_of(app.ask("PRAGMA tanist_position")) == before + 350);
+}
+
+TEST_CASE("engine: the last close and a new open leave no gap") {
+    Cluster cluster;
+    cluster.shell("CREATE TABLE t(x); PRAGMA tanist_position");
+    const uint64_t gaps = rebases(cluster);
+    for (int i = 0; i < 5; ++i) {
+        App app(cluster.uri());
+        REQUIRE(app.run("INSERT INTO t VALUES(1)") == SQLITE_OK);
+        app.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+    CHECK(cluster.replica_answers(kCount, "5"));
+    CHECK(rebases(cluster) == gaps);
+}
+
+TEST_CASE("engine: with ship=auto the application gets no thread and no socket") {
+    Cluster cluster;
+    const int threads = threads_here();
+    const int sockets = sockets_here();
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(cluster.replica_answers(kCount, "0"));
+    CHECK(threads_here() == threads);
+    CHECK(sockets_here() == sockets);
+}
+
+TEST_CASE("engine: a replicated database can be attached and written") {
+    Cluster cluster;
+    {
+        App app(cluster.uri());
+        REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    }
+    App app("file:" + cluster.path("main.db"));
+    REQUIRE(app.run("ATTACH '" + cluster.uri() + "' AS r") == SQLITE_OK);
+    CHECK(app.run("INSERT INTO r.t VALUES(1)") == SQLITE_OK);
+    CHECK(cluster.replica_answers(kCount, "1"));
+}
+
+TEST_CASE("engine: ship=thread runs it in the application") {
+    Cluster cluster;
+    // A process of its own: its threads would stay in this one.
+    const std::string shown = cluster.shell(
+        "CREATE TABLE t(x); INSERT INTO t VALUES(1); PRAGMA tanist_position;"
+        "SELECT 'alive ' || json_extract(tanist_status(), '$.engine.alive');",
+        "&ship=thread");
+    CHECK_MESSAGE(shown.find("alive 1") != std::string::npos, shown);
+    // It ended with its process.
+    CHECK(cluster.engine_pid() == 0);
+}
+
+TEST_CASE("engine: TANIST_DEFAULT_VFS=1 and LD_PRELOAD need no vfs= in the program") {
+    Cluster cluster;
+    cluster.shell("CREATE TABLE t(x)");
+    output_of({"env", "LD_PRELOAD=" TANIST_BUILD_DIR "/tanist.so", "sqlite3", cluster.primary(),
+               "INSERT INTO t VALUES(1)"});
+    output_of({"env", "LD_PRELOAD=" TANIST_BUILD_DIR "/tanist.so", "/usr/bin/python3", "-c",
+               "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); "
+               "c.execute('INSERT INTO t VALUES(2)'); c.commit()",
+               cluster.primary()});
+    output_of({"env", "TANIST_DEFAULT_VFS=1", "sqlite3",
+               ":memory:", ".load " TANIST_BUILD_DIR "/tanist", ".open " + cluster.primary(),
+               "INSERT INTO t VALUES(3); INSERT INTO t SELECT name LIKE 'tanist%' FROM "
+               "pragma_function_list WHERE name='tanist_position' LIMIT 1"});
+    CHECK(cluster.replica_answers(kCount, "4"));
+}
