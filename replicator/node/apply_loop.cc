@@ -67,11 +67,7 @@ void ApplyLoop::run() {
             try_install();
         else
             apply_what_is_due();
-<<<<<<< HEAD
-        if (applier_ && (commands.empty() || boot_now() - tended_ >= kTendEvery)) tend();
-=======
         if (applier_ && !syncing_) tend();
->>>>>>> w/fix-sync
     }
     if (!syncing_) apply_what_is_due();
     if (applier_)

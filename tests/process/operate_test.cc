@@ -1,0 +1,90 @@
+// The operator's commands beside a running cluster.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/application.h"
+#include "tests/support/daemons.h"
+
+using namespace tanist;
+using namespace tanist::testing;
+using Json = nlohmann::json;
+
+namespace {
+
+Json json_of(const Pair& pair, const std::string& command) {
+    const Outcome outcome = shell(pair.dir, kTanist + " " + command + " --json");
+    Json json = Json::parse(outcome.text, nullptr, false);
+    REQUIRE_MESSAGE(!json.is_discarded(), outcome.text);
+    return json;
+}
+
+}  // namespace
+
+TEST_CASE("log: dump, verify and stat of a log that an engine is writing") {
+    Pair pair("CREATE TABLE t(x)");
+    Application writer(pair.primary);
+    for (int i = 0; i < 10; ++i) writer.run("INSERT INTO t VALUES(1)");
+    REQUIRE(pair.equal_soon());
+    const Json primary = json_of(pair, "log verify app.db");
+    const Json replica = json_of(pair, "log verify replica.db");
+    CHECK(primary["end"] == replica["end"]);
+    CHECK(primary["chain"] == replica["chain"]);
+    const Json stat = json_of(pair, "log stat app.db-tanist/log");
+    CHECK(stat["records"].get<int>() >= 10);
+    CHECK(stat["bytes"].get<int>() > 10 * 4096);
+    const Outcome dump = shell(pair.dir, kTanist + " log dump app.db");
+    CHECK(dump.code == 0);
+    CHECK(dump.says(primary["end"].get<std::string>() + " "));
+    CHECK(dump.says("tail: clean"));
+}
+
+TEST_CASE("members: one that is added is brought up to date, one that is removed is left alone") {
+    Pair pair("CREATE TABLE t(x)");
+    const std::string second = pair.dir.path("second.db");
+    Daemon daemon(pair.dir, {"--db", second, "--listen", "tcp://127.0.0.1:*"});
+    REQUIRE(daemon.ready());
+    REQUIRE(shell(pair.dir, kTanist + " members add app.db " + daemon.endpoint()).code == 0);
+    Application writer(pair.primary);
+    writer.run("INSERT INTO t VALUES(1)");
+    REQUIRE(pair.equal_soon());
+    REQUIRE(eventually([&] { return image_of(second) == image_of(pair.replica); }));
+    REQUIRE(shell(pair.dir, kTanist + " members remove app.db " + daemon.endpoint()).code == 0);
+    CHECK(eventually([&] { return json_of(pair, "status app.db")["replicas"].size() == 1; }));
+    CHECK(eventually([&] {
+        return json_of(pair, "status " + daemon.endpoint())["state"].get<std::string>().find(
+                   "waiting") != std::string::npos;
+    }));
+    writer.run("INSERT INTO t VALUES(2)");
+    REQUIRE(pair.equal_soon());
+    CHECK(StockSqlite(second).ask("SELECT count(*) FROM t") == "1");
+}
+
+TEST_CASE("status --watch: one line each second where there is no terminal") {
+    Pair pair("CREATE TABLE t(x)");
+    REQUIRE(pair.equal_soon());
+    ChildOptions options;
+    options.talk = true;
+    Child watch({kTanist, "status", pair.primary, "--watch"}, options);
+    for (int i = 0; i < 2; ++i) {
+        const auto line = watch.read_line(std::chrono::seconds(30));
+        REQUIRE(line);
+        CHECK(line->find("primary 1:") == 0);
+        CHECK(line->find("engine running") != std::string::npos);
+        CHECK(line->find(pair.replica_daemon.endpoint() + " streaming") != std::string::npos);
+        CHECK(line->find('\033') == std::string::npos);
+    }
+    watch.signal(SIGTERM);
+    CHECK(watch.wait_end(std::chrono::seconds(30)));
+}
+
+TEST_CASE("status --watch: says that the engine has gone, and ends with its reader") {
+    Pair pair("CREATE TABLE t(x)");
+    pair.engine.kill();
+    const Outcome watch =
+        shell(pair.dir, "bash -c '" + kTanist + " status app.db --watch | head -1'");
+    CHECK(watch.code == 0);
+    CHECK(watch.says("engine stopped"));
+    CHECK(shell(pair.dir, kTanist + " status app.db").says("not running"));
+}
