@@ -13,6 +13,7 @@
 #include "replicator/base/event.h"
 #include "replicator/base/notes.h"
 #include "replicator/control/layout.h"
+#include "replicator/node/daemonize.h"
 #include "replicator/node/engine.h"
 #include "replicator/node/signals.h"
 #include "replicator/wal/sqlite_host.h"
@@ -32,6 +33,12 @@ std::mutex& hosted_mutex() {
 }
 std::map<std::string, std::unique_ptr<Hosted>>& hosted() {
     static auto* map = new std::map<std::string, std::unique_ptr<Hosted>>;
+    static int owner = process_id();
+    if (owner != process_id()) {
+        // A child of fork has none of the threads; what it inherited is left alone.
+        map = new std::map<std::string, std::unique_ptr<Hosted>>;
+        owner = process_id();
+    }
     return *map;
 }
 
