@@ -81,7 +81,7 @@ extern "C" __attribute__((visibility("default"))) int tanist_ship_start(
         tanist::set_note_sink(sink);
         static const tanist::SqliteApi api = tanist::host_sqlite(routines);
         tanist::Status started = tanist::start(api, db_path);
-        if (started || started.error().code == tanist::Errc::busy) return 0;
+        if (started || started.error().code == tanist::Errc::refused) return 0;
         tanist::note(tanist::NoteLevel::error, "the engine did not start in the application",
                      {{"reason", started.error().message}});
     } catch (...) {
