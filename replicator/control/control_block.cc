@@ -76,22 +76,6 @@ const char* to_string(Role role) {
     return "?";
 }
 
-const char* to_string(PeerState state) {
-    switch (state) {
-        case PeerState::none:
-            return "none";
-        case PeerState::connecting:
-            return "connecting";
-        case PeerState::refused:
-            return "refused";
-        case PeerState::syncing:
-            return "syncing";
-        case PeerState::streaming:
-            return "streaming";
-    }
-    return "?";
-}
-
 CapturedPoint Control::captured() const {
     CapturedPoint point;
     const bool whole = read_consistently(block_->captured_sequence, [&] {

@@ -21,6 +21,7 @@
 #include "replicator/base/file.h"
 #include "replicator/base/ids.h"
 #include "replicator/base/limits.h"
+#include "replicator/base/peer_state.h"
 #include "replicator/base/result.h"
 
 namespace tanist {
@@ -37,16 +38,6 @@ enum class EngineState : uint32_t { none = 0, starting = 1, running = 2, drainin
 // What the bell means to a commit: nobody need be woken; the engine sleeps and wants every commit;
 // the engine looks again by itself within a moment, wake it only for something urgent.
 enum class BellMode : uint32_t { awake = 0, asleep = 1, napping = 2 };
-
-// State of one replica as the primary sees it.
-enum class PeerState : uint32_t {
-    none = 0,
-    connecting = 1,
-    refused = 2,
-    syncing = 3,
-    streaming = 4
-};
-const char* to_string(PeerState state);
 
 struct ControlPeer {
     std::atomic<uint32_t> sequence;  // guards this entry
@@ -116,7 +107,7 @@ struct ControlBlock {
     std::atomic<uint64_t> sync_done_bytes;  // replica: delta sync under way; total 0: none
     std::atomic<uint64_t> sync_total_bytes;
     std::atomic<uint8_t> replica_state[96];  // replica: one phrase
-    std::atomic<uint32_t> peers;            // entries of peer[] in use
+    std::atomic<uint32_t> peers;             // entries of peer[] in use
     std::atomic<uint32_t> problem_sequence;
     std::atomic<uint8_t> problem[256];  // the engine's present trouble, one sentence; "" none
 

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "replicator/base/clock.h"
-#include "replicator/control/control_block.h"
+#include "replicator/base/peer_state.h"
 #include "replicator/log/log.h"
 #include "replicator/wire/message.h"
 
