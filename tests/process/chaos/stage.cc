@@ -208,8 +208,7 @@ std::string Stage::why_ended(const Actor& actor, int status) {
     // An engine of the extension may have been quicker; two are refused, which is right. (That one
     // may be dead again by now, so it cannot be asked for.)
     const bool lost_race =
-        actor.kind == "engine" && WIFEXITED(status) &&
-        WEXITSTATUS(status) == static_cast<int>(ExitCode::refused) &&
+        actor.kind == "engine" && WIFEXITED(status) && WEXITSTATUS(status) == kExitRefused &&
         last_line(actor.options.log).find("serves this database already") != std::string::npos;
     if (fine || lost_race) return "";
     return actor.kind + " " + testing::describe_end(status) + ", see " + actor.options.log;
