@@ -290,6 +290,11 @@ std::string Stage::lower() {
         if (actor->kind == "engine") actor->off = true;
     }
     const pid_t engine = engine_pid();
+    // One that waits for the lock of the engine that leaves would take its place.
+    for (auto& actor : actors_) {
+        if (actor->kind != "engine" || actor->child.pid() == engine) continue;
+        if (actor->child.started() && !actor->child.poll_end()) actor->child.kill();
+    }
     if (engine > 0) ::kill(engine, SIGTERM);
     replica_actor_->off = true;
     replica_actor_->child.signal(SIGTERM);
