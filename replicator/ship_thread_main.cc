@@ -13,6 +13,7 @@
 #include "replicator/base/event.h"
 #include "replicator/base/notes.h"
 #include "replicator/control/layout.h"
+#include "replicator/node/daemonize.h"
 #include "replicator/node/engine.h"
 #include "replicator/node/signals.h"
 #include "replicator/wal/sqlite_host.h"
@@ -32,6 +33,12 @@ std::mutex& hosted_mutex() {
 }
 std::map<std::string, std::unique_ptr<Hosted>>& hosted() {
     static auto* map = new std::map<std::string, std::unique_ptr<Hosted>>;
+    static int owner = process_id();
+    if (owner != process_id()) {
+        // A child of fork has none of the threads; what it inherited is left alone.
+        map = new std::map<std::string, std::unique_ptr<Hosted>>;
+        owner = process_id();
+    }
     return *map;
 }
 
@@ -74,7 +81,7 @@ extern "C" __attribute__((visibility("default"))) int tanist_ship_start(
         tanist::set_note_sink(sink);
         static const tanist::SqliteApi api = tanist::host_sqlite(routines);
         tanist::Status started = tanist::start(api, db_path);
-        if (started || started.error().code == tanist::Errc::busy) return 0;
+        if (started || started.error().code == tanist::Errc::refused) return 0;
         tanist::note(tanist::NoteLevel::error, "the engine did not start in the application",
                      {{"reason", started.error().message}});
     } catch (...) {

@@ -183,9 +183,8 @@ int serve_primary(const Layout& layout, const Arguments& arguments, const Settin
     Result<std::unique_ptr<Engine>> engine = Engine::start(linked_sqlite(), options);
     if (!engine) {
         // Two applications may start an engine at once; the one that is late is not needed.
-        const bool late = engine.error().code == Errc::busy;
-        if (late && arguments.engine) return kExitDone;
-        return fail(engine.error(), late ? kExitRefused : exit_code_of(engine.error()));
+        const bool late = engine.error().code == Errc::refused;
+        return late && arguments.engine ? kExitDone : fail(engine.error());
     }
     const std::string endpoints = join((*engine)->endpoints());
     say_ready("engine of " + layout.db + " ready, process " + std::to_string(process_id()) +

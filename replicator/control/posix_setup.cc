@@ -52,12 +52,16 @@ std::string why_file_system_is_unsafe(const std::string& path) {
             return asked + " cannot be examined: " + std::strerror(errno);
         }
     }
+    const std::string kind = unsafe_file_system(static_cast<uint32_t>(facts.f_type));
+    if (kind.empty()) return "";
+    return asked + " is on a " + kind +
+           " file system, where SQLite's WAL mode is not safe; move the database to a local file "
+           "system";
+}
+
+std::string unsafe_file_system(uint32_t magic) {
     for (const FileSystemKind& kind : kUnsafe) {
-        if (static_cast<uint32_t>(facts.f_type) == kind.magic) {
-            return asked + " is on a " + kind.name +
-                   " file system, where SQLite's WAL mode is not safe; move the database to a "
-                   "local file system";
-        }
+        if (magic == kind.magic) return kind.name;
     }
     return "";
 }

@@ -24,5 +24,7 @@ Result<NodeFile> set_up_replica(const Layout& layout, bool replace = false);
 Result<File> lock_directory(const std::string& directory);
 // "" when the file system is fine, else one sentence.
 std::string why_file_system_is_unsafe(const std::string& path);
+// The name of the kind of file system whose statfs magic this is, when it is an unsafe one.
+std::string unsafe_file_system(uint32_t magic);
 
 }  // namespace tanist

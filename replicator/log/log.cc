@@ -18,6 +18,22 @@ constexpr uint64_t padded(uint64_t bytes) { return (bytes + 7) & ~uint64_t{7}; }
 Log::Log(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Log::~Log() = default;
 
+namespace {
+
+// Whoever reads this cannot go on without deciding what the log's directory shall be.
+Error with_remedy(Error error, const std::string& directory) {
+    if (error.code == Errc::corrupt || error.code == Errc::invalid) {
+        error.message += "; nothing was changed. `tanist log verify " + directory +
+                         "` describes it; move that directory away to begin a new log, which "
+                         "synchronises the replica anew";
+    } else if (error.code == Errc::version) {
+        error.message += "; start the newer Tanist that wrote " + directory;
+    }
+    return error;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Log>> Log::open(const std::string& directory, GroupId group,
                                        const LogOptions& options) {
     auto state = std::make_unique<State>();
@@ -33,7 +49,7 @@ Result<std::unique_ptr<Log>> Log::open(const std::string& directory, GroupId gro
         TANIST_TRY(state->create_first({}));
         state->recovery.created = true;
     } else {
-        return std::move(found).error();
+        return with_remedy(std::move(found).error(), directory);
     }
     return std::unique_ptr<Log>(new Log(std::move(state)));
 }

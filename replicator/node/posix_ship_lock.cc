@@ -22,7 +22,7 @@ Result<ShipLock> ShipLock::take(const std::string& path) {
         std::string holder = "unknown";
         if (auto text = read_file(path, 32)) holder.assign(text->begin(), text->end());
         while (!holder.empty() && holder.back() == '\n') holder.pop_back();
-        return Error{Errc::busy,
+        return Error{Errc::refused,
                      "another process (pid " + holder +
                          ") serves this database already; stop it first, or let it work"};
     }

@@ -67,6 +67,7 @@ struct Receiver::State {
         message.body = std::move(body);
         emit(act::Send{to, std::move(message)});
     }
+    std::string told_refusal;
     void refuse(LinkId to, const Envelope& about, RefuseCode code, std::string text) {
         send(to, about.session, epoch_seen, Refuse{code, std::move(text)});
     }
@@ -149,6 +150,9 @@ void Receiver::State::break_session(RefuseCode code, const std::string& why) {
 // Refuses, or returns true.
 bool Receiver::State::acceptable(const ev::Received& event, const Hello& hello) {
     auto no = [&](RefuseCode code, std::string text) {
+        // It will try again and again; people are told once.
+        if (text != told_refusal) emit(act::Report{"refused " + hello.name + ": " + text});
+        told_refusal = text;
         refuse(event.from, event.envelope, code, std::move(text));
         return false;
     };

@@ -68,6 +68,12 @@ Error refusal(int rc, const std::string& path, const std::string& sqlite_says) {
             return {Errc::busy, path +
                                     " is locked by another process; if that process uses PRAGMA "
                                     "locking_mode=EXCLUSIVE, end it or set it to NORMAL"};
+        case SQLITE_READONLY:
+        case SQLITE_CANTOPEN:
+        case SQLITE_PERM:
+            return {Errc::invalid,
+                    "this user has no permission to write " + path +
+                        " or its directory, which WAL mode needs; run this as their owner"};
         default:
             return error_of(rc, "cannot read " + path + ": " + sqlite_says);
     }

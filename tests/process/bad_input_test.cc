@@ -59,9 +59,9 @@ TEST_CASE("bad input: a primary that somebody took out of WAL mode") {
     Place place;
     place.init();
     StockSqlite(place.db).must("PRAGMA journal_mode=DELETE");
-    check(place.tanistd("--db app.db"), 1, {"journal mode 'delete', not WAL; run: tanist init"});
-    check(place.tanist("doctor app.db"), 1, {"fail journal mode"});
-    check(place.tanist("init app.db"), 0, {});
+    check(place.tanist("doctor app.db"), 1, {"fail journal mode", "remedy: tanist init"});
+    Daemon engine(place.dir, {"--db", place.db});
+    CHECK(engine.ready());  // it puts the database back
     CHECK(StockSqlite(place.db).ask("PRAGMA journal_mode") == "wal");
 }
 
@@ -83,8 +83,9 @@ TEST_CASE("bad input: a directory without permission to write") {
     // Only root can become somebody else, who must be able to see the programs.
     if (shell(place.dir, nobody + kTanist + " --version").code != 0) return;
     check(shell(place.dir, nobody + kTanistd + " --db new.db" + kListen), 1,
-          {"new.db-tanist, which cannot be made", "permission"});
-    check(shell(place.dir, nobody + kTanist + " init app.db"), 1, {"permission"});
+          {"new.db-tanist, which cannot be made", "Permission denied"});
+    check(shell(place.dir, nobody + kTanist + " init app.db"), 1,
+          {"no permission to write", "run this as"});
     CHECK(!fs::exists(place.dir.path("new.db")));
     CHECK(!fs::exists(place.dir.path("app.db-tanist")));
 }
@@ -135,10 +136,7 @@ TEST_CASE("bad input: a replica of another cluster is refused, and both sides sa
         return status.find("refused") != std::string::npos &&
                status.find("belongs to another cluster") != std::string::npos;
     }));
-    CHECK(eventually([&] {
-        const std::string status = status_of(pair.dir, pair.replica_daemon.endpoint());
-        return status.find("another cluster") != std::string::npos;
-    }));
+    CHECK(pair.replica_daemon.says("another cluster"));
     Application(pair.primary).run("INSERT INTO t VALUES(2)");
     CHECK(pair.equal_soon());
 }
@@ -163,8 +161,7 @@ TEST_CASE("bad input: settings with a mistake name file and line") {
         CAPTURE(mistake.line);
         write_text(place.dir.path("app.db-tanist/tanist.toml"),
                    std::string("# settings\n") + mistake.line + "\n");
-        const bool unsafe = std::string(mistake.says) == "needs keys";
-        check(place.tanistd("--db app.db"), unsafe ? 3 : 2, {mistake.says, "tanist.toml:2"});
+        check(place.tanistd("--db app.db"), 2, {mistake.says, "tanist.toml:2"});
         OpenOptions options;
         options.extension = kExtension;
         options.parameters = "vfs=tanist";
@@ -224,7 +221,7 @@ TEST_CASE("bad input: a damaged log is described to the byte and never cut") {
         const std::string damaged = flip(file_text(segment), 20000, 100);
         write_text(segment, damaged);
         const Outcome verify = shell(pair.dir, kTanist + " log verify " + db);
-        check(verify, 5, {segment, "LSN ", " at byte ", " bytes are "});
+        check(verify, 1, {segment, "LSN ", " at byte ", " bytes are "});
         check(pair.start(db), 1, {segment, " at byte ", "tanist log verify", "move"});
         CHECK(file_text(segment) == damaged);
         // The remedy of the message.

@@ -7,9 +7,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <utility>
 
+#include "replicator/base/exit_code.h"
 #include "tests/process/chaos/schema.h"
 #include "tests/support/process/engine.h"
 
@@ -18,6 +21,21 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+
+std::string last_line(const std::string& path) {
+    std::ifstream file(path);
+    std::string last;
+    for (std::string line; std::getline(file, line);) last = line;
+    return last;
+}
+
+// Neither gone nor a zombie, which has given its locks back.
+bool lives(pid_t pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const size_t end = text.rfind(") ");
+    return end != std::string::npos && text[end + 2] != 'Z';
+}
 
 bool killed_by_us(int status) { return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL; }
 
@@ -159,6 +177,7 @@ bool Stage::strike_engine(bool freeze) {
         }
     }
     ::kill(engine, SIGKILL);
+    struck_engine_ = engine;
     ++tally_["engine"];
     return true;
 }
@@ -186,9 +205,11 @@ void Stage::strike() {
 std::string Stage::why_ended(const Actor& actor, int status) {
     if (killed_by_us(status)) return "";
     const bool fine = WIFEXITED(status) && WEXITSTATUS(status) == 0 && actor.kind == "writer";
-    // An engine of the extension may have been quicker; two are refused, which is right.
+    // An engine of the extension may have been quicker; two are refused, which is right. (That one
+    // may be dead again by now, so it cannot be asked for.)
     const bool lost_race =
-        actor.kind == "engine" && WIFEXITED(status) && testing::find_engine(primary_) > 0;
+        actor.kind == "engine" && WIFEXITED(status) && WEXITSTATUS(status) == kExitRefused &&
+        last_line(actor.options.log).find("serves this database already") != std::string::npos;
     if (fine || lost_race) return "";
     return actor.kind + " " + testing::describe_end(status) + ", see " + actor.options.log;
 }
@@ -225,6 +246,14 @@ std::string Stage::quiet() {
     for (auto& actor : actors_) {
         if (actor->due && !actor->off) start(*actor);
     }
+    // A killed process keeps its locks until it is really gone (it may be inside an fsync). The
+    // last commit of the stanza must not look for an engine in that moment: nobody comes after it.
+    const auto deadline = Clock::now() + seconds(20);
+    while (struck_engine_ > 0 && lives(struck_engine_)) {
+        if (Clock::now() > deadline) return "the killed engine does not die";
+        ::usleep(2000);
+    }
+    struck_engine_ = 0;
     return problem;
 }
 
@@ -261,6 +290,11 @@ std::string Stage::lower() {
         if (actor->kind == "engine") actor->off = true;
     }
     const pid_t engine = engine_pid();
+    // One that waits for the lock of the engine that leaves would take its place.
+    for (auto& actor : actors_) {
+        if (actor->kind != "engine" || actor->child.pid() == engine) continue;
+        if (actor->child.started() && !actor->child.poll_end()) actor->child.kill();
+    }
     if (engine > 0) ::kill(engine, SIGTERM);
     replica_actor_->off = true;
     replica_actor_->child.signal(SIGTERM);
@@ -270,9 +304,16 @@ std::string Stage::lower() {
         return "the replica daemon, told to stop, " + testing::describe_end(*status);
     }
     for (auto& actor : actors_) {
-        if (actor->kind == "engine") actor->child.wait_end(seconds(30));
+        if (actor->kind != "engine") continue;
+        const bool told = actor->child.pid() == engine;
+        const auto end = actor->child.wait_end(seconds(30));
+        if (!told || (end && WIFEXITED(*end) && WEXITSTATUS(*end) == 0)) continue;
+        return "the engine, told to stop, " + (end ? testing::describe_end(*end) : "stays");
     }
-    return engine > 0 ? wait_for_engine(true, seconds(30)) : "";
+    const std::string stays = engine > 0 ? wait_for_engine(true, seconds(30)) : "";
+    if (!stays.empty()) return stays;
+    const std::string leftover = find_leftover();
+    return leftover.empty() ? "" : "left behind: " + leftover;
 }
 
 void Stage::note_totals() {
@@ -288,12 +329,12 @@ void Stage::note_totals() {
     tally_["commits captured"] += totals.commits;
     tally_["bytes captured"] += totals.bytes;
     tally_["rebases"] += totals.rebases;
-    note_rebase_reasons();
+    note_reasons();
 }
 
-// The engine's own words for each gap: one is due where nobody watched a restart of the WAL, and
-// nowhere else.
-void Stage::note_rebase_reasons() {
+// The engine's own words for each gap and each sync: a gap is due where nobody watched a restart of
+// the WAL, a sync where the log of a replica does not lead on, and nowhere else.
+void Stage::note_reasons() {
     std::vector<std::string> logs = {primary_ + "-tanist/engine.log"};
     for (const auto& actor : actors_) {
         if (actor->kind == "engine") logs.push_back(actor->options.log);
@@ -301,17 +342,30 @@ void Stage::note_rebase_reasons() {
     for (const std::string& log : logs) {
         std::ifstream file(log);
         for (std::string line; std::getline(file, line);) {
-            if (line.find("must compare the database anew") == std::string::npos) continue;
+            const bool gap = line.find("must compare the database anew") != std::string::npos;
+            const bool sync = line.find("state=syncing") != std::string::npos;
             const size_t begin = line.find("reason=");
-            if (begin == std::string::npos) continue;
+            if ((!gap && !sync) || begin == std::string::npos) continue;
             std::string reason = line.substr(begin + 7, line.rfind(" position=") - begin - 7);
             // Numbers would make each reason a kind of its own.
-            reason.erase(std::remove_if(reason.begin(), reason.end(),
-                                        [](unsigned char c) { return std::isdigit(c) != 0; }),
-                         reason.end());
-            ++tally_["rebase: " + reason];
+            std::erase_if(reason, [](unsigned char c) { return std::isdigit(c) != 0; });
+            ++tally_[(gap ? "gap: " : "sync: ") + reason];
         }
     }
+}
+
+// A process of this round that outlives it: "" or its command.
+std::string Stage::find_leftover() const {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+        const std::string pid = entry.path().filename();
+        if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+        std::ifstream file(entry.path() / "cmdline");
+        std::string words{std::istreambuf_iterator<char>(file), {}};
+        std::replace(words.begin(), words.end(), '\0', ' ');
+        if (words.find(directory_ + "/") != std::string::npos) return pid + ": " + words;
+    }
+    return "";
 }
 
 std::string Stage::status() const {

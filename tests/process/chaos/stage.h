@@ -75,7 +75,8 @@ class Stage {
     std::vector<std::string> writer_command(size_t index);
     std::string why_ended(const Actor& actor, int status);
     pid_t engine_pid() const;
-    void note_rebase_reasons();
+    void note_reasons();
+    std::string find_leftover() const;
     std::string wait_for_engine(bool gone, std::chrono::seconds patience);
 
     Programs programs_;
@@ -90,6 +91,7 @@ class Stage {
     testing::Database keeper_;
     std::vector<std::unique_ptr<Actor>> actors_;
     Actor* replica_actor_ = nullptr;
+    pid_t struck_engine_ = 0;  // not our child, so it cannot be reaped
 };
 
 }  // namespace tanist::chaos

@@ -84,3 +84,18 @@ TEST_CASE("setup: this machine's temporary directory is a safe place, a missing 
     CHECK(why_file_system_is_unsafe(dir.path("app.db")).empty());
     CHECK_FALSE(why_file_system_is_unsafe(dir.path("no/such/app.db")).empty());
 }
+
+// The magic numbers of statfs(2); none of these can be mounted in a test.
+TEST_CASE("setup: file systems without reliable locks and shared memory are refused by name") {
+    const std::pair<uint32_t, const char*> unsafe[] = {
+        {0x6969, "NFS"},      {0x517B, "SMB"},      {0xFF534D42, "CIFS"},
+        {0xFE534D42, "SMB2"}, {0x01021997, "9p"},   {0x65735546, "FUSE"},
+        {0x5346414F, "AFS"},  {0x00C36400, "Ceph"}, {0x0BD00BD0, "Lustre"},
+    };
+    for (const auto& [magic, name] : unsafe) CHECK(unsafe_file_system(magic) == name);
+    const std::pair<uint32_t, const char*> safe[] = {
+        {0xEF53, "ext4"},      {0x58465342, "xfs"},     {0x9123683E, "btrfs"},
+        {0x01021994, "tmpfs"}, {0x794C7630, "overlay"}, {0x2FC12FC1, "zfs"},
+    };
+    for (const auto& [magic, name] : safe) CHECK_MESSAGE(unsafe_file_system(magic).empty(), name);
+}
