@@ -1,0 +1,40 @@
+// What the receiver holds of one session with a primary; private to receiver.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "replicator/receive/credit.h"
+#include "replicator/receive/receiver.h"
+
+namespace tanist {
+
+// How far an accepted HELLO is. `making_durable`: adoption or epoch is on its way to the disk.
+// `settling`: the log answers where it ends, after everything of earlier sessions.
+enum class Opening { making_durable, settling, open };
+
+// `resetting`: the log is being moved to the base. `copying`: ranges are asked for. `ending`: the
+// last ask is out. `filling`: sync_end is here, the log is not there yet. `installing`: the sink
+// has everything.
+enum class SyncStep { none, resetting, copying, ending, filling, installing };
+
+struct Session {
+    uint64_t id = 0;
+    LinkId link = 0;
+    LinkId sync_link = 0;
+    NodeKey node;
+    std::string name;
+    Epoch epoch;
+    Opening opening = Opening::making_durable;
+    CreditWindow credit;
+    uint64_t credit_told = 0;  // consumed() when the last ack left
+    int64_t echo_unix_ns = 0;
+};
+
+// A record whose AppendFinish is out.
+struct Unanswered {
+    LogPoint point;
+    uint64_t queued;  // CreditWindow::queued() at its end
+};
+
+}  // namespace tanist
