@@ -21,15 +21,18 @@ constexpr uint32_t kPageBytesAt = 12;  // the upper half of this word
 constexpr uint32_t kMaxFrameAt = 16;
 constexpr uint32_t kBackfilledAt = 96;
 
-// A writer that may go on by appending waits only this long for a restart; a RESTART or TRUNCATE
-// checkpoint was asked for it, and waits longer. A refusal is remembered, because SQLite asks again
-// with every transaction for as long as the WAL is written back whole.
-constexpr int64_t kWriterPatienceNs = 5'000'000;
+// A writer that may go on by appending waits only a moment for a restart while the WAL is short;
+// the longer it is, the longer: that is the brake on a writer that outruns its engine. A RESTART or
+// TRUNCATE checkpoint was asked for it, and waits longest. A refusal is remembered, because SQLite
+// asks again with every transaction for as long as the WAL is written back whole.
+constexpr int64_t kWriterPatienceNs = 1'000'000;
+constexpr int64_t kWriterPatienceLongNs = 5'000'000;      // beyond an eighth of wal_bytes_max
+constexpr int64_t kWriterPatienceLongestNs = 30'000'000;  // beyond a quarter
 constexpr int64_t kCheckpointPatienceNs = 1'000'000'000;
 // An engine that died in such a moment leaves its word set; the wait ends all the same.
 constexpr int64_t kEngineWritesPatienceNs = 100'000'000;
-constexpr int64_t kRefusalHoldsNs = 50'000'000;
-constexpr int64_t kRefusalHoldsLongestNs = 1'000'000'000;
+constexpr int64_t kRefusalHoldsNs = 20'000'000;
+constexpr int64_t kRefusalHoldsLongestNs = 1'000'000'000;  // of an engine that does not answer
 // With fewer frames than this to write back, a checkpoint that cannot end in a restart is not worth
 // its two fsyncs.
 constexpr uint32_t kUsefulBackfillFrames = 1000;
@@ -140,6 +143,18 @@ bool WalGate::checkpoint_is_useless(DatabaseFile& file) const {
     return refused_lately();
 }
 
+uint64_t WalGate::wal_bytes() const {
+    const uint64_t raw = word(kPageBytesAt) >> 16;
+    const uint64_t page_bytes = raw == 1 ? 65536 : raw;
+    return word(kMaxFrameAt) * (page_bytes + kWalFrameHeaderBytes);
+}
+
+int64_t WalGate::writer_patience_ns(const DatabaseFile& file) const {
+    const uint64_t bytes = wal_bytes();
+    if (bytes > file.settings.wal_bytes_max / 4) return kWriterPatienceLongestNs;
+    return bytes > file.settings.wal_bytes_max / 8 ? kWriterPatienceLongNs : kWriterPatienceNs;
+}
+
 bool WalGate::restart_granted(DatabaseFile& file, bool for_checkpoint) {
     if (!for_checkpoint && refused_lately()) return false;
     if (!file.ensure_engine()) return false;
@@ -149,7 +164,7 @@ bool WalGate::restart_granted(DatabaseFile& file, bool for_checkpoint) {
     const uint32_t mine = control->restart_request.fetch_add(1, std::memory_order_seq_cst) + 1;
     control.ring(true);
     const Instant deadline =
-        boot_now() + Nanos(for_checkpoint ? kCheckpointPatienceNs : kWriterPatienceNs);
+        boot_now() + Nanos(for_checkpoint ? kCheckpointPatienceNs : writer_patience_ns(file));
     while (true) {
         const uint32_t granted = control->restart_grant.load(std::memory_order_seq_cst);
         if (static_cast<int32_t>(granted - mine) >= 0) return true;
@@ -157,6 +172,14 @@ bool WalGate::restart_granted(DatabaseFile& file, bool for_checkpoint) {
         if (left.count() <= 0) return false;
         futex_wait(&control->restart_grant, granted, left);
     }
+}
+
+void WalGate::remember_refusal(bool engine_answers) {
+    if (refused_lately()) return;
+    refused_ns_ = coarse_now_ns();
+    refusal_holds_ns_ =
+        engine_answers ? kRefusalHoldsNs
+                       : std::clamp(refusal_holds_ns_ * 2, kRefusalHoldsNs, kRefusalHoldsLongestNs);
 }
 
 // SQLite holds WRITE, and CHECKPOINT as well when a RESTART or TRUNCATE checkpoint asks. Plain
@@ -168,16 +191,10 @@ int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
         return real_lock(real, kFirstRestartSlot, kRestartSlots, kTake);
     }
     if (!file.control || !restart_granted(file, for_checkpoint)) {
-        const uint32_t page_bytes_raw = word(kPageBytesAt) >> 16;
-        const uint64_t page_bytes = page_bytes_raw == 1 ? 65536 : page_bytes_raw;
-        const bool overrun = word(kMaxFrameAt) * (page_bytes + kWalFrameHeaderBytes) >
-                             file.settings.wal_bytes_max * kOverrunFactor;
-        if (!overrun || (file.control && file.engine_answers())) {
-            if (!refused_lately()) {
-                refused_ns_ = coarse_now_ns();
-                refusal_holds_ns_ =
-                    std::clamp(refusal_holds_ns_ * 2, kRefusalHoldsNs, kRefusalHoldsLongestNs);
-            }
+        const bool overrun = wal_bytes() > file.settings.wal_bytes_max * kOverrunFactor;
+        const bool answers = file.control && file.engine_answers();
+        if (!overrun || answers) {
+            remember_refusal(answers);
             return SQLITE_BUSY;
         }
         if (!overrun_noted_) {

@@ -33,6 +33,9 @@ class WalGate {
     bool restart_granted(DatabaseFile& file, bool for_checkpoint);
     bool checkpoint_is_useless(DatabaseFile& file) const;
     bool refused_lately() const;
+    void remember_refusal(bool engine_answers);
+    uint64_t wal_bytes() const;
+    int64_t writer_patience_ns(const DatabaseFile& file) const;
     uint32_t word(uint32_t offset) const;
 
     volatile uint8_t* region0_ = nullptr;
