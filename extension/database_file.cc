@@ -35,16 +35,30 @@ bool may_be_encrypted(int rc) {
     return rc == SQLITE_NOTADB && sqlite3_compileoption_used("HAS_CODEC") != 0;
 }
 
+// The application sets its busy timeout after the open; ours must not stay.
+class Patience {
+  public:
+    explicit Patience(sqlite3* db) : db_(db) { sqlite3_busy_timeout(db_, kSwitchPatienceMs); }
+    ~Patience() { sqlite3_busy_timeout(db_, 0); }
+    Patience(const Patience&) = delete;
+    Patience& operator=(const Patience&) = delete;
+
+  private:
+    sqlite3* db_;
+};
+
 // Also makes SQLite open its WAL, so that region 0 is mapped from here on.
 Status turn_to_wal(sqlite3* db, DatabaseFile& file) {
     std::string mode;
+    const Patience patience(db);
     int rc = ask(db, "PRAGMA main.journal_mode", mode);
+    // Somebody recovers the WAL, or holds the database for long. A stock open would succeed, and
+    // the application's own timeout would then apply: so the open is not failed here.
+    if ((rc & 0xff) == SQLITE_BUSY) return ok_status();
     if (rc == SQLITE_OK && mode != "wal") {
         const std::string before = mode;
         file.switching = true;
-        sqlite3_busy_timeout(db, kSwitchPatienceMs);
         rc = ask(db, "PRAGMA main.journal_mode=WAL", mode);
-        sqlite3_busy_timeout(db, 0);
         file.switching = false;
         if (rc == SQLITE_OK && mode == "wal") {
             log_line(file.layout.db + " was switched from journal_mode=" + before +

@@ -26,6 +26,8 @@ constexpr uint32_t kBackfilledAt = 96;
 // with every transaction for as long as the WAL is written back whole.
 constexpr int64_t kWriterPatienceNs = 5'000'000;
 constexpr int64_t kCheckpointPatienceNs = 1'000'000'000;
+// An engine that died in such a moment leaves its word set; the wait ends all the same.
+constexpr int64_t kEngineWritesPatienceNs = 100'000'000;
 constexpr int64_t kRefusalHoldsNs = 50'000'000;
 constexpr int64_t kRefusalHoldsLongestNs = 1'000'000'000;
 // With fewer frames than this to write back, a checkpoint that cannot end in a restart is not worth
@@ -92,9 +94,27 @@ int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
         }
         if (!gate_allows_write(file)) return kReadOnlyHere;
     }
-    const int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+    int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+    if (rc == SQLITE_BUSY && writer && file.control) rc = wait_for_engine(file, real);
     if (rc == SQLITE_OK) change_at_lock_ = region0_ != nullptr ? word(kChangeAt) : 0;
     return rc;
+}
+
+// The engine takes the write lock now and then, for moments. An application that is the only writer
+// need not know what SQLITE_BUSY is, so it waits here; another application's lock is its own
+// affair.
+int WalGate::wait_for_engine(DatabaseFile& file, sqlite3_file* real) {
+    constexpr int kTake = SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE;
+    const Instant deadline = boot_now() + Nanos(kEngineWritesPatienceNs);
+    int rc = SQLITE_BUSY;
+    while (rc == SQLITE_BUSY && file.control->engine_writes.load(std::memory_order_seq_cst) != 0) {
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) return rc;
+        futex_wait(&file.control->engine_writes, 1, left);
+        rc = real_lock(real, kLockWrite, 1, kTake);
+    }
+    // It may have been let go between the refusal and the look.
+    return rc == SQLITE_BUSY ? real_lock(real, kLockWrite, 1, kTake) : rc;
 }
 
 // SQLite has the WRITE lock until the real unlock: until then nobody else can change iChange.

@@ -26,6 +26,7 @@ class WalGate {
 
   private:
     int take_write(DatabaseFile& file, sqlite3_file* real);
+    int wait_for_engine(DatabaseFile& file, sqlite3_file* real);
     int give_write(DatabaseFile& file, sqlite3_file* real);
     int take_restart(DatabaseFile& file, sqlite3_file* real);
     int give_restart(sqlite3_file* real);

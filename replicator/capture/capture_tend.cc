@@ -70,6 +70,23 @@ class SlotLock {
     int count_ = 0;
 };
 
+// Says in the control block, for the length of a scope, that WRITE is ours for a moment.
+class EngineWrites {
+  public:
+    explicit EngineWrites(Control& control) : control_(control) {
+        control_->engine_writes.store(1, std::memory_order_seq_cst);
+    }
+    ~EngineWrites() {
+        control_->engine_writes.store(0, std::memory_order_seq_cst);
+        futex_wake_all(&control_->engine_writes);
+    }
+    EngineWrites(const EngineWrites&) = delete;
+    EngineWrites& operator=(const EngineWrites&) = delete;
+
+  private:
+    Control& control_;
+};
+
 }  // namespace
 
 uint64_t Capturer::State::wal_bytes() const {
@@ -188,6 +205,7 @@ Result<bool> Capturer::State::restart(bool truncate, Nanos patience) {
         Result<SqliteHandle::Checkpointed> done = checkpoints.checkpoint_passive();
         if (!done && done.error().code != Errc::busy) return std::move(done).error();
     }
+    EngineWrites told(control);
     SlotLock write(handle);
     Result<bool> locked = write.take_before(boot_now() + patience, kLockWrite, 1);
     if (!locked || !*locked) return locked;
@@ -254,6 +272,7 @@ Status Capturer::State::mark_change_when_quiet(Instant now) {
         return ok_status();
     }
     mark_not_before = now + kMarkAgainAfter;
+    EngineWrites told(control);
     SlotLock write(handle);
     Result<bool> locked = write.take(kLockWrite, 1);
     if (!locked) return std::move(locked).error();
@@ -284,6 +303,7 @@ Status Capturer::State::close_cleanly() {
     if (!emptied) return std::move(emptied).error();
     // Readers or writers are at work: the next start compares the WAL with the log instead.
     if (!*emptied || options.clean_stop_path.empty()) return ok_status();
+    EngineWrites told(control);
     SlotLock write(handle);
     Result<bool> locked = write.take(kLockWrite, 1);
     if (!locked) return std::move(locked).error();

@@ -91,6 +91,10 @@ struct ControlBlock {
     // after a moment.
     alignas(64) std::atomic<uint32_t> restart_request;
     std::atomic<uint32_t> restart_grant;
+    // 1 while the engine holds, or is about to take, SQLite's WRITE lock for a moment (to restart
+    // the WAL, to mark iChange). A lone application that meets it waits a little instead of being
+    // told SQLITE_BUSY, which it would never see without us. Futex word.
+    std::atomic<uint32_t> engine_writes;
 
     // Totals for status.
     alignas(64) std::atomic<uint64_t> commits_captured;

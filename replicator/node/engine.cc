@@ -69,6 +69,7 @@ Status Engine::State::open() {
     control->engine_state.store(static_cast<uint32_t>(EngineState::starting));
     control->engine_pid.store(ship_lock.pid());
     control->engine_beat_ns.store(boot_now().ns);
+    control->engine_writes.store(0);
     control->epoch.store(node.epoch.value);
     control->role.store(static_cast<uint32_t>(Role::primary));
     LogOptions log_options{.segment_bytes = options.settings.log_segment_bytes,

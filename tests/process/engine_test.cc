@@ -153,6 +153,15 @@ TEST_CASE("engine: the WAL stays bounded under a steady writer") {
     CHECK(rebases(cluster) == gaps);
 }
 
+TEST_CASE("engine: a lone writer without a busy timeout never meets SQLITE_BUSY") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("PRAGMA synchronous=NORMAL; CREATE TABLE t(x)") == SQLITE_OK);
+    sqlite3_busy_timeout(app.db(), 0);
+    insert(app, 10'000);
+    CHECK(cluster.replica_answers(kCount, "10000"));
+}
+
 TEST_CASE("engine: a child of fork that opens anew commits, and its parent goes on") {
     Cluster cluster;
     App app(cluster.uri());
