@@ -4,7 +4,7 @@ import os
 import re
 import sys
 
-BATCH = 500
+BATCH = 50
 
 
 def quote(text):

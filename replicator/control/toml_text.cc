@@ -70,6 +70,41 @@ Status flatten_root(const std::string& path, const toml::table& root, std::vecto
     return ok_status();
 }
 
+std::string_view after_blanks(std::string_view text) {
+    return text.substr(std::min(text.find_first_not_of(" \t\r"), text.size()));
+}
+
+// toml++ 3.3 asserts that a table's name begins as a key does instead of checking it: [$x] would
+// abort the application, or be undefined behaviour where assertions are off. A line that begins
+// with a bracket is taken for a header wherever it stands; that is too strict only for lists of
+// lists and strings of several lines, which no file of ours has.
+bool is_sound_header(std::string_view line) {
+    line = after_blanks(line);
+    if (!line.starts_with('[')) return true;
+    line = after_blanks(line.substr(1));
+    if (line.starts_with('[')) line = after_blanks(line.substr(1));
+    if (line.empty()) return false;
+    const char c = line.front();
+    const bool alphanumeric =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    // "[]" is refused by toml++ itself.
+    return alphanumeric || std::string_view("_-\"']").find(c) != std::string_view::npos;
+}
+
+Status check_headers(const std::string& path, std::string_view text) {
+    // A byte order mark is not part of the first line, to toml++ either.
+    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+    for (uint32_t line = 1; !text.empty(); ++line) {
+        const size_t end = std::min(text.find('\n'), text.size());
+        if (!is_sound_header(text.substr(0, end))) {
+            return toml_error(
+                path, line, "the name of a [table] begins with a letter, a digit, _, - or a quote");
+        }
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return ok_status();
+}
+
 }  // namespace
 
 Error toml_error(const std::string& path, uint32_t line, const std::string& sentence) {
@@ -77,6 +112,7 @@ Error toml_error(const std::string& path, uint32_t line, const std::string& sent
 }
 
 Result<std::vector<TomlEntry>> parse_toml(const std::string& path, std::string_view text) {
+    TANIST_TRY(check_headers(path, text));
     toml::parse_result parsed = toml::parse(text);
     if (!parsed) {
         auto line = static_cast<uint32_t>(parsed.error().source().begin.line);
