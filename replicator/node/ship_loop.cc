@@ -38,7 +38,6 @@ Status ShipLoop::start() {
 void ShipLoop::stop(Nanos patience) {
     if (!thread_.joinable()) return;
     Instant give_up = boot_now() + patience;
-    Event never;
     while (!all_shipped_.load() && boot_now() < give_up) {
         wake_.signal();
         std::atomic<uint32_t> word{0};

@@ -1,0 +1,79 @@
+#include "replicator/receive/receiver.h"
+
+#include <doctest/doctest.h>
+
+#include <variant>
+
+using namespace tanist;
+
+namespace {
+
+// A replica that has seen epoch 5 and belongs to a cluster, and what it answers to a HELLO.
+struct ReceiverFixture {
+    ClusterId cluster{{1}};
+    GroupId group{{2}};
+    std::vector<ReceiverAction> actions;
+
+    Receiver receiver{start()};
+
+    ReceiverStart start() const {
+        ReceiverStart start;
+        start.cluster = cluster;
+        start.group = group;
+        start.epoch = Epoch(5);
+        return start;
+    }
+
+    void hello(uint64_t epoch, GroupId from_group) {
+        Hello hello;
+        hello.cluster = cluster;
+        hello.group = from_group;
+        hello.node.bytes.fill(9);
+        Envelope envelope;
+        envelope.type = MessageType::hello;
+        envelope.session = 77;
+        envelope.epoch = Epoch(epoch);
+        actions = receiver.step(receiver_event::Received{1, envelope, hello}, Instant{1});
+    }
+    template <class T>
+    const T* sent(Envelope* envelope = nullptr) const {
+        for (const ReceiverAction& action : actions) {
+            auto* send = std::get_if<receiver_action::Send>(&action);
+            if (send == nullptr || !std::holds_alternative<T>(send->message.body)) continue;
+            if (envelope != nullptr) *envelope = send->message.envelope;
+            return &std::get<T>(send->message.body);
+        }
+        return nullptr;
+    }
+};
+
+}  // namespace
+
+// FENCED: the answer carries the higher epoch, by which the sender learns that it is over.
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a lower epoch is refused with the higher one") {
+    hello(4, group);
+    Envelope envelope;
+    const Refuse* refuse = sent<Refuse>(&envelope);
+    REQUIRE(refuse != nullptr);
+    CHECK(refuse->code == RefuseCode::stale_epoch);
+    CHECK(envelope.epoch == Epoch(5));
+    CHECK(sent<Welcome>() == nullptr);
+}
+
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a higher epoch is made durable before the welcome") {
+    hello(6, group);
+    CHECK(sent<Welcome>() == nullptr);
+    REQUIRE(actions.size() == 1);
+    CHECK(std::get<receiver_action::PersistEpoch>(actions[0]).epoch == Epoch(6));
+    receiver.step(receiver_event::EpochDurable{Epoch(6)}, Instant{2});
+    // What an earlier session began is dropped first.
+    actions = receiver.step(receiver_event::AppendAbandoned{LogPoint{}}, Instant{3});
+    CHECK(sent<Welcome>() != nullptr);
+}
+
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: another group's primary is refused") {
+    hello(5, GroupId{{3}});
+    const Refuse* refuse = sent<Refuse>();
+    REQUIRE(refuse != nullptr);
+    CHECK(refuse->code == RefuseCode::other_group);
+}
