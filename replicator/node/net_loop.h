@@ -22,6 +22,7 @@ class NetLoop {
     const std::vector<std::string>& endpoints() const { return endpoints_; }
 
   private:
+    Status bind_all(const std::vector<std::string>& endpoints);
     void run();
     void receive_all();
     void step(const ReceiverEvent& event);
