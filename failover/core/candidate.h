@@ -32,7 +32,7 @@ class Candidate {
     void on_tick(Instant now, Actions& out);
     void on_pre_grant(const NodeKey& from, const PreGrant& grant, Instant now, Actions& out);
     void on_grant(const NodeKey& from, const VoteGrant& grant, Instant now, Actions& out);
-    void on_refuse(const NodeKey& from, const Refuse& refuse, Instant now, Actions& out);
+    void on_refuse(const NodeKey& from, const Refuse& refuse, Instant now);
     // Another member's log end, learned from any message.
     void on_end_seen(const NodeKey& of, Position end);
     void campaign_with(const ReleaseCert& cert, Instant now, Actions& out);
@@ -44,17 +44,16 @@ class Candidate {
     CandidatePhase phase() const { return phase_; }
     // What the last round missed, by voter: for `explain`.
     const std::map<NodeKey, RefuseReason>& refusals() const { return refusals_; }
-    Instant deadline() const;
+    Instant deadline(Instant now) const;
 
   private:
     void begin_round(Instant now, Actions& out);
     void begin_vote(Instant now, Actions& out);
-    void ask_all(bool pre, Actions& out);
+    void ask_all(Actions& out);
     void rest(Instant now);
-    void try_token(Actions& out);
     bool would_have_quorum() const;
     bool may_campaign(Instant now) const;
-    Nanos rank_delay(Instant now) const;
+    Nanos rank_delay() const;
     VoteKind automatic_kind() const;
 
     Standing& standing_;

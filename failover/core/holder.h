@@ -3,6 +3,7 @@
 //   none --token--> starting --barrier committed and applied--> open
 //   open --SwitchoverTo--> draining --target has everything--> releasing --persisted--> none
 //   draining --not in time--> open
+//   starting, open --disk makes no progress, application gone--> releasing
 //   any --promised > epoch, anywhere--> none (StepDown)
 //
 // Lease (B9): per voter the moment at which the newest renewal that it answered was sent; the
@@ -35,24 +36,21 @@ class Holder {
     void begin(const Token& token, Instant now, Actions& out);
     void on_barrier_appended(LogPoint at, Instant now, Actions& out);
     void on_renew_ack(const NodeKey& from, const RenewAck& ack, Instant now, Actions& out);
-    void on_acknowledged(const NodeKey& from, Epoch epoch, const LogState& log, Instant now,
+    // `log`: end, durable and applied as `from` acknowledged them in epoch `of`.
+    void on_acknowledged(const NodeKey& from, Epoch of, const LogState& log, Instant now,
                          Actions& out);
     void on_policy_stored(const NodeKey& from, const PolicyStored& stored, Instant now,
                           Actions& out);
-    void on_config_stored(const NodeKey& from, const ConfigStored& stored, Instant now,
-                          Actions& out);
     void on_need_token(const NodeKey& from, Actions& out);
     void on_log_moved(Instant now, Actions& out);
+    void on_persisted();
     void on_tick(Instant now, Actions& out);
-    // Operator and application.
+    void step_down(const std::string& reason, Actions& out);
+    // Operator and application. refused, invalid, unreachable, busy: nothing was begun.
     Status switch_over_to(const NodeKey& target, Instant now, Actions& out);
     void on_drained(Instant now, Actions& out);
-    void on_app_gone(Instant now, Actions& out);
-    Status set_paused(bool paused, Actions& out);
-    Status set_policy(uint8_t k, AckLevel level, Actions& out);
-    Status change_members(std::vector<Member> members, Actions& out);
-    void step_down(const std::string& reason, Actions& out);
-    void on_persisted(Instant now, Actions& out);
+    void on_app_gone(Actions& out);
+    Status set_paused(bool paused, Instant now, Actions& out);
 
     bool active() const { return phase_ != HolderPhase::none; }
     HolderPhase phase() const { return phase_; }
@@ -60,35 +58,37 @@ class Holder {
     const Policy& policy() const { return policy_; }
     Position committed() const { return committed_; }
     Instant lease_until() const { return lease_until_; }
-    // Which sync members are caught up within the last heartbeats, for status and `explain`.
+    const Gate& gate() const { return gate_; }
+    // Sync members that acknowledged something within the last three heartbeats.
     std::vector<NodeKey> reachable(Instant now) const;
-    Instant deadline() const;
+    Instant deadline(Instant now) const;
     void check_invariants() const;
 
   private:
     struct Peer {
-        Instant renewed{INT64_MIN};  // sending time of the newest renewal it answered
-        bool has_renewed = false;
-        LogState log;  // as acknowledged in this epoch
-        Instant heard{0};
+        Instant renewed{INT64_MIN};  // sending time of the newest renewal it answered; least: none
+        LogState log;                // as acknowledged in this epoch
         bool has_acked = false;
+        Instant heard{0};
     };
     enum class Change { none, storing_weaker, proving, storing };
 
+    void tell_all(const Message& message, Actions& out);
     void renew(Instant now, Actions& out);
     void recompute_lease(Instant now);
-    void recompute_committed(Actions& out);
-    void maybe_open(Instant now, Actions& out);
-    void tend_policy(Instant now, Actions& out);
-    void tend_switchover(Instant now, Actions& out);
-    void set_gate(Instant now, Actions& out);
-    void store_policy(const Policy& policy, Actions& out);
-    void begin_change(Policy next, Actions& out);
-    void policy_is_stored(Actions& out);
-    void release(const NodeKey& successor, Actions& out);
-    void tell_all(const Message& message, Actions& out);
+    void recompute_committed(Instant now, Actions& out);
     Lsn kth_highest(uint8_t k, AckLevel level, const std::vector<Member>& side) const;
     Lsn acknowledged_by(const Policy& policy) const;
+    void maybe_open(Instant now, Actions& out);
+    void set_gate(Instant now, Actions& out);
+    void begin_storing(Policy next, Change change, Instant now, Actions& out);
+    void send_policy(Instant now, Actions& out);
+    uint8_t k_reachable(Instant now) const;
+    bool may_strengthen(Instant now) const;
+    void tend_change(Instant now, Actions& out);
+    void tend_strength(Instant now, Actions& out);
+    void tend_switchover(Instant now, Actions& out);
+    void release(const NodeKey& successor, const std::string& reason, Actions& out);
 
     Standing& standing_;
     Voter& voter_;
@@ -96,30 +96,30 @@ class Holder {
     HolderPhase phase_ = HolderPhase::none;
     std::optional<Token> token_;
     std::map<NodeKey, Peer> peers_;
-    std::map<uint64_t, Instant> sent_;  // renewals not yet answered by all: seq -> sending time
+    // Lease.
     uint64_t seq_ = 0;
+    std::map<uint64_t, Instant> sent_;  // when renewals were sent, by seq
     Instant next_renew_{0};
     Instant lease_until_{0};
-    Lsn barrier_;  // zero: not yet appended
-    Position committed_;
+    Instant without_lease_since_{0};
     Gate gate_;
-    // Policy. `policy_` is in force for commits; `next_` is on its way.
+    // Commits.
+    Lsn barrier_;  // the epoch's first record; zero: not yet appended
+    Position committed_;
+    Instant blocked_since_{0};
+    // Policy. In force for commits; the newest that a majority stored; on its way there.
     Policy policy_;
+    Policy stored_;
     Policy next_;
     Change change_ = Change::none;
-    bool strong_may_be_stored_ = false;  // some voter may hold `next_` already
-    std::vector<NodeKey> stored_;
-    Lsn proof_;  // proving: this record must be committed under the stronger policy
-    Instant blocked_since_{INT64_MAX};
+    uint32_t policy_step_ = 0;
+    std::vector<NodeKey> storing_at_;  // who has stored next_
+    Lsn proof_;                        // proving: the record that proves it; zero: not yet appended
     Instant resend_{0};
-    // Members.
-    std::optional<Config> next_config_;
-    std::vector<NodeKey> config_stored_;
-    // Switchover.
+    // Hand-over.
     NodeKey target_;
     Instant drain_until_{0};
     bool drained_ = false;
-    std::optional<ReleaseCert> cert_;
     uint64_t release_serial_ = 0;
 };
 

@@ -94,16 +94,6 @@ struct PolicyStored {
     PolicyId id;
     bool operator==(const PolicyStored&) const = default;
 };
-struct ConfigStore {
-    Epoch epoch;
-    Config config;
-    bool operator==(const ConfigStore&) const = default;
-};
-struct ConfigStored {
-    Epoch epoch;
-    ConfigId id;
-    bool operator==(const ConfigStored&) const = default;
-};
 // The former holder, or anybody who has the certificate -> all voters.
 struct Release {
     ReleaseCert cert;
@@ -123,9 +113,8 @@ struct PromiseTold {
 };
 
 // The encoded type is the index plus one; new messages go to the end.
-using Message =
-    std::variant<Renew, RenewAck, VoteAsk, PreGrant, VoteGrant, Refuse, Announce, PolicyStore,
-                 PolicyStored, ConfigStore, ConfigStored, Release, PromiseAsk, PromiseTold>;
+using Message = std::variant<Renew, RenewAck, VoteAsk, PreGrant, VoteGrant, Refuse, Announce,
+                             PolicyStore, PolicyStored, Release, PromiseAsk, PromiseTold>;
 const char* name_of(const Message& message);
 
 constexpr uint16_t kMessageVersion = 1;

@@ -53,7 +53,7 @@ struct BarrierAppended {
 struct Drained {};
 struct AppGone {};    // the application or its engine is gone for good, the machine lives
 struct CleanStop {};  // everything is synced, the process ends
-// Operators. Answered through Report; what may be asked is checked by Node::why_not.
+// Operators. What could not be begun, and why, is told by a Report.
 struct SwitchOver {
     NodeKey to;
 };
@@ -63,19 +63,11 @@ struct Promote {
 struct Pause {
     bool paused = true;
 };
-struct SetPolicy {
-    uint8_t k = 0;
-    AckLevel level = AckLevel::durable;
-};
-struct ChangeMembers {
-    std::vector<Member> members;
-};
 }  // namespace event
-using Event =
-    std::variant<event::Tick, event::Received, event::Persisted, event::PersistFailed,
-                 event::LogMoved, event::Progress, event::Acknowledged, event::BarrierAppended,
-                 event::Drained, event::AppGone, event::CleanStop, event::SwitchOver,
-                 event::Promote, event::Pause, event::SetPolicy, event::ChangeMembers>;
+using Event = std::variant<event::Tick, event::Received, event::Persisted, event::PersistFailed,
+                           event::LogMoved, event::Progress, event::Acknowledged,
+                           event::BarrierAppended, event::Drained, event::AppGone, event::CleanStop,
+                           event::SwitchOver, event::Promote, event::Pause>;
 
 enum class NodeRole : uint8_t { replica, candidate, primary, witness, stopped };
 const char* to_string(NodeRole role);
@@ -136,12 +128,23 @@ class Node {
     void on(const event::SwitchOver& event);
     void on(const event::Promote& event);
     void on(const event::Pause& event);
-    void on(const event::SetPolicy& event);
-    void on(const event::ChangeMembers& event);
     void receive(const NodeKey& from, const Message& message);
-    void settle();           // roles below the promise end; a won token begins
-    void deliver_to_self();  // messages this node sends itself
+    void take(const NodeKey& from, const Renew& m);
+    void take(const NodeKey& from, const RenewAck& m);
+    void take(const NodeKey& from, const VoteAsk& m);
+    void take(const NodeKey& from, const PreGrant& m);
+    void take(const NodeKey& from, const VoteGrant& m);
+    void take(const NodeKey& from, const Refuse& m);
+    void take(const NodeKey& from, const Announce& m);
+    void take(const NodeKey& from, const PolicyStore& m);
+    void take(const NodeKey& from, const PolicyStored& m);
+    void take(const NodeKey& from, const Release& m);
+    void take(const NodeKey& from, const PromiseAsk& m);
+    void take(const NodeKey& from, const PromiseTold& m);
+    void settle();
+    bool deliver_to_self();
     void tend();
+    void report(const Status& status, const char* what);
     void check_invariants() const;
 
     Standing standing_;
@@ -151,9 +154,11 @@ class Node {
     Holder holder_;
     Instant now_{0};
     bool stopped_ = false;
-    // Messages to oneself that wait for a ballot.
+    // Messages of this node to itself; with a serial, they wait for that ballot.
     std::vector<action::SendAfterPersist> own_;
-    Epoch followed_;
+    uint64_t token_serial_ = 0;  // a won token begins when this ballot is durable
+    std::optional<Token> won_;
+    Epoch followed_;  // of the last Follow
 };
 
 }  // namespace tanist::failover

@@ -3,8 +3,8 @@
 //   message            e < promised       e == promised            e > promised
 //   VoteAsk            refuse(stale)      the same vote again,     rules G1 to G7, then promise e,
 //                                         else refuse(stale)       persist, grant
-//   Renew, PolicyStore refuse(stale       with e's token: promise, without e's token:
-//   ConfigStore, data   and the token)    store, take              refuse(need_token)
+//   Renew, PolicyStore refuse(stale       with e's token: promise, refuse(need_token)
+//   and records         and the token)    store, take
 //   Announce(token)    answer the newer   keep the token           verify, promise e, persist
 //
 // Invariants, across crashes: promised never decreases (S2); one candidate per epoch (S3); no ack
@@ -13,6 +13,7 @@
 // Not thread-safe; Node owns it. Emits no error: a ballot that cannot be written stops the node.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 
 #include "failover/core/action.h"
@@ -43,13 +44,11 @@ class Voter {
     void on_vote_ask(const NodeKey& from, const VoteAsk& ask, Instant now, Actions& out);
     void on_renew(const NodeKey& from, const Renew& renew, Instant now, Actions& out);
     void on_policy_store(const NodeKey& from, const PolicyStore& store, Actions& out);
-    void on_config_store(const NodeKey& from, const ConfigStore& store, Actions& out);
-    void on_release(const ReleaseCert& cert, Instant now, Actions& out);
+    void on_release(const ReleaseCert& cert, Instant now);
     void on_promise_ask(const NodeKey& from, const PromiseAsk& ask, Actions& out);
-    void on_promise_told(const NodeKey& from, const PromiseTold& told, Actions& out);
+    void on_promise_told(const NodeKey& from, const PromiseTold& told, Instant now, Actions& out);
     void on_persisted(uint64_t serial);
     void on_tick(Instant now, Actions& out);
-    void on_log_moved(Actions& out);
     void on_clean_stop(Actions& out);
     // A token seen anywhere: verified, kept if it is the newest, promised.
     Status adopt(const Token& token, Actions& out);
@@ -64,21 +63,22 @@ class Voter {
     // unclean reboot suspect is on disk.
     bool may_ack_unsynced() const;
 
-    // The durable half of a candidacy (B10 step 4): promise and vote for oneself. The grant comes
-    // back through SendAfterPersist to oneself.
-    void vote_for_self(const VoteAsk& ask, Instant now, Actions& out);
+    // The holder's own promise to itself: as long as its lease.
+    void promise_to_self(Epoch epoch, Instant until, Instant now);
     // The durable half of a release (B14 step 3): after it this node is no holder of the epoch.
     // Returns the serial to wait for.
     uint64_t release_own(Epoch epoch, Actions& out);
 
     Epoch promised() const { return ballot_.promised; }
     Epoch highest_seen() const { return highest_seen_; }
+    void saw(Epoch epoch) { highest_seen_ = std::max(highest_seen_, epoch); }
     const Ballot& ballot() const { return ballot_; }
     const std::optional<Token>& token() const { return token_; }
     const std::optional<ReleaseCert>& release() const { return release_; }
     bool durable(uint64_t serial) const { return durable_serial_ >= serial; }
     // May this node itself ask for votes: its own promise and withholding are over, or released.
-    bool own_promise_over(Instant now) const;
+    bool own_promise_over(Instant now) const { return now >= campaign_after(); }
+    Instant campaign_after() const;
     Instant promise_until() const;  // when that will be
     const std::optional<Promise>& promise() const { return promise_; }
     Instant heard_holder() const { return heard_holder_; }
@@ -93,7 +93,7 @@ class Voter {
         Nanos remaining{0};
     };
     Verdict judge(const NodeKey& from, const VoteAsk& ask, Instant now) const;
-    bool lease_forbids(const VoteAsk& ask, const NodeKey& from, Instant now, Nanos& left) const;
+    Instant promise_ends_for(const NodeKey& from, const ReleaseCert* shown) const;
     bool log_forbids(const LogPoint& base) const;
     void refuse(const NodeKey& to, Epoch epoch, uint64_t nonce, bool pre, const Verdict& verdict,
                 Actions& out);
@@ -109,7 +109,6 @@ class Voter {
     uint64_t durable_serial_ = 0;
     uint64_t promised_serial_ = 0;  // the ballot that holds this promise
     uint64_t policy_serial_ = 0;
-    uint64_t config_serial_ = 0;
     uint64_t unsynced_serial_ = 0;
     std::optional<Token> token_;  // the newest
     Epoch highest_seen_;          // in any authenticated message

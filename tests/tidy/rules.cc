@@ -36,6 +36,8 @@ const std::map<std::string, std::set<std::string>>& allowed() {
          {"replicator/base", "replicator/wal", "replicator/control", "replicator/log",
           "replicator/wire", "replicator/node"}},
         {"extension", {"replicator/base", "replicator/wal", "replicator/control"}},
+        {"failover/core", kBase},
+        {"failover/adapters", {"replicator/base", "failover/core"}},
         {"failover",
          {"replicator/base", "replicator/wal", "replicator/control", "replicator/log",
           "replicator/wire"}},
