@@ -68,6 +68,7 @@ void run_throughput(const Setting& setting, Report& report);
 void run_latency(const Setting& setting, Report& report);
 void run_apply(const Setting& setting, Report& report);
 void run_snapshot(const Setting& setting, Report& report);
+void run_commit(const Setting& setting, Report& report);
 void run_idle(const Setting& setting, Report& report);
 
 }  // namespace tanist::bench
