@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
     setting.idle_seconds = arguments.number("idle-seconds", setting.quick ? 5 : 60);
     setting.build = std::filesystem::absolute(arguments.text("build", "build"));
     setting.tools = std::filesystem::canonical("/proc/self/exe").parent_path();
+    setting.postgres = arguments.text("postgres", "");
     const std::string part = arguments.text("part", "all");
     const std::string json = arguments.text("json", "");
     std::string directory = arguments.text("dir", "/tmp") + "/bench-XXXXXX";

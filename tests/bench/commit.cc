@@ -157,7 +157,50 @@ void many_writers(Bench& bench, const Setting& setting, const std::string& sync,
                    of_stock.median() >= 0.8);
 }
 
+// PostgreSQL with one synchronous standby, by tests/bench/postgres, which has started it.
+Figures postgres(const Setting& setting, int clients) {
+    const std::string seconds = setting.quick ? "1" : "4";
+    Figures found;
+    std::sscanf(said_by({setting.postgres, "measure", std::to_string(clients), seconds}).c_str(),
+                "%lf %lf %lf", &found.per_second, &found.p50_us, &found.p99_us);
+    return found;
+}
+
 }  // namespace
+
+void run_postgres(const Setting& setting, Report& report) {
+    if (setting.postgres.empty()) return;  // only tests/bench/postgres can start it
+    Bench bench(setting);
+    Series latency, ours_us, theirs_us, rate, ours_rate, theirs_rate;
+    for (int pair = 0; pair < setting.pairs; ++pair) {
+        const Figures one = bench.commits({"FULL", "durable:1", "before_visible", 1}, 3000);
+        const Figures their_one = postgres(setting, 1);
+        const Figures many = bench.commits({"FULL", "durable:1", "pipelined", 16}, 15'000);
+        const Figures their_many = postgres(setting, 16);
+        latency.add(one.p50_us / their_one.p50_us);
+        ours_us.add(one.p50_us);
+        theirs_us.add(their_one.p50_us);
+        rate.add(many.per_second / their_many.per_second);
+        ours_rate.add(many.per_second);
+        theirs_rate.add(their_many.per_second);
+    }
+    report.line("postgres", "1 client, FULL, durable:1",
+                {{"latency_ratio", latency.median()},
+                 {"ratio_least", latency.least()},
+                 {"ratio_most", latency.most()},
+                 {"p50_us", ours_us.median()},
+                 {"postgres_p50_us", theirs_us.median()}});
+    report.line("postgres", "16 clients, FULL, durable:1",
+                {{"rate_ratio", rate.median()},
+                 {"ratio_least", rate.least()},
+                 {"ratio_most", rate.most()},
+                 {"per_s", ours_rate.median()},
+                 {"postgres_per_s", theirs_rate.median()}});
+    report.verdict("postgres", "median commit latency at 1 client at least as good",
+                   latency.median() <= 1);
+    report.verdict("postgres", "commits a second at 16 clients at least as good",
+                   rate.median() >= 1);
+}
 
 void run_commit(const Setting& setting, Report& report) {
     Bench bench(setting);
