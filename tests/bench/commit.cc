@@ -159,9 +159,9 @@ void many_writers(Bench& bench, const Setting& setting, const std::string& sync,
 
 // PostgreSQL with one synchronous standby, by tests/bench/postgres, which has started it.
 Figures postgres(const Setting& setting, int clients) {
-    const std::string seconds = setting.quick ? "1" : "4";
+    const std::string how_long = setting.quick ? "1" : "4";
     Figures found;
-    std::sscanf(said_by({setting.postgres, "measure", std::to_string(clients), seconds}).c_str(),
+    std::sscanf(said_by({setting.postgres, "measure", std::to_string(clients), how_long}).c_str(),
                 "%lf %lf %lf", &found.per_second, &found.p50_us, &found.p99_us);
     return found;
 }
