@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
         {"throughput", tanist::bench::run_throughput}, {"latency", tanist::bench::run_latency},
         {"apply", tanist::bench::run_apply},           {"commit", tanist::bench::run_commit},
         {"snapshot", tanist::bench::run_snapshot},     {"idle", tanist::bench::run_idle},
+        {"postgres", tanist::bench::run_postgres},
     };
     bool found = false;
     for (const auto& [name, run] : parts) {
