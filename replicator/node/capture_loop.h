@@ -54,6 +54,7 @@ class CaptureLoop {
 
   private:
     void run();
+    void tell_switch();
     bool look();  // one poll; true when something was captured
     void rest(bool captured);
     void sleep_until_rung();
