@@ -53,6 +53,7 @@ class CaptureLoop {
 
   private:
     void run();
+    void tell_switch();
     bool look();  // one poll; true when something was captured
     void rest(bool captured);
     void sleep_until_rung();
