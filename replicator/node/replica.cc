@@ -127,6 +127,8 @@ void Replica::wait_finished(int wake_fd) {
 
 std::vector<std::string> Replica::endpoints() const { return state_->net.endpoints(); }
 
+std::vector<std::string> Replica::invitations() const { return state_->net.invitations(); }
+
 std::string Replica::status_json() const { return tanist::status_json(state_->shared.layout); }
 
 }  // namespace tanist
