@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 #include "replicator/control/status.h"
 
 namespace tanist {
@@ -13,7 +14,17 @@ constexpr Nanos kWaitLongest = 1s;
 
 }  // namespace
 
+// libzmq's own threads start with the first socket and inherit from the thread that makes it.
 Status NetLoop::bind(const std::vector<std::string>& endpoints) {
+    Status done = ok_status();
+    std::thread([&] {
+        give_way(shared_.gives_way);
+        done = bind_all(endpoints);
+    }).join();
+    return done;
+}
+
+Status NetLoop::bind_all(const std::vector<std::string>& endpoints) {
     auto link = Link::create();
     if (!link) return std::move(link).error();
     link_ = std::move(link).value();
@@ -45,6 +56,7 @@ void NetLoop::stop() {
 }
 
 void NetLoop::run() {
+    give_way(shared_.gives_way);
     while (true) {
         Nanos left = receiver_->deadline() - boot_now();
         link_->wait({shared_.to_net.fd()}, std::clamp(left, Nanos(0), kWaitLongest));

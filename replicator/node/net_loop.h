@@ -25,6 +25,7 @@ class NetLoop {
     const std::vector<std::string>& invitations() const { return invitations_; }
 
   private:
+    Status bind_all(const std::vector<std::string>& endpoints);
     void run();
     void receive_all();
     void step(const ReceiverEvent& event);

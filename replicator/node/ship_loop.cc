@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 #include "replicator/base/random.h"
 
 namespace tanist {
@@ -32,8 +33,12 @@ Status ShipLoop::start() {
         if (!bound) return std::move(bound).error();
         endpoints_.push_back(std::move(bound).value());
     }
-    syncs_ = std::make_unique<SyncWorker>(api_, options_.layout.db);
-    reload_members();
+    // libzmq's own threads start with the first socket and inherit from the thread that makes it.
+    std::thread([this] {
+        give_way(kShippingGivesWay);
+        syncs_ = std::make_unique<SyncWorker>(api_, options_.layout.db);
+        reload_members();
+    }).join();
     thread_ = std::thread([this] { run(); });
     return ok_status();
 }
@@ -64,6 +69,7 @@ void ShipLoop::stop(Nanos patience) {
 }
 
 void ShipLoop::run() {
+    give_way(kShippingGivesWay);
     while (!stopping_.load()) {
         link_->wait({wake_.fd(), syncs_->fd(), capture_.watch().fd()}, until_next_deadline());
         wake_.drain();
