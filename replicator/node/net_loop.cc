@@ -36,7 +36,6 @@ Status NetLoop::bind_all(const std::vector<std::string>& endpoints) {
         endpoints_.push_back(std::move(bound).value());
     }
     newcomer_ = std::make_unique<Newcomer>(*door_, shared_.layout.db);
-    if (!shared_.node.cluster.is_zero() && door_->list().version == 0) return ok_status();
     auto invited = newcomer_->invite(*link_, endpoints_, shared_.settings.invite_expires);
     if (!invited) return std::move(invited).error();
     invitations_ = std::move(invited).value();
