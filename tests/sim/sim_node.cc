@@ -198,9 +198,8 @@ void SimNode::on_append(int from, const Append& append) {
     }
     std::vector<LogPoint> points;
     for (const Entry& entry : append.entries) points.push_back(entry.point);
-    const FollowDecision decision =
-        follow(append.previous, points, disk_.log,
-               binding(disk_.watermark, node_->voter().loss_epoch()));
+    const FollowDecision decision = follow(append.previous, points, disk_.log,
+                                           binding(disk_.watermark, node_->voter().loss_epoch()));
     switch (decision.kind) {
         case FollowDecision::Kind::take:
             return take(from, append, decision);
