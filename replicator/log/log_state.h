@@ -74,7 +74,7 @@ struct Log::State {
     Status sync_older(const FoundLog& found);
     Status finish_reset();
     Result<File> make_segment(const std::string& name, const LogPoint& previous, uint64_t bytes);
-    Status write_mark(Lsn durable);
+    Status write_mark(Lsn up_to);
     Status make_room(uint64_t record_bytes);
     Status roll(uint64_t record_bytes);
     Status flush_buffer();
