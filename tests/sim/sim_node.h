@@ -139,6 +139,7 @@ class SimNode {
     SimDisk disk_;
     uint64_t incarnation_ = 0;
     std::unique_ptr<failover::Node> node_;
+    bool was_suspect_ = false;
     bool paused_ = false;
     bool vm_paused_ = false;
     std::deque<std::pair<int, std::shared_ptr<const SimMessage>>> held_;  // while paused
