@@ -21,7 +21,7 @@ class FileSource : public SegmentSource {
 struct Opened {
     File file;
     FoundSegment found;
-    std::optional<DurableMark> mark;
+    std::optional<FoundMark> mark;
 };
 
 Result<Opened> open_segment(const std::string& directory, const std::string& name) {
@@ -38,8 +38,7 @@ Result<Opened> open_segment(const std::string& directory, const std::string& nam
     Opened opened;
     opened.file = *std::move(file);
     opened.found = {name, *header, stat->bytes, kRecordsAt};
-    if (head.size() >= kMarkAt + kMarkBytes)
-        opened.mark = decode_mark(ByteView(head).subspan(kMarkAt));
+    opened.mark = newest_mark(head, boot_id());
     return opened;
 }
 
@@ -148,9 +147,9 @@ class Finder {
         ask.header = opened->found.header;
         ask.until = until;
         ask.check_payloads = check_payloads_;
-        if (opened->mark) ask.durable = opened->mark->durable;
+        if (opened->mark) ask.durable = opened->mark->mark.durable;
         // Without a mark nothing is known about synced records: nothing is excused either.
-        ask.power_lost = opened->mark && opened->mark->boot != boot_id();
+        ask.power_lost = opened->mark && opened->mark->mark.boot != boot_id();
         if (visit_) {
             ask.visit = [&](uint64_t offset, const RecordHeader& header) {
                 return visit_(name, offset, header);

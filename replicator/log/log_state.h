@@ -52,6 +52,7 @@ struct Log::State {
     uint64_t payload_done = 0;
     Hasher128 hasher;  // of a payload that goes through
 
+    size_t mark_place = 0;           // where the next mark goes; the other one is the newest
     bool dirty = false;              // the tail was written since the last fdatasync
     std::optional<Error> sync_lost;  // after a failed fdatasync the kernel forgets what it lost
     std::vector<std::string> spares;
