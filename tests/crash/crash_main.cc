@@ -43,7 +43,7 @@ std::vector<std::string> split(const std::string& text) {
 std::vector<Case> cases_of(tanist::testing::Arguments& arguments) {
     std::vector<Case> cases;
     const auto blows = split(arguments.text("blows", "kill,power"));
-    const auto victims = split(arguments.text("victims", "writer,engine,replica"));
+    const auto victims = split(arguments.text("victims", "writer,engine,replica,newborn"));
     const auto syncs = split(arguments.text("syncs", "FULL,NORMAL"));
     const auto pages = split(arguments.text("pages", "512,4096,65536"));
     for (const auto& blow : blows) {
@@ -56,6 +56,7 @@ std::vector<Case> cases_of(tanist::testing::Arguments& arguments) {
                     one.victim = victim == "writer"   ? Role::writer
                                  : victim == "engine" ? Role::engine
                                                       : Role::replica;
+                    one.newborn = victim == "newborn";
                     one.blow = blow == "kill" ? Blow::kill : Blow::cut_power;
                     cases.push_back(one);
                 }
@@ -111,7 +112,7 @@ int main(int argc, char** argv) {
     options.base = arguments.text("dir", "/tmp") + "/crash-XXXXXX";
     arguments.finish(0,
                      "crash_main [--build DIR] [--dir DIR] [--seed N] [--first STEP] [--stride N] "
-                     "[--plays N] [--blows kill,power] [--victims writer,engine,replica] "
+                     "[--plays N] [--blows kill,power] [--victims writer,engine,replica,newborn] "
                      "[--syncs FULL,NORMAL] [--pages 512,4096,65536]");
     if (!::mkdtemp(options.base.data())) {
         std::perror(options.base.c_str());

@@ -29,6 +29,7 @@ namespace {
 using namespace tanist::crash;
 
 constexpr int kDescriptorsMax = 4096;
+constexpr unsigned kSyncMicros = 3000;
 constexpr uint64_t kPageCacheBytes = 4096;  // the kernel heeds SIGKILL between these
 
 template <class Function>
@@ -364,7 +365,10 @@ EXPORTED int fsync(int fd) {
         return libc().fsync(fd);
     }
     const std::string name = name_of(fd);
-    plain_step(kStepFile, "sync", name);
+    const Blow blow = step(kStepFile, "sync", [&] { return name; });
+    // As long as a disk takes: what others do without waiting for it must be seen to be wrong.
+    if (layer().memory->keeps_journal.load() != 0) ::usleep(kSyncMicros);
+    if (blow != Blow::none) fall(blow);
     const Locked locked;
     if (descriptors[fd].directory.load()) {
         enter(Op::sync_names, 0, 0, name, "");

@@ -53,7 +53,7 @@ std::string open_stock(Database& db, const std::string& path) {
 std::string to_string(const Case& the_case) {
     return "page " + std::to_string(the_case.page_bytes) + " " + the_case.sync + ", " +
            (the_case.blow == Blow::kill ? "kill " : "power cut at a step of ") +
-           name_of(the_case.victim);
+           name_of(the_case.victim) + (the_case.newborn ? " in its first sync" : "");
 }
 
 Rig::Rig(const Programs& programs, const Case& the_case, const std::string& directory,
@@ -136,6 +136,15 @@ void Rig::start_reader() {
         options(replica_machine_, Role::none, "reader"));
 }
 
+void Rig::empty_replica() {
+    reader_.kill();
+    for (const auto& entry : std::filesystem::directory_iterator(directory_ + "/replica")) {
+        std::filesystem::remove_all(entry.path());
+    }
+    replica_machine_.boot(case_.blow == Blow::cut_power);
+    start_reader();
+}
+
 // Both daemons run afterwards.
 std::string Rig::start_missing() {
     const auto down = [](Daemon& daemon) {
@@ -181,6 +190,7 @@ std::string Rig::play(uint64_t at) {
         Daemon& daemon = case_.victim == Role::engine ? engine_ : replica_daemon_;
         daemon.child.kill();
     }
+    if (case_.newborn) empty_replica();
     machine.arm({case_.victim, case_.blow, classes, at});
     std::string trouble;
     if (case_.victim == Role::engine) trouble = start_engine();

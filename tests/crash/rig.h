@@ -26,6 +26,7 @@ struct Case {
     std::string sync = "FULL";  // of the writer
     Role victim = Role::writer;
     Blow blow = Blow::kill;
+    bool newborn = false;  // the victim is a replica that begins each play empty
 };
 std::string to_string(const Case& the_case);
 
@@ -62,6 +63,7 @@ class Rig {
                              const testing::ChildOptions& how);
     std::string start_missing();
     void start_reader();
+    void empty_replica();
     std::vector<std::string> writer_command(bool only_finish) const;
     std::string run_writer();
     std::string stop_victim();
