@@ -73,7 +73,8 @@ Status Engine::State::open() {
     control->epoch.store(node.epoch.value);
     control->role.store(static_cast<uint32_t>(Role::primary));
     LogOptions log_options{.segment_bytes = options.settings.log_segment_bytes,
-                           .bytes_max = options.settings.log_bytes_max};
+                           .bytes_max = options.settings.log_bytes_max,
+                           .sync_later = true};
     auto opened = Log::open(layout.log(), node.group, log_options);
     if (!opened) return std::move(opened).error();
     log = std::move(opened).value();

@@ -15,6 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr uint64_t kSectorBytes = 512;
+constexpr uint64_t kPageCacheBytes = 4096;
 
 bool is_mapped(const std::string& name) {
     return name.ends_with("-shm") || name.ends_with("/control");
@@ -127,6 +128,9 @@ void Disk::change_file(const JournalEntry& entry, const std::string& name,
         case Op::allocate:
             file.pending.push_back({Pending::Kind::allocate, entry.offset, {}});
             break;
+        case Op::write_durably:
+            write_durably(file, entry.offset, Content(data.begin(), data.end()));
+            break;
         case Op::sync:
             for (const Pending& pending : file.pending) apply(pending, file.platter);
             file.pending.clear();
@@ -134,6 +138,24 @@ void Disk::change_file(const JournalEntry& entry, const std::string& name,
         default:
             break;
     }
+}
+
+// The kernel writes whole pages, and the sizes with them; the rest of the file stays as it is.
+void Disk::write_durably(File& file, uint64_t offset, const Content& bytes) {
+    const uint64_t first = offset / kPageCacheBytes * kPageCacheBytes;
+    const uint64_t end = offset + bytes.size() + kPageCacheBytes - 1;
+    std::vector<Pending> left;
+    for (Pending& pending : file.pending) {
+        const bool beside = pending.offset + pending.bytes.size() <= first ||
+                            pending.offset >= end / kPageCacheBytes * kPageCacheBytes;
+        if (pending.kind == Pending::Kind::write && beside) {
+            left.push_back(std::move(pending));
+        } else {
+            apply(pending, file.platter);
+        }
+    }
+    file.pending = std::move(left);
+    put(file.platter, offset, bytes.data(), bytes.size());
 }
 
 void Disk::change_name(const JournalEntry& entry, const std::string& name, const std::string& to) {

@@ -2,12 +2,12 @@
 // a power cut may have left of the rest.
 //
 // The model. A write, a change of size and a reservation are on the platter once their file was
-// synced afterwards. Until then each 512-byte sector of each write may have come, or not, or hold
-// garbage where the write would have put its bytes (never beside them: SQLite's "powersafe
-// overwrite"); sizes may have changed or not. A name (made, renamed, removed) is on the platter
-// once its directory was synced; of the others a file system with a journal keeps some first part,
-// in order. Directories themselves always exist. Of files that are mapped (-shm, control) a cut
-// leaves what they held, or zeros, or nothing.
+// synced afterwards, or as it returned when it was made with RWF_DSYNC. Until then each 512-byte
+// sector of each write may have come, or not, or hold garbage where the write would have put its
+// bytes (never beside them: SQLite's "powersafe overwrite"); sizes may have changed or not. A name
+// (made, renamed, removed) is on the platter once its directory was synced; of the others a file
+// system with a journal keeps some first part, in order. Directories themselves always exist. Of
+// files that are mapped (-shm, control) a cut leaves what they held, or zeros, or nothing.
 //
 // One thread. Requires for power_on and write_to: no process of the machine lives.
 #pragma once
@@ -68,6 +68,7 @@ class Disk {
     void change_file(const JournalEntry& entry, const std::string& name, const std::string& data);
     void change_name(const JournalEntry& entry, const std::string& name, const std::string& to);
     void sync_names(const std::string& directory);
+    static void write_durably(File& file, uint64_t offset, const Content& bytes);
     static void apply(const Pending& pending, Content& content);
     static Content survivor(const File& file, testing::Dice& dice, Stakes& stakes);
 

@@ -81,6 +81,15 @@ TEST_CASE("crash layer: an unsynced write is kept, lost, or a mixture with garba
     CHECK(std::any_of(found.begin(), found.end(), garbled));
 }
 
+TEST_CASE("crash layer: a durable write survives, and the pages beside it are still at stake") {
+    const std::set<std::string> found = outcomes("wW", "f");
+    for (const std::string& content : found) {
+        REQUIRE(content.size() == 5001);
+        CHECK(content.back() == '2');
+    }
+    CHECK(found.size() > 2);
+}
+
 TEST_CASE("crash layer: an unsynced truncation may be undone") {
     const std::set<std::string> found = outcomes("wst", "f");
     CHECK(found == std::set<std::string>{all('1'), std::string(100, '1')});

@@ -51,15 +51,16 @@ struct MachineMemory {
 };
 
 enum class Op : uint32_t {
-    open = 1,        // name, inode: an existing file
-    create = 2,      // name, inode
-    write = 3,       // inode, offset, data
-    resize = 4,      // inode, offset = the new size
-    allocate = 5,    // inode, offset = the least size
-    sync = 6,        // inode
-    sync_names = 7,  // name of a directory
-    rename = 8,      // name, data = the new name
-    unlink = 9,      // name
+    open = 1,            // name, inode: an existing file
+    create = 2,          // name, inode
+    write = 3,           // inode, offset, data
+    resize = 4,          // inode, offset = the new size
+    allocate = 5,        // inode, offset = the least size
+    sync = 6,            // inode
+    sync_names = 7,      // name of a directory
+    rename = 8,          // name, data = the new name
+    unlink = 9,          // name
+    write_durably = 10,  // inode, offset, data: on the platter when the call returns
 };
 
 // Followed by the name and the data. Names are relative to the root.

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,6 +45,8 @@ struct Libc {
     ssize_t (*pwrite)(int, const void*, size_t,
                       off_t) = real<ssize_t(int, const void*, size_t, off_t)>("pwrite");
     ssize_t (*write)(int, const void*, size_t) = real<ssize_t(int, const void*, size_t)>("write");
+    ssize_t (*pwritev2)(int, const iovec*, int, off_t,
+                        int) = real<ssize_t(int, const iovec*, int, off_t, int)>("pwritev2");
     int (*ftruncate)(int, off_t) = real<int(int, off_t)>("ftruncate");
     int (*posix_fallocate)(int, off_t, off_t) = real<int(int, off_t, off_t)>("posix_fallocate");
     int (*fdatasync)(int) = real<int(int)>("fdatasync");
@@ -257,10 +260,17 @@ size_t part_written(uint64_t offset, size_t bytes, uint64_t number) {
         std::min<uint64_t>(bytes, first + (pages == 0 ? 0 : number / 2 % pages) * kPageCacheBytes));
 }
 
+// As long as a disk takes: what others do without waiting for it must be seen to be wrong.
+void wait_for_disk() {
+    if (layer().memory->keeps_journal.load() != 0) ::usleep(kSyncMicros);
+}
+
 template <class Write>
-ssize_t write_file(int fd, const void* bytes, size_t count, uint64_t offset, Write write) {
+ssize_t write_file(int fd, const void* bytes, size_t count, uint64_t offset, bool durably,
+                   Write write) {
     const uint64_t inode = tracked_inode(fd);
     const Blow blow = step(kStepFile, "write", [&] { return name_of(fd); });
+    if (durably) wait_for_disk();
     const Locked locked;
     if (blow == Blow::kill) {
         const size_t part = part_written(offset, count, layer().memory->steps.load());
@@ -268,8 +278,10 @@ ssize_t write_file(int fd, const void* bytes, size_t count, uint64_t offset, Wri
         write(bytes, part);
         die();
     }
-    enter(Op::write, inode, offset, "", view(bytes, count));
-    if (blow == Blow::cut_power) fall(blow);  // it was under way: perhaps some sectors came
+    // One that is under way when the power goes: perhaps some sectors came.
+    const bool done = durably && blow != Blow::cut_power;
+    enter(done ? Op::write_durably : Op::write, inode, offset, "", view(bytes, count));
+    if (blow == Blow::cut_power) fall(blow);
     return write(bytes, count);
 }
 
@@ -320,8 +332,21 @@ EXPORTED int close(int fd) {
 EXPORTED ssize_t pwrite(int fd, const void* bytes, size_t count, off_t offset) {
     if (tracked_inode(fd) == 0) return libc().pwrite(fd, bytes, count, offset);
     return write_file(
-        fd, bytes, count, static_cast<uint64_t>(offset),
+        fd, bytes, count, static_cast<uint64_t>(offset), false,
         [&](const void* from, size_t n) { return libc().pwrite(fd, from, n, offset); });
+}
+
+EXPORTED ssize_t pwritev2(int fd, const iovec* pieces, int count, off_t offset, int flags) {
+    if (tracked_inode(fd) == 0) return libc().pwritev2(fd, pieces, count, offset, flags);
+    std::string bytes;
+    for (int i = 0; i < count; ++i) bytes.append(view(pieces[i].iov_base, pieces[i].iov_len));
+    return write_file(
+        fd, bytes.data(), bytes.size(), static_cast<uint64_t>(offset), (flags & RWF_DSYNC) != 0,
+        [&](const void* from, size_t n) { return libc().pwrite(fd, from, n, offset); });
+}
+
+EXPORTED ssize_t pwritev64v2(int fd, const iovec* pieces, int count, off64_t offset, int flags) {
+    return pwritev2(fd, pieces, count, offset, flags);
 }
 
 EXPORTED ssize_t pwrite64(int fd, const void* bytes, size_t count, off64_t offset) {
@@ -332,7 +357,7 @@ EXPORTED ssize_t write(int fd, const void* bytes, size_t count) {
     if (tracked_inode(fd) == 0) return libc().write(fd, bytes, count);
     const int flags = ::fcntl(fd, F_GETFL);
     const off_t offset = ::lseek(fd, 0, (flags & O_APPEND) != 0 ? SEEK_END : SEEK_CUR);
-    return write_file(fd, bytes, count, static_cast<uint64_t>(offset),
+    return write_file(fd, bytes, count, static_cast<uint64_t>(offset), false,
                       [&](const void* from, size_t n) { return libc().write(fd, from, n); });
 }
 
@@ -366,8 +391,7 @@ EXPORTED int fsync(int fd) {
     }
     const std::string name = name_of(fd);
     const Blow blow = step(kStepFile, "sync", [&] { return name; });
-    // As long as a disk takes: what others do without waiting for it must be seen to be wrong.
-    if (layer().memory->keeps_journal.load() != 0) ::usleep(kSyncMicros);
+    wait_for_disk();
     if (blow != Blow::none) fall(blow);
     const Locked locked;
     if (descriptors[fd].directory.load()) {

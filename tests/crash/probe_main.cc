@@ -1,9 +1,10 @@
 // crash_probe DIRECTORY STEPS: does to files what the test of the layer asks for, one character a
-// step: w writes 3 sectors of 'n' (the number of writes so far) over the file "f", s syncs it,
-// t truncates it to 100 bytes, c creates "new", d syncs the directory, r renames "f" to "g",
-// u unlinks "f". Then it ends by SIGKILL.
+// step: W writes one byte of 'n' at 5000 with RWF_DSYNC, w writes 3 sectors of 'n' (the number of
+// writes so far) over the file "f", s syncs it, t truncates it to 100 bytes, c creates "new", d
+// syncs the directory, r renames "f" to "g", u unlinks "f". Then it ends by SIGKILL.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -22,6 +23,12 @@ int main(int argc, char** argv) {
             case 'w': {
                 const std::string bytes(1536, ++writes);
                 fine = ::pwrite(file, bytes.data(), bytes.size(), 0) == 1536;
+                break;
+            }
+            case 'W': {
+                char byte = ++writes;
+                const iovec piece{&byte, 1};
+                fine = ::pwritev2(file, &piece, 1, 5000, RWF_DSYNC) == 1;
                 break;
             }
             case 's':
