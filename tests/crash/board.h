@@ -18,12 +18,15 @@ enum class Outcome : uint8_t {
     unanswered = 1,    // begun; the writer died, or is still at it
     acknowledged = 2,  // COMMIT returned success
     refused = 3,       // an error, rolled back
+    unconfirmed = 4,   // an error that says: committed here, not confirmed by replicas
 };
 
 struct Board {
     static constexpr uint64_t kAttemptsMax = 1u << 20;
     std::atomic<uint64_t> attempts;  // the number of the last one; they only grow
     std::array<std::atomic<Outcome>, kAttemptsMax> outcomes;
+    std::atomic<uint64_t> acknowledged_lsn;  // of the last COMMIT under a synchronous rule
+    std::atomic<uint64_t> refusals;          // of the rule, not SQLITE_BUSY
     // The reader. The primary lost commits with its power, so the replica may go back once.
     std::atomic<uint64_t> shown;
     std::atomic<uint32_t> may_go_back;

@@ -30,6 +30,7 @@ struct Totals {
     uint64_t attempts = 0;
     uint64_t looks = 0;
     uint64_t went_back = 0;
+    uint64_t refusals = 0;
     Stakes stakes;
 };
 
@@ -40,25 +41,34 @@ std::vector<std::string> split(const std::string& text) {
     return words;
 }
 
+Case make_case(const std::string& mode, const std::string& blow, const std::string& victim,
+               const std::string& sync, const std::string& page) {
+    Case made;
+    made.mode = mode;
+    made.blow = blow == "kill" ? Blow::kill : Blow::cut_power;
+    made.victim = victim == "writer"   ? Role::writer
+                  : victim == "engine" ? Role::engine
+                                       : Role::replica;
+    made.newborn = victim == "newborn";
+    made.sync = sync;
+    made.page_bytes = std::stoi(page);
+    return made;
+}
+
 std::vector<Case> cases_of(tanist::testing::Arguments& arguments) {
     std::vector<Case> cases;
     const auto blows = split(arguments.text("blows", "kill,power"));
     const auto victims = split(arguments.text("victims", "writer,engine,replica,newborn"));
     const auto syncs = split(arguments.text("syncs", "FULL,NORMAL"));
+    const auto modes = split(arguments.text("modes", "async"));
     const auto pages = split(arguments.text("pages", "512,4096,65536"));
-    for (const auto& blow : blows) {
-        for (const auto& victim : victims) {
-            for (const auto& sync : syncs) {
-                for (const auto& page : pages) {
-                    Case one;
-                    one.page_bytes = std::stoi(page);
-                    one.sync = sync;
-                    one.victim = victim == "writer"   ? Role::writer
-                                 : victim == "engine" ? Role::engine
-                                                      : Role::replica;
-                    one.newborn = victim == "newborn";
-                    one.blow = blow == "kill" ? Blow::kill : Blow::cut_power;
-                    cases.push_back(one);
+    for (const auto& mode : modes) {
+        for (const auto& blow : blows) {
+            for (const auto& victim : victims) {
+                for (const auto& sync : syncs) {
+                    for (const auto& page : pages) {
+                        cases.push_back(make_case(mode, blow, victim, sync, page));
+                    }
                 }
             }
         }
@@ -90,6 +100,7 @@ std::string play_case(const Options& options, const Case& the_case, size_t numbe
     totals.attempts += rig.board().attempts.load();
     totals.looks += rig.board().looks.load();
     totals.went_back += rig.board().went_back.load();
+    totals.refusals += rig.board().refusals.load();
     std::printf("%zu: %s: %lu blows, the last run had %lu steps%s\n", number,
                 to_string(the_case).c_str(), blows, rig.steps(),
                 violation.empty() ? "" : ", VIOLATION");
@@ -110,10 +121,11 @@ int main(int argc, char** argv) {
     options.programs.tools = std::filesystem::canonical("/proc/self/exe").parent_path();
     const std::vector<Case> cases = cases_of(arguments);
     options.base = arguments.text("dir", "/tmp") + "/crash-XXXXXX";
-    arguments.finish(0,
-                     "crash_main [--build DIR] [--dir DIR] [--seed N] [--first STEP] [--stride N] "
-                     "[--plays N] [--blows kill,power] [--victims writer,engine,replica,newborn] "
-                     "[--syncs FULL,NORMAL] [--pages 512,4096,65536]");
+    arguments.finish(
+        0,
+        "crash_main [--build DIR] [--dir DIR] [--seed N] [--first STEP] [--stride N] "
+        "[--plays N] [--blows kill,power] [--victims writer,engine,replica,newborn] "
+        "[--modes async,before_visible,pipelined] [--syncs FULL,NORMAL] [--pages 512,4096,65536]");
     if (!::mkdtemp(options.base.data())) {
         std::perror(options.base.c_str());
         return 2;
@@ -124,12 +136,13 @@ int main(int argc, char** argv) {
         violation = play_case(options, cases[i], i, totals);
     }
     std::printf(
-        "seed %lu: %lu cases, %lu blows, %lu attempts to commit, %lu looks, went back %lu "
+        "seed %lu: %lu cases, %lu blows, %lu attempts to commit, %lu with the rule not met, %lu "
+        "looks, went back %lu "
         "times; unsynced at power cuts: %lu writes; sectors kept %lu, dropped %lu, "
         "garbled %lu; names undone %lu\n",
-        options.seed, totals.cases, totals.blows, totals.attempts, totals.looks, totals.went_back,
-        totals.stakes.writes_unsynced, totals.stakes.sectors_kept, totals.stakes.sectors_dropped,
-        totals.stakes.sectors_garbled, totals.stakes.names_undone);
+        options.seed, totals.cases, totals.blows, totals.attempts, totals.refusals, totals.looks,
+        totals.went_back, totals.stakes.writes_unsynced, totals.stakes.sectors_kept,
+        totals.stakes.sectors_dropped, totals.stakes.sectors_garbled, totals.stakes.names_undone);
     if (violation.empty()) {
         std::filesystem::remove_all(options.base);
         return 0;

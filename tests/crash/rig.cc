@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "replicator/log/log.h"
 #include "tests/crash/ledger.h"
 #include "tests/support/process/database.h"
 
@@ -51,7 +52,8 @@ std::string open_stock(Database& db, const std::string& path) {
 }  // namespace
 
 std::string to_string(const Case& the_case) {
-    return "page " + std::to_string(the_case.page_bytes) + " " + the_case.sync + ", " +
+    return "page " + std::to_string(the_case.page_bytes) + " " + the_case.sync + " " +
+           the_case.mode + ", " +
            (the_case.blow == Blow::kill ? "kill " : "power cut at a step of ") +
            name_of(the_case.victim) + (the_case.newborn ? " in its first sync" : "");
 }
@@ -164,6 +166,11 @@ std::string Rig::start_missing() {
 }
 
 std::vector<std::string> Rig::writer_command(bool only_finish) const {
+    // Short enough that a daemon which is down makes commits fail.
+    const std::string rule = case_.mode == "async"
+                                 ? ""
+                                 : ";PRAGMA tanist_ack='durable:1';PRAGMA tanist_commit_mode='" +
+                                       case_.mode + "';PRAGMA tanist_ack_timeout='200ms'";
     std::vector<std::string> command = {
         programs_.tools + "/crash_writer",
         primary_,
@@ -174,13 +181,15 @@ std::vector<std::string> Rig::writer_command(bool only_finish) const {
         "--uri",
         "vfs=steps&ship=daemon",
         "--pragmas",
-        "PRAGMA synchronous=" + case_.sync + ";PRAGMA cache_size=5"};
-    if (only_finish) command.push_back("--finish");
+        "PRAGMA synchronous=" + case_.sync + ";PRAGMA cache_size=5" + rule};
+    if (only_finish) {
+        command.insert(command.end(), {"--finish", "--forget", std::to_string(judged_)});
+    }
     return command;
 }
 
 std::string Rig::play(uint64_t at) {
-    struck_ = lost_power_in_normal_ = false;
+    struck_ = primary_lost_power_ = false;
     Machine& machine = victims_machine();
     uint32_t classes = kStepFile | kStepSend;
     // Between two steps that change no file a power cut leaves the same as a kill or nothing new.
@@ -288,15 +297,14 @@ std::string Rig::cut_power() {
     if (on_primary()) {
         writer_.kill();
         engine_.child.kill();
-        if (case_.sync != "FULL") {
-            lost_power_in_normal_ = true;
-            board_->may_go_back.store(1);
-        }
+        primary_lost_power_ = true;
+        if (may_lose_commits()) board_->may_go_back.store(1);
         return primary_machine_.lose_power(dice_, stakes_);
     }
     replica_daemon_.child.kill();
     reader_.kill();
     std::string trouble = replica_machine_.lose_power(dice_, stakes_);
+    if (trouble.empty()) trouble = judge_replica_log();
     if (trouble.empty()) trouble = start_replica();
     if (trouble.empty()) start_reader();
     return trouble;
@@ -364,19 +372,39 @@ std::string Rig::judge_primary() {
     if (!look.violation.empty()) return "on the primary " + look.violation;
     const std::vector<uint64_t> done = committed(db);
     const std::set<uint64_t> there(done.begin(), done.end());
-    bool lost = false;  // after a lost commit, going back in time, nothing may be there
-    for (uint64_t attempt = 1; attempt <= board_->attempts.load(); ++attempt) {
+    for (uint64_t attempt = judged_ + 1; attempt <= board_->attempts.load(); ++attempt) {
         const Outcome outcome = board_->outcome(attempt);
         const std::string name = "attempt " + std::to_string(attempt);
         if (outcome == Outcome::refused && there.contains(attempt)) {
             return name + " was refused and is there";
         }
-        if (outcome != Outcome::acknowledged || there.contains(attempt)) continue;
-        if (!lost_power_in_normal_) return name + " was acknowledged and is gone";
-        lost = true;
-        board_->answer(attempt, Outcome::unanswered);  // accounted for
+        if (there.contains(attempt)) continue;
+        // Its message says "committed here", and no more than that.
+        const bool here = outcome == Outcome::unconfirmed && !primary_lost_power_;
+        const bool promised = outcome == Outcome::acknowledged && !may_lose_commits();
+        if (here || promised) return name + " was acknowledged and is gone";
     }
-    return lost ? "" : "";
+    judged_ = board_->attempts.load();
+    return "";
+}
+
+// SQLite promises nothing else in NORMAL; a synchronous rule promises all that it confirmed.
+bool Rig::may_lose_commits() const {
+    return primary_lost_power_ && case_.sync != "FULL" && case_.mode == "async";
+}
+
+// Directly after a power cut: what was acknowledged is in the replica's log, whatever the primary
+// could send again.
+std::string Rig::judge_replica_log() {
+    if (case_.mode == "async" || case_.newborn) return "";
+    const uint64_t acknowledged = board_->acknowledged_lsn.load();
+    Result<LogWalk> walk =
+        walk_log(replica_ + "-tanist/log", true,
+                 [](const std::string&, uint64_t, const RecordHeader&) { return true; });
+    if (!walk.ok()) return "the replica's log cannot be read: " + walk.error().message;
+    if (walk->end.position.lsn.value >= acknowledged) return "";
+    return "LSN " + std::to_string(acknowledged) + " was acknowledged, the replica's log ends at " +
+           std::to_string(walk->end.position.lsn.value);
 }
 
 }  // namespace tanist::crash

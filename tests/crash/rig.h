@@ -23,7 +23,8 @@ struct Programs {
 
 struct Case {
     int page_bytes = 4096;
-    std::string sync = "FULL";  // of the writer
+    std::string sync = "FULL";   // of the writer
+    std::string mode = "async";  // or before_visible or pipelined, with durable:1
     Role victim = Role::writer;
     Blow blow = Blow::kill;
     bool newborn = false;  // the victim is a replica that begins each play empty
@@ -57,6 +58,7 @@ class Rig {
     bool on_primary() const { return case_.victim != Role::replica; }
     Machine& victims_machine() { return on_primary() ? primary_machine_ : replica_machine_; }
     testing::ChildOptions options(Machine& machine, Role role, const std::string& log) const;
+    bool may_lose_commits() const;
     std::string start_engine();
     std::string start_replica();
     std::string start_daemon(Daemon& daemon, std::vector<std::string> command,
@@ -73,6 +75,7 @@ class Rig {
     std::string finish();
     std::string judge();
     std::string judge_primary();
+    std::string judge_replica_log();
     std::string wait_for_replica();
 
     Programs programs_;
@@ -90,8 +93,8 @@ class Rig {
     Daemon engine_;
     Daemon replica_daemon_;
     bool struck_ = false;
-    bool lost_power_in_normal_ =
-        false;  // in this play, the primary: its newest commits may be gone
+    bool primary_lost_power_ = false;  // in this play
+    uint64_t judged_ = 0;              // attempts up to this one
     uint64_t steps_ = 0;
     std::string struck_at_;
 };

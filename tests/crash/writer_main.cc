@@ -20,11 +20,15 @@ using tanist::testing::Arguments;
 using tanist::testing::Database;
 
 constexpr auto kPatience = std::chrono::seconds(30);
+// docs/guarantees.md: the rule was not met in time, and the commit was rolled back, or is there.
+constexpr int kNotConfirmed = SQLITE_IOERR | (84 << 8);
+constexpr int kCommittedUnconfirmed = SQLITE_IOERR | (85 << 8);
 
 struct Writer {
     Database db;
     Board* board = nullptr;
     int body_bytes = 0;
+    bool waits = false;  // under a synchronous rule
 
     int complain(const char* doing) const {
         std::fprintf(stderr, "crash_writer: %s: %s\n", doing, db.trouble().c_str());
@@ -41,9 +45,25 @@ struct Writer {
         if (rc == SQLITE_OK) rc = db.run(sql);
         if (rc == SQLITE_OK) rc = enter_attempt(db, attempt);
         if (rc == SQLITE_OK) rc = db.run("COMMIT");
-        board->answer(attempt, rc == SQLITE_OK ? Outcome::acknowledged : Outcome::refused);
-        if (rc != SQLITE_OK && !sqlite3_get_autocommit(db.handle())) db.run("ROLLBACK");
+        if (rc == SQLITE_OK) {
+            board->answer(attempt, Outcome::acknowledged);
+            note_position();
+        } else if (db.extended() == kCommittedUnconfirmed) {
+            board->answer(attempt, Outcome::unconfirmed);
+            ++board->refusals;
+            return SQLITE_OK;
+        } else {
+            board->answer(attempt, Outcome::refused);
+            if (!sqlite3_get_autocommit(db.handle())) db.run("ROLLBACK");
+        }
         return rc;
+    }
+
+    // Nobody else writes, so this is the position of the commit just acknowledged.
+    void note_position() {
+        std::string position;
+        if (!waits || db.ask("PRAGMA tanist_position", position) != SQLITE_ROW) return;
+        board->acknowledged_lsn.store(std::stoull(position.substr(position.find(':') + 1)));
     }
 
     // Others hold the lock now and then: so does every application.
@@ -52,7 +72,10 @@ struct Writer {
         for (;;) {
             const int rc = attempt_once(sql, board->begin_attempt());
             if (rc == SQLITE_OK) return true;
-            if (rc != SQLITE_BUSY || std::chrono::steady_clock::now() > deadline) return false;
+            const bool unmet = rc == SQLITE_IOERR && db.extended() == kNotConfirmed;
+            if (unmet) ++board->refusals;
+            if ((rc != SQLITE_BUSY && !unmet) || std::chrono::steady_clock::now() > deadline)
+                return false;
         }
     }
 
@@ -89,9 +112,10 @@ int main(int argc, char** argv) {
     const std::string pragmas = arguments.text("pragmas", "");
     const std::string board_path = arguments.text("board", "");
     const bool only_finish = arguments.has("finish");
+    const int64_t forget = arguments.number("forget", 0);
     arguments.finish(1,
                      "crash_writer DB --board FILE [--extension FILE] [--uri QUERY] "
-                     "[--pragmas SQL] [--finish]");
+                     "[--pragmas SQL] [--finish] [--forget ATTEMPT]");
     Writer writer;
     writer.board = Board::map(board_path);
     if (!writer.board) {
@@ -120,7 +144,10 @@ int main(int argc, char** argv) {
         return writer.complain("page_size");
     }
     writer.body_bytes = static_cast<int>(page_bytes);
-    const bool fine = only_finish ? writer.commit("") : writer.run();
+    writer.waits = pragmas.find("tanist_ack") != std::string::npos;
+    // What was judged is forgotten, or each play would be longer than the one before.
+    const std::string old = "DELETE FROM done WHERE attempt<" + std::to_string(forget);
+    const bool fine = only_finish ? writer.commit(old) : writer.run();
     if (!fine) return writer.complain("commit");
     writer.db.close();
     return 0;
