@@ -153,9 +153,9 @@ Status Log::State::cut_tail(const FoundLog& found) {
     return write_zeros(tail, end.end_offset, end.file_bytes);
 }
 
-Status Log::State::write_mark(Lsn durable) {
+Status Log::State::write_mark(Lsn synced) {
     std::array<uint8_t, kMarkBytes> bytes{};
-    seal_mark({boot, durable}, bytes);
+    seal_mark({boot, synced}, bytes);
     return tail.write_at(kMarkAt, bytes);
 }
 
