@@ -158,9 +158,7 @@ Status Log::State::cut_tail(const FoundLog& found) {
 Status Log::State::write_mark(Lsn synced) {
     std::array<uint8_t, kMarkBytes> bytes{};
     seal_mark({boot, synced}, bytes);
-    TANIST_TRY(tail.write_at(kMarkAt + mark_place * kMarkBytes, bytes));
-    mark_place = (mark_place + 1) % kMarks;
-    return ok_status();
+    return tail.write_at(kMarkAt, bytes);
 }
 
 // Requires: the segment is no longer in `segments`.
