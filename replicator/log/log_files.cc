@@ -158,7 +158,9 @@ Status Log::State::cut_tail(const FoundLog& found) {
 Status Log::State::write_mark(Lsn synced) {
     std::array<uint8_t, kMarkBytes> bytes{};
     seal_mark({boot, synced}, bytes);
-    return tail.write_at(kMarkAt, bytes);
+    TANIST_TRY(tail.write_at(kMarkAt + mark_place * kMarkBytes, bytes));
+    mark_place = (mark_place + 1) % kMarks;
+    return ok_status();
 }
 
 // Requires: the segment is no longer in `segments`.
