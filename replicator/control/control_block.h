@@ -189,8 +189,8 @@ struct ControlBlock {
     // `ack`, of durable_lsn, of notice and of prepare.lsn while anybody waits.
     alignas(64) std::atomic<uint32_t> ack_tick;
     std::atomic<uint32_t> ack_waiters;
-    // A committer adds 1 after its commit can be captured and before it rings: it is to be synced in
-    // this node's own log, because nothing else here will have it after a power cut.
+    // A committer adds 1 after its commit can be captured and before it rings: it is to be synced
+    // in this node's own log, because nothing else here will have it after a power cut.
     std::atomic<uint32_t> local_sync_asked;
     std::atomic<uint32_t> acks;  // entries of ack[] in use
     // Every record up to here is visible on the primary, or taken back by an ABORT up to here.

@@ -75,24 +75,45 @@ void CaptureLoop::wake() { control_.ring(true); }
 void CaptureLoop::run() {
     while (!stopping_.load()) {
         uint64_t barriers = barriers_asked_.load();
-        bool captured = look();
+        bool captured = look_and_tell();
         bool passed = problem_.empty() && view_.barriers_done.load() != barriers;
         if (passed) view_.barriers_done.store(barriers);
-        if (captured || passed) log_grew_();
+        if (passed) log_grew_();
         maintain();
         if (barriers_asked_.load() == barriers) rest(captured);
     }
 }
 
+// What is asked for before the look is in the log after it. The replicas sync theirs meanwhile.
+bool CaptureLoop::look_and_tell() {
+    const uint32_t asked = control_->local_sync_asked.load(std::memory_order_seq_cst);
+    const bool captured = look();
+    if (captured) log_grew_();
+    if (asked != syncs_done_) {
+        syncs_done_ = asked;
+        sync_log();
+    }
+    return captured;
+}
+
+void CaptureLoop::sync_log() {
+    synced_ = boot_now();
+    auto synced = log_.sync();
+    if (!synced) return;
+    control_->durable_lsn.store(synced->position.lsn.value, std::memory_order_release);
+    control_.bump_acks();
+}
+
 bool CaptureLoop::look() {
     Lsn before = capturer_->captured();
+    Lsn committed = capturer_->committed();
     auto progress = capturer_->poll();
     std::string problem;
     bool captured = false;
     if (progress) {
+        view_.log_bytes.fetch_add(progress->bytes, std::memory_order_relaxed);
         if (progress->commits > 0 || progress->rebased) {
             view_.last_commit_ns.store(boot_now().ns, std::memory_order_relaxed);
-            view_.log_bytes.fetch_add(progress->bytes, std::memory_order_relaxed);
             if (progress->commits > kBusyCommits)
                 nap_ = std::min(kNapLongest, nap_ * 2);
             else if (progress->commits < kBusyCommits / 2)
@@ -108,7 +129,7 @@ bool CaptureLoop::look() {
     if (auto tended = capturer_->tend_wal(); !tended && problem.empty())
         problem = tended.error().message;
     // What tend_wal() captured is counted by the next poll(), but shipped now.
-    captured = capturer_->captured() != before;
+    captured = capturer_->captured() != before || capturer_->committed() != committed;
     if (problem != problem_) {
         problem_ = problem;
         control_.set_problem(problem);
@@ -136,17 +157,15 @@ void CaptureLoop::sleep_until_rung() {
     uint32_t bell = control_->bell.load();
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::asleep));
     watch_.arm(options_.layout.db + "-wal");
-    if (look()) {
+    if (look_and_tell()) {
         quiet_looks_ = 0;
-        log_grew_();
     } else if (!stopping_.load()) {
         futex_wait(&control_->bell, bell, problem_.empty() ? kSleepLongest : 50ms);
         // Rung by a commit, or by the watch before the commit is visible: stay armed and look
         // a few times, until the next rest.
         for (int i = 0; i < 5 && control_->bell.load() == bell + 1; ++i) {
-            if (look()) {
+            if (look_and_tell()) {
                 quiet_looks_ = 0;
-                log_grew_();
                 break;
             }
             futex_wait(&control_->bell, bell + 1, kAfterWatch);
@@ -168,9 +187,7 @@ void CaptureLoop::maintain() {
     control_->log_first_lsn.store(stat.first.value, std::memory_order_relaxed);
     if (now - synced_ > kSyncEvery &&
         control_->durable_lsn.load() < log_.end().position.lsn.value) {
-        synced_ = now;
-        if (auto synced = log_.sync(); synced)
-            control_->durable_lsn.store(synced->position.lsn.value, std::memory_order_relaxed);
+        sync_log();
     }
 }
 

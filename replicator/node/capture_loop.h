@@ -53,7 +53,9 @@ class CaptureLoop {
 
   private:
     void run();
-    bool look();  // one poll; true when something was captured
+    bool look();  // one poll; true when something was captured or settled
+    bool look_and_tell();
+    void sync_log();
     void rest(bool captured);
     void sleep_until_rung();
     void maintain();
@@ -74,6 +76,7 @@ class CaptureLoop {
     int quiet_looks_ = 0;
     Instant maintained_{0};
     Instant synced_{0};
+    uint32_t syncs_done_ = 0;  // ControlBlock::local_sync_asked when the log was last synced for it
     std::string problem_;
     std::thread thread_;
 };

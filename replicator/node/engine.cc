@@ -48,6 +48,7 @@ struct Engine::State {
 
     Status open();
     Status run(const SqliteApi& api);
+    void begin_acks();
     bool idle_long_enough();
 };
 
@@ -81,7 +82,19 @@ Status Engine::State::open() {
         note(NoteLevel::warning, "the log's tail was torn and has been cut",
              {{"bytes", std::to_string(log->recovery().torn_bytes)},
               {"reason", log->recovery().torn_reason}});
+    begin_acks();
     return ok_status();
+}
+
+// What a former engine knew of replicas must be heard again. LSNs of a log that is gone mean
+// nothing.
+void Engine::State::begin_acks() {
+    control->acks.store(0);
+    for (size_t i = 0; i < limits::kMembersMax; ++i) control.set_ack(i, {});
+    control->durable_lsn.store(0);
+    control->committed_lsn.store(0);
+    if (!log->recovery().created) return;
+    for (ControlNotice& notice : control->notice) notice.lsn.store(0);
 }
 
 Status Engine::State::run(const SqliteApi& api) {

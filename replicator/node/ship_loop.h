@@ -40,6 +40,7 @@ class ShipLoop {
   private:
     struct Peer {
         Member member;
+        size_t slot = 0;  // in ControlBlock::ack, as long as it is a member
         std::unique_ptr<Follower> follower;
         std::unique_ptr<LogReader> reader;
         LinkId main = 0;
@@ -71,6 +72,8 @@ class ShipLoop {
     void end_settled();
     void publish_views();
     LogView log_view();
+    Result<LogPoint> settled_point(Peer& peer);
+    size_t free_slot() const;
     Nanos until_next_deadline() const;
 
     const SqliteApi& api_;

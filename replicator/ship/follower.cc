@@ -117,7 +117,7 @@ struct Follower::State {
     void on(const ev::SyncSourceFailed& event) {
         if (phase == Phase::syncing) fail("cannot read the database: " + event.reason, false);
     }
-    void on(const ev::SyncSourceEnded&);
+    void on(const ev::SyncSourceEnded& event);
     void on(const ev::Sent& event);
 };
 
@@ -380,11 +380,11 @@ void Follower::State::on(const ev::SyncSourceReady& event) {
     beat();
 }
 
-void Follower::State::on(const ev::SyncSourceEnded&) {
+void Follower::State::on(const ev::SyncSourceEnded& event) {
     if (sync != SyncStep::settling) return;
     sync = SyncStep::ending;
-    sync_end = log.end.position.lsn;
-    send(SyncEnd{log.end.position, self.db_pages}, true);
+    sync_end = event.end.lsn;
+    send(SyncEnd{event.end, self.db_pages}, true);
 }
 
 void Follower::State::on(const ev::Sent& event) {

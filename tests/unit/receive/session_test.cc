@@ -325,7 +325,7 @@ class World {
     }
     void act(fact::SettleSync&, std::deque<FollowerEvent>& events) {
         if (roll(2) == 0) append();  // capture found one more
-        events.push_back(fev::SyncSourceEnded{});
+        events.push_back(fev::SyncSourceEnded{primary_.end.position});
     }
     void act(fact::StopSync&, std::deque<FollowerEvent>&) { close(sync_); }
     void act(fact::Acknowledged& positions, std::deque<FollowerEvent>&) {
