@@ -300,15 +300,15 @@ void CommitWait::withdraw(DatabaseFile& file) {
 
 std::optional<Lsn> CommitWait::lsn_of(const Control& control, const Unconfirmed& commit) const {
     if (commit.lsn.value != 0) return commit.lsn;
-    if (auto lsn = control.find_notice(commit.moment)) return lsn;
-    // So many commits came after it that its notice is gone, or a REBASE covers it: what is
+    if (auto lsn = control.find_commit_lsn(commit.moment)) return lsn;
+    // So many commits came after it that its entry is gone, or a REBASE covers it: what is
     // captured by now includes it.
     const CapturedPoint now = control.captured();
     const bool same_wal = now.salt1 == commit.moment.salt1 && now.salt2 == commit.moment.salt2;
     const bool later = static_cast<int32_t>(now.change - commit.moment.change) >= 0;
     if (!later || (same_wal && now.frame < commit.moment.frame)) return std::nullopt;
-    // Between the two looks it may have been noticed.
-    if (auto lsn = control.find_notice(commit.moment)) return lsn;
+    // Between the two looks it may have been entered.
+    if (auto lsn = control.find_commit_lsn(commit.moment)) return lsn;
     return now.position.lsn;
 }
 

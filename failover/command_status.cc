@@ -56,7 +56,10 @@ std::string say_sync(const Json& json) {
 std::string say_engine(const Json& status) {
     const Json engine = child(status, "engine");
     if (!get(engine, "alive", false)) return "not running";
-    return "running, process " + std::to_string(number(engine, "pid"));
+    const std::string process = "process " + std::to_string(number(engine, "pid"));
+    if (get(engine, "answers", true)) return "running, " + process;
+    return "silent for " + say_seconds(get<double>(engine, "last_seen_seconds", 0)) + ", " +
+           process;
 }
 
 std::string render_replicas(const Json& status) {
@@ -92,6 +95,9 @@ std::string render(const Json& status) {
     if (std::string problem = text(status, "problem"); !problem.empty()) {
         out += "  problem    " + problem + "\n";
     }
+    if (std::string notice = text(status, "notice"); !notice.empty()) {
+        out += "  notice     " + notice + "\n";
+    }
     if (role == "replica") {
         std::string state = text(status, "state");
         if (std::string sync = say_sync(status); !sync.empty()) state += ", " + sync;
@@ -107,8 +113,11 @@ std::string render(const Json& status) {
 
 // One line, for --watch where there is no terminal.
 std::string render_line(const Json& status) {
-    std::string line = text(status, "role") + " " + text(status, "position") + " engine " +
-                       (get(child(status, "engine"), "alive", false) ? "running" : "stopped");
+    const Json engine = child(status, "engine");
+    std::string line = text(status, "role") + " " + text(status, "position") + " engine ";
+    line += !get(engine, "alive", false)   ? "stopped"
+            : get(engine, "answers", true) ? "running"
+                                           : "silent";
     if (text(status, "role") == "replica") return line + " behind " + say_lag(child(status, "lag"));
     line += " at risk " + say_lag(child(status, "data_at_risk"));
     for (const Json& replica : child(status, "replicas")) {

@@ -5,6 +5,7 @@
 #include "failover/status_ask.h"
 #include "replicator/base/file.h"
 #include "replicator/control/setup.h"
+#include "replicator/control/status.h"
 #include "replicator/log/log.h"
 
 namespace tanist {
@@ -16,7 +17,12 @@ constexpr auto kReplicaPatience = 1s;
 
 void find_engine(const Layout& layout, Role role, Findings& findings) {
     const char* check = role == Role::replica ? "daemon" : "engine";
-    if (engine_lives(layout.ship_lock())) {
+    Result<Control> control = Control::open(layout.control(), false, false);
+    const bool lives = engine_lives(layout.ship_lock());
+    const std::string silence = lives && control ? why_silent(*control, role) : "";
+    if (!silence.empty()) {
+        findings.push_back({check, FindingLevel::fail, silence, "let it go on, or end it"});
+    } else if (lives) {
         findings.push_back({check, FindingLevel::ok, "running", ""});
     } else if (role == Role::replica) {
         findings.push_back({check, FindingLevel::fail, "not running: nothing reaches this replica",
@@ -28,10 +34,12 @@ void find_engine(const Layout& layout, Role role, Findings& findings) {
                             "tanistd --db " +
                                 layout.db});
     }
-    Result<Control> control = Control::open(layout.control(), false, false);
-    if (!control) return;
+    if (!control || !lives) return;
     if (std::string problem = control->problem(); !problem.empty()) {
         findings.push_back({check, FindingLevel::warn, problem, "see " + layout.engine_log()});
+    }
+    if (std::string notice = control->notice(); !notice.empty()) {
+        findings.push_back({check, FindingLevel::warn, notice, "look whether this is meant"});
     }
 }
 

@@ -1,9 +1,11 @@
 // The command line: options of every command, and nothing else. This is the only file with CLI11.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <functional>
+#include <string_view>
 
 #include "failover/commands.h"
-#include "replicator/base/exit_code.h"
+#include "failover/output.h"
 
 namespace tanist {
 namespace {
@@ -28,6 +30,19 @@ void finish_command(CLI::App& command, const char* examples, bool& json) {
     command.footer(std::string("\nExamples:\n") + examples + kExitCodes);
 }
 
+void finish_group(CLI::App& group, const char* examples) {
+    group.footer(std::string("\nExamples:\n") + examples + kExitCodes);
+}
+
+// Whoever asked for JSON gets it although the line was not understood.
+int wrong_usage(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+    const bool asked = error.get_exit_code() == 0;  // --help, --version
+    const bool json = std::any_of(
+        argv, argv + argc, [](const char* word) { return std::string_view(word) == "--json"; });
+    if (!asked && json) return print_error({Errc::invalid, error.what()}, true, kExitUsage);
+    return app.exit(error) == 0 ? kExitDone : kExitUsage;
+}
+
 void define_init(CLI::App& app, InitOptions& options, Chosen& chosen) {
     CLI::App* command = app.add_subcommand(
         "init", "Make a database the primary of a new cluster (in WAL mode, if it is not yet)");
@@ -40,7 +55,7 @@ void define_init(CLI::App& app, InitOptions& options, Chosen& chosen) {
 void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand("members", "Who belongs to the cluster of a primary");
     group->require_subcommand(1);
-    group->footer(kExitCodes);
+    finish_group(*group, "  tanist members add app.db tcp://127.0.0.1:7401\n");
     CLI::App* list = group->add_subcommand("list", "Show the members");
     list->add_option("database", options.db, "the primary's database")->required();
     finish_command(*list, "  tanist members list app.db\n", options.json);
@@ -89,7 +104,7 @@ void define_doctor(CLI::App& app, DoctorOptions& options, Chosen& chosen) {
 void define_log(CLI::App& app, LogCommandOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand("log", "Look into a replication log");
     group->require_subcommand(1);
-    group->footer(kExitCodes);
+    finish_group(*group, "  tanist log verify app.db\n");
     struct Verb {
         const char* name;
         const char* help;
@@ -131,7 +146,7 @@ int run(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? kExitDone : kExitUsage;
+        return wrong_usage(app, error, argc, argv);
     }
     return chosen();
 }

@@ -262,6 +262,7 @@ int serve(Arguments& arguments) {
         const bool unsafe = settings.error().code == Errc::refused;
         return fail(settings.error(), unsafe ? kExitRefused : kExitUsage);
     }
+    set_note_level(settings->log_level);
     if (std::optional<Error> unfit = why_unfit(layout, *role, arguments, *settings)) {
         return fail(*unfit, unfit->code == Errc::refused ? kExitRefused : kExitUsage);
     }

@@ -186,7 +186,7 @@ void Capturer::State::captured_commit(const WalPoint& wal, Lsn lsn) {
     known = {wal, log.last()->page_bytes, true};
     untold.commits += 1;
     control->commits_captured.fetch_add(1, std::memory_order_relaxed);
-    control.set_notice({wal.change, wal.salt1, wal.salt2, wal.frame}, lsn);
+    control.set_commit_lsn({wal.change, wal.salt1, wal.salt2, wal.frame}, lsn);
 }
 
 // Page numbers, then images. Images that lie near each other in the WAL are fetched together.

@@ -143,8 +143,8 @@ AckPoints Control::acks() const {
     return points;
 }
 
-void Control::set_notice(const WalMoment& moment, Lsn lsn) {
-    ControlNotice& entry = block_->notice[moment.change % kNotices];
+void Control::set_commit_lsn(const WalMoment& moment, Lsn lsn) {
+    ControlCommitLsn& entry = block_->commit_lsn[moment.change % kCommitLsns];
     SequenceWriter writer(entry.sequence);
     put(entry.change, moment.change);
     put(entry.salt1, moment.salt1);
@@ -153,8 +153,8 @@ void Control::set_notice(const WalMoment& moment, Lsn lsn) {
     put(entry.lsn, lsn.value);
 }
 
-std::optional<Lsn> Control::find_notice(const WalMoment& moment) const {
-    const ControlNotice& entry = block_->notice[moment.change % kNotices];
+std::optional<Lsn> Control::find_commit_lsn(const WalMoment& moment) const {
+    const ControlCommitLsn& entry = block_->commit_lsn[moment.change % kCommitLsns];
     WalMoment found;
     Lsn lsn;
     const bool whole = read_consistently(entry.sequence, [&] {
@@ -193,6 +193,18 @@ std::string Control::problem() const {
     const bool whole = read_consistently(block_->problem_sequence, [&] {
         sentence = text(block_->problem, sizeof(block_->problem));
     });
+    return whole ? sentence : std::string();
+}
+
+void Control::set_notice(const std::string& sentence) {
+    SequenceWriter writer(block_->notice_sequence);
+    set_text(block_->notice, sizeof(block_->notice), sentence);
+}
+
+std::string Control::notice() const {
+    std::string sentence;
+    const bool whole = read_consistently(
+        block_->notice_sequence, [&] { sentence = text(block_->notice, sizeof(block_->notice)); });
     return whole ? sentence : std::string();
 }
 

@@ -68,7 +68,7 @@ struct ControlAck {
 };
 
 // Which LSN a commit became: the commit after which iChange was `change`.
-struct ControlNotice {
+struct ControlCommitLsn {
     std::atomic<uint32_t> sequence;  // guards this entry
     std::atomic<uint32_t> change;
     std::atomic<uint32_t> salt1;
@@ -79,7 +79,7 @@ struct ControlNotice {
 };
 // More than commits become visible while one committer wakes; what is overwritten costs a longer
 // wait and nothing else.
-constexpr size_t kNotices = 512;
+constexpr size_t kCommitLsns = 512;
 
 // Where a commit is that its writer holds back. Only the holder of SQLite's WRITE lock posts one,
 // and only over one that is settled. The word's low bits are the phase, the others the number of
@@ -186,7 +186,7 @@ struct ControlBlock {
     std::atomic<uint8_t> problem[256];  // the engine's present trouble, one sentence; "" none
 
     // Synchronous commits. ack_tick is a futex word, bumped by the engine after each change of
-    // `ack`, of durable_lsn, of notice and of prepare.lsn while anybody waits.
+    // `ack`, of durable_lsn, of commit_lsn and of prepare.lsn while anybody waits.
     alignas(64) std::atomic<uint32_t> ack_tick;
     std::atomic<uint32_t> ack_waiters;
     // A committer adds 1 after its commit can be captured and before it rings: it is to be synced
@@ -205,9 +205,14 @@ struct ControlBlock {
     std::atomic<int64_t> unsafe_since_ns;    // boot clock, of the oldest of them; 0 none
     alignas(64) ControlPrepare prepare;
     alignas(64) ControlAck ack[limits::kMembersMax];
-    alignas(64) ControlNotice notice[kNotices];
+    alignas(64) ControlCommitLsn commit_lsn[kCommitLsns];
 
     alignas(64) ControlPeer peer[limits::kMembersMax];
+
+    // What the engine did or refused and the operator may not expect, one sentence; "" none. Unlike
+    // a problem it holds nothing up.
+    alignas(64) std::atomic<uint32_t> notice_sequence;
+    std::atomic<uint8_t> notice[256];
 };
 static_assert(sizeof(ControlBlock) <= kControlBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
@@ -286,9 +291,11 @@ class Control {
     // Requires: index < limits::kMembersMax. Does not bump.
     void set_ack(size_t index, const AckPoint& point);  // engine
     AckPoints acks() const;
-    void set_notice(const WalMoment& moment, Lsn lsn);  // engine
+    void set_commit_lsn(const WalMoment& moment, Lsn lsn);  // engine
     // Nothing: it is not captured yet, or the entry was overwritten.
-    std::optional<Lsn> find_notice(const WalMoment& moment) const;
+    std::optional<Lsn> find_commit_lsn(const WalMoment& moment) const;
+    void set_notice(const std::string& sentence);  // engine
+    std::string notice() const;
     // Requires: index < limits::kMembersMax. The engine sets block.peers itself.
     void set_peer(size_t index, const PeerReport& report);  // engine
     PeerReport peer(size_t index) const;

@@ -4,7 +4,12 @@
 //   tanist.toml   settings for people                       control/settings.h
 //   identity      this node's Ed25519 seed, 0600            control/identity.h
 //   node          role, cluster and group ids, epoch; text  control/node_file.h
-//   members       who belongs to the cluster; text          control/members.h
+//   members       who this primary ships to; text           control/members.h
+//   members.signed  the cluster's keys and their rights     control/member_list.h
+//   identity.next a new identity being announced, 0600      node/, `tanist keys rotate`
+//   invitation    digest of the open invitation             control/invitation.h
+//   alarm         the last breach, for status; one line     control/alarm.h
+//   audit.log     operators' commands; JSON lines           control/audit.h
 //   control       shared memory of VFS and engine           control/control_block.h
 //   ship.lock     flock: the engine of this database        node/
 //   log/          the replication log                       log/log.h
@@ -26,6 +31,11 @@ struct Layout {
     std::string identity() const { return directory + "/identity"; }
     std::string node() const { return directory + "/node"; }
     std::string members() const { return directory + "/members"; }
+    std::string member_list() const { return directory + "/members.signed"; }
+    std::string next_identity() const { return directory + "/identity.next"; }
+    std::string invitation() const { return directory + "/invitation"; }
+    std::string alarm() const { return directory + "/alarm"; }
+    std::string audit_log() const { return directory + "/audit.log"; }
     std::string control() const { return directory + "/control"; }
     std::string ship_lock() const { return directory + "/ship.lock"; }
     std::string log() const { return directory + "/log"; }

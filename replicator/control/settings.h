@@ -5,9 +5,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "replicator/base/notes.h"
 #include "replicator/base/result.h"
 #include "replicator/control/ack_rule.h"
 #include "replicator/control/control_block.h"
@@ -20,13 +22,16 @@ struct Settings {
     std::vector<std::string> replicas;  // endpoints; quick form, joins members of the file
     ShipHost ship = ShipHost::automatic;
     std::vector<std::string> listen;  // tanistd
-    std::string log_level = "info";
+    NoteLevel log_level = NoteLevel::info;
     uint64_t log_segment_bytes = 16u << 20;
     uint64_t log_bytes_max = 1u << 30;
     uint64_t wal_bytes_max = 64u << 20;  // the WAL is restarted by the engine beyond this
     std::chrono::milliseconds engine_idle_exit{10'000};
     CommitPolicy commit;  // ack, commit_mode, ack_timeout, on_timeout: where a connection begins
     LagBound max_lag;
+    bool curve = false;               // on ipc and loopback too; elsewhere always
+    std::optional<bool> status_open;  // nothing: on ipc and loopback without CURVE
+    std::chrono::milliseconds invite_expires{3'600'000};
 };
 
 // Absent: defaults. A setting that means nothing in `role` is refused; unknown accepts all.
@@ -44,9 +49,13 @@ Result<LagBound> parse_lag_bound(const std::string& text);
 Result<std::chrono::milliseconds> parse_ack_timeout(const std::string& text);
 // As parse_duration reads it.
 std::string duration_text(std::chrono::milliseconds duration);
-// tcp://HOST:PORT or ipc://PATH. refused: anything but loopback or ipc while there are no keys
-// (issue C); the message says what to do.
+// tcp://HOST:PORT or ipc://PATH that is connected to without a key. refused: anything but loopback
+// or ipc; the message says what to do.
 Status check_endpoint(const std::string& endpoint);
+// The same without that refusal: where a key protects the connection.
+Status check_any_endpoint(const std::string& endpoint);
+// ipc or a loopback address. Requires: check_any_endpoint.
+bool is_local_endpoint(const std::string& endpoint);
 // The file `tanist init` writes: every setting with its default, as comments.
 std::string default_settings_file();
 

@@ -39,6 +39,7 @@ Status CaptureLoop::start() {
     auto handle = SqliteHandle::open(api_, options_.layout.db, open);
     if (!handle) return std::move(handle).error();
     handle_ = std::move(handle).value();
+    tell_switch();
     auto checkpoints = SqliteHandle::open(api_, options_.layout.db, {});
     if (!checkpoints) return std::move(checkpoints).error();
     checkpoints_ = std::move(checkpoints).value();
@@ -50,6 +51,16 @@ Status CaptureLoop::start() {
     capturer_ = std::move(capturer).value();
     thread_ = std::thread([this] { run(); });
     return ok_status();
+}
+
+void CaptureLoop::tell_switch() {
+    const std::string& from = handle_->switched_from();
+    control_.set_notice("");
+    if (from.empty()) return;
+    control_.set_notice(options_.layout.db + " was in journal mode '" + from +
+                        "' and was switched to WAL, which replication needs");
+    note(NoteLevel::warning, "switched to WAL, which replication needs",
+         {{"database", options_.layout.db}, {"from", from}});
 }
 
 void CaptureLoop::stop() {

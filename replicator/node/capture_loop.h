@@ -56,6 +56,7 @@ class CaptureLoop {
     bool look();  // one poll; true when something was captured or settled
     bool look_and_tell();
     void sync_log();
+    void tell_switch();
     void rest(bool captured);
     void sleep_until_rung();
     void maintain();

@@ -94,7 +94,7 @@ void Engine::State::begin_acks() {
     control->durable_lsn.store(0);
     control->committed_lsn.store(0);
     if (!log->recovery().created) return;
-    for (ControlNotice& notice : control->notice) notice.lsn.store(0);
+    for (ControlCommitLsn& entry : control->commit_lsn) entry.lsn.store(0);
 }
 
 Status Engine::State::run(const SqliteApi& api) {

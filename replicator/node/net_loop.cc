@@ -184,6 +184,8 @@ void NetLoop::publish_view() {
     ControlBlock& block = *shared_.control;
     block.engine_beat_ns.store(now.ns, std::memory_order_relaxed);
     shared_.control.set_captured({.position = {view.epoch, view.received}});
+    if (view.refusal != told_refusal_) shared_.control.set_notice(view.refusal);
+    told_refusal_ = view.refusal;
     std::string state = view.connected ? "connected" : "waiting for its primary";
     if (view.state == ReplicaState::empty) state += ", empty";
     if (view.state == ReplicaState::needs_sync) state += ", delta sync";

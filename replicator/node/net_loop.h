@@ -52,6 +52,7 @@ class NetLoop {
     Frame frame_;  // keeps the bytes of the message being handled
     uint64_t primary_log_bytes_ = 0;
     std::string told_state_;
+    std::string told_refusal_;
     std::thread thread_;
     std::atomic<bool> stopping_{false};
 };

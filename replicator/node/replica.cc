@@ -51,6 +51,7 @@ Status Replica::State::open(bool replace) {
     shared.control->epoch.store(shared.node.epoch.value);
     shared.control->role.store(static_cast<uint32_t>(Role::replica));
     shared.control.set_problem("");
+    shared.control.set_notice("");
     if (shared.node.group.is_zero()) return ok_status();
     return shared.open_log(shared.node.group);
 }

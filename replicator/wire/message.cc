@@ -276,6 +276,54 @@ Body take_status(ByteReader& in) {
     return StatusText{{reinterpret_cast<const char*>(json.data()), json.size()}};
 }
 
+Bytes take_rest(ByteReader& in) {
+    ByteView rest = in.raw(in.left());
+    return {rest.begin(), rest.end()};
+}
+
+void put(ByteWriter& out, const Join& join) {
+    out.from(join.secret);
+    out.from(join.node.bytes);
+    out.raw(join.list);
+}
+
+Body take_join(ByteReader& in) {
+    Join join;
+    in.into(join.secret);
+    in.into(join.node.bytes);
+    join.list = take_rest(in);
+    return join;
+}
+
+void put(ByteWriter& out, const Joined& joined) {
+    out.from(joined.node.bytes);
+    out.text(cut(joined.name, kNameBytesMax));
+}
+
+Body take_joined(ByteReader& in) {
+    Joined joined;
+    in.into(joined.node.bytes);
+    joined.name = in.text(kNameBytesMax);
+    return joined;
+}
+
+void put(ByteWriter& out, const MembersList& members) { out.raw(members.list); }
+void put(ByteWriter& out, const MembersHave& have) { out.u64(have.version); }
+
+void put(ByteWriter& out, const NewKey& announced) {
+    out.from(announced.key.bytes);
+    out.from(announced.by_old.bytes);
+    out.from(announced.by_new.bytes);
+}
+
+Body take_new_key(ByteReader& in) {
+    NewKey announced;
+    in.into(announced.key.bytes);
+    in.into(announced.by_old.bytes);
+    in.into(announced.by_new.bytes);
+    return announced;
+}
+
 Result<Body> take_body(const Envelope& envelope, ByteReader& in) {
     switch (envelope.type) {
         case MessageType::hello:
@@ -308,6 +356,16 @@ Result<Body> take_body(const Envelope& envelope, ByteReader& in) {
             return Body(StatusAsk{});
         case MessageType::status:
             return take_status(in);
+        case MessageType::join:
+            return take_join(in);
+        case MessageType::joined:
+            return take_joined(in);
+        case MessageType::members:
+            return Body(MembersList{take_rest(in)});
+        case MessageType::members_have:
+            return Body(MembersHave{in.u64()});
+        case MessageType::new_key:
+            return take_new_key(in);
     }
     return corrupt("unknown message type");
 }
@@ -327,7 +385,7 @@ const char* why_invalid(const Body& body) {
             return "welcome: unknown state";
         }
     } else if (auto* refuse = std::get_if<Refuse>(&body)) {
-        if (refuse->code < RefuseCode::version || refuse->code > RefuseCode::unknown_session) {
+        if (refuse->code < RefuseCode::version || refuse->code > kRefuseCodeLast) {
             return "refuse: unknown code";
         }
     } else if (auto* data = std::get_if<Data>(&body)) {
@@ -399,7 +457,7 @@ Result<Envelope> decode_envelope(ByteView frame) {
         return corrupt("envelope: wrong checksum");
     }
     if (type < static_cast<uint16_t>(MessageType::hello) ||
-        type > static_cast<uint16_t>(MessageType::status)) {
+        type > static_cast<uint16_t>(kMessageTypeLast)) {
         return corrupt("unknown message type " + std::to_string(type));
     }
     envelope.type = static_cast<MessageType>(type);
@@ -475,13 +533,15 @@ MessageType type_of(const Body& body) {
     // The variant's order is the order of the wire numbers.
     static_assert(std::is_same_v<std::variant_alternative_t<0, Body>, Hello>);
     static_assert(std::is_same_v<std::variant_alternative_t<12, Body>, StatusText>);
+    static_assert(std::is_same_v<std::variant_alternative_t<17, Body>, NewKey>);
     return static_cast<MessageType>(body.index() + 1);
 }
 
 const char* to_string(MessageType type) {
     static constexpr const char* kNames[] = {
-        "?",         "hello",      "welcome",  "refuse",     "data",     "heartbeat",  "ack",
-        "need_sync", "sync_begin", "sync_ask", "sync_pages", "sync_end", "status_ask", "status"};
+        "?",         "hello",      "welcome",  "refuse",       "data",     "heartbeat",  "ack",
+        "need_sync", "sync_begin", "sync_ask", "sync_pages",   "sync_end", "status_ask", "status",
+        "join",      "joined",     "members",  "members_have", "new_key"};
     auto number = static_cast<size_t>(type);
     return number < std::size(kNames) ? kNames[number] : "?";
 }
@@ -498,7 +558,9 @@ const char* to_string(RefuseCode code) {
                                              "storage",
                                              "protocol error",
                                              "shutting down",
-                                             "unknown session"};
+                                             "unknown session",
+                                             "not allowed",
+                                             "invitation"};
     auto number = static_cast<size_t>(code);
     return number < std::size(kNames) ? kNames[number] : "?";
 }

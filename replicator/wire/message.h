@@ -16,6 +16,7 @@
 #include "replicator/base/bytes.h"
 #include "replicator/base/clock.h"
 #include "replicator/base/ids.h"
+#include "replicator/base/keys.h"
 #include "replicator/base/limits.h"
 #include "replicator/base/result.h"
 
@@ -27,20 +28,26 @@ constexpr size_t kEnvelopeBytes = 64;
 
 // On the wire for ever; zero is never valid.
 enum class MessageType : uint16_t {
-    hello = 1,        // primary -> replica: opens a session
-    welcome = 2,      // replica -> primary: accepts; says where it stands
-    refuse = 3,       // both: the session does not happen or ends; says why
-    data = 4,         // primary -> replica: a chunk of a record
-    heartbeat = 5,    // primary -> replica
-    ack = 6,          // replica -> primary: positions and credit; also answers a heartbeat
-    need_sync = 7,    // replica -> primary: cannot go on from the log
-    sync_begin = 8,   // primary -> replica, on the sync socket
-    sync_ask = 9,     // replica -> primary: a page range, with hashes of what is there
-    sync_pages = 10,  // primary -> replica: the pages that differ; several per ask
-    sync_end = 11,    // primary -> replica: from which LSN on the pages are consistent
-    status_ask = 12,  // anybody -> daemon
-    status = 13,      // daemon -> anybody: JSON
+    hello = 1,          // primary -> replica: opens a session
+    welcome = 2,        // replica -> primary: accepts; says where it stands
+    refuse = 3,         // both: the session does not happen or ends; says why
+    data = 4,           // primary -> replica: a chunk of a record
+    heartbeat = 5,      // primary -> replica
+    ack = 6,            // replica -> primary: positions and credit; also answers a heartbeat
+    need_sync = 7,      // replica -> primary: cannot go on from the log
+    sync_begin = 8,     // primary -> replica, on the sync socket
+    sync_ask = 9,       // replica -> primary: a page range, with hashes of what is there
+    sync_pages = 10,    // primary -> replica: the pages that differ; several per ask
+    sync_end = 11,      // primary -> replica: from which LSN on the pages are consistent
+    status_ask = 12,    // anybody -> daemon
+    status = 13,        // daemon -> anybody: JSON
+    join = 14,          // admitter -> new node, over CURVE: you belong to us; once per invitation
+    joined = 15,        // new node -> admitter
+    members = 16,       // primary -> replica: the signed member list
+    members_have = 17,  // replica -> primary: which version of it is kept
+    new_key = 18,       // replica -> primary: its new identity, announced under the old one
 };
+constexpr MessageType kMessageTypeLast = MessageType::new_key;
 
 enum class RefuseCode : uint16_t {
     version = 1,  // no common protocol version
@@ -54,7 +61,10 @@ enum class RefuseCode : uint16_t {
     protocol = 9,
     shutting_down = 10,
     unknown_session = 11,  // that session is over here: say HELLO again
+    not_allowed = 12,      // the sender's key may not do that here
+    invitation = 13,       // wrong, used or expired
 };
+constexpr RefuseCode kRefuseCodeLast = RefuseCode::invitation;
 
 // The fields every message has.
 struct Envelope {
@@ -173,8 +183,36 @@ struct StatusText {
     std::string json;
 };
 
+// Member lists are opaque here: control/member_list.h.
+struct Join {
+    std::array<uint8_t, 16> secret{};
+    NodeKey node;  // the sender's; its CURVE key must be the one it came with
+    Bytes list;    // signed by the sender, with the receiver in it
+};
+
+struct Joined {
+    NodeKey node;
+    std::string name;
+};
+
+struct MembersList {
+    Bytes list;
+};
+
+struct MembersHave {
+    uint64_t version = 0;
+};
+
+// Both signatures are over new_key_statement().
+struct NewKey {
+    NodeKey key;
+    Signature by_old;
+    Signature by_new;
+};
+
 using Body = std::variant<Hello, Welcome, Refuse, Data, Heartbeat, Ack, NeedSync, SyncBegin,
-                          SyncAsk, SyncPages, SyncEnd, StatusAsk, StatusText>;
+                          SyncAsk, SyncPages, SyncEnd, StatusAsk, StatusText, Join, Joined,
+                          MembersList, MembersHave, NewKey>;
 
 struct Message {
     Envelope envelope;  // type, flags, body_bytes, body_hash are filled by encode

@@ -137,6 +137,8 @@ TEST_CASE("bad input: a replica of another cluster is refused, and both sides sa
                status.find("belongs to another cluster") != std::string::npos;
     }));
     CHECK(pair.replica_daemon.says("another cluster"));
+    CHECK(shell(pair.dir, kTanist + " status replica.db")
+              .says(stranger.db + " was refused: this replica belongs to another cluster"));
     Application(pair.primary).run("INSERT INTO t VALUES(2)");
     CHECK(pair.equal_soon());
 }

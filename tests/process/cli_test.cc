@@ -85,6 +85,9 @@ TEST_CASE("cli: every command explains itself with an example and its exit codes
         CHECK(help.says("Exit codes: 0 done"));
         CHECK(help.says("--json"));
     }
+    for (const char* group : {"", "members ", "log "}) {
+        CHECK(cli.tanist(std::string(group) + "--help").says("Examples:\n  tanist"));
+    }
     CHECK(cli.tanist("--version").says("tanist 0."));
     CHECK(cli.tanistd("--version").says("tanistd 0."));
     CHECK(cli.tanistd("--help").says("Exit codes"));
@@ -97,6 +100,14 @@ TEST_CASE("cli: wrong usage exits with 2") {
     }
     CHECK(cli.tanistd("").code == 2);
     CHECK(cli.tanistd("--nonsense").code == 2);
+}
+
+TEST_CASE("cli: with --json even wrong usage is answered in JSON") {
+    Cli cli;
+    for (const char* wrong : {"status", "nonsense", "members add app.db", "log dump --colour"}) {
+        CAPTURE(wrong);
+        CHECK(cli.json(wrong, 2)["error"]["code"] == "invalid");
+    }
 }
 
 // A command that does not work yet would be worse than none.

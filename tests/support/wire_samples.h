@@ -16,6 +16,8 @@ Id filled(uint8_t from) {
     return id;
 }
 
+using InviteBytes = Id128<struct InviteTag>;
+
 inline Bytes counted(size_t count) {
     Bytes bytes(count);
     for (size_t i = 0; i < count; ++i) bytes[i] = static_cast<uint8_t>(i * 7 + i / 256);
@@ -65,7 +67,12 @@ inline std::vector<Message> wire_samples() {
         SyncPages{3, true, 512, {4097, 4099, 5000}, images},
         SyncEnd{end, 1000},
         StatusAsk{},
-        StatusText{"{\"role\":\"replica\"}"}};
+        StatusText{"{\"role\":\"replica\"}"},
+        Join{filled<InviteBytes>(1).bytes, filled<NodeKey>(65), counted(200)},
+        Joined{filled<NodeKey>(129), "replica.db"},
+        MembersList{counted(200)},
+        MembersHave{12},
+        NewKey{filled<NodeKey>(65), filled<Signature>(1), filled<Signature>(101)}};
     std::vector<Message> messages;
     for (Body& body : bodies) {
         Message message{envelope, std::move(body)};

@@ -165,16 +165,16 @@ TEST_CASE("control: a committer finds the LSN of its own commit and of no other"
     TempDir dir;
     Control control = made(dir.path("control"), false);
     const WalMoment mine{.change = 7, .salt1 = 1, .salt2 = 2, .frame = 30};
-    CHECK(!control.find_notice(mine));
-    control.set_notice(mine, Lsn{12});
-    CHECK(control.find_notice(mine) == Lsn{12});
+    CHECK(!control.find_commit_lsn(mine));
+    control.set_commit_lsn(mine, Lsn{12});
+    CHECK(control.find_commit_lsn(mine) == Lsn{12});
     WalMoment other = mine;
     other.frame = 31;
-    CHECK(!control.find_notice(other));
+    CHECK(!control.find_commit_lsn(other));
     // The same entry, a full turn later.
-    other.change = 7 + kNotices;
-    control.set_notice(other, Lsn{99});
-    CHECK(!control.find_notice(mine));
+    other.change = 7 + kCommitLsns;
+    control.set_commit_lsn(other, Lsn{99});
+    CHECK(!control.find_commit_lsn(mine));
 }
 
 TEST_CASE("control: an acknowledgement ends the wait for it") {

@@ -60,6 +60,7 @@ max_lag = "1000 commits"
     REQUIRE(settings.ok());
     CHECK(settings->replicas.size() == 2);
     CHECK(settings->ship == ShipHost::thread);
+    CHECK(settings->log_level == NoteLevel::error);
     CHECK(settings->log_segment_bytes == 1u << 20);
     CHECK(settings->log_bytes_max == 4'000'000);
     CHECK(settings->wal_bytes_max == 10'000'000);
@@ -169,7 +170,9 @@ TEST_CASE("settings: endpoints that others can reach are refused, with the way o
         Status checked = check_endpoint(open);
         REQUIRE_FALSE(checked.ok());
         CHECK_MESSAGE(checked.error().code == Errc::refused, open);
-        CHECK(checked.error().message.find("tanist keys") != std::string::npos);
+        CHECK(checked.error().message.find("tanist members add") != std::string::npos);
+        CHECK_MESSAGE(check_any_endpoint(open).ok(), open);
+        CHECK_FALSE(is_local_endpoint(open));
     }
 }
 
