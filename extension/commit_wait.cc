@@ -8,6 +8,7 @@
 #include "extension/host.h"
 #include "replicator/base/bytes.h"
 #include "replicator/base/event.h"
+#include "replicator/base/file.h"
 #include "replicator/wal/wal_index.h"
 
 namespace tanist {
@@ -18,10 +19,34 @@ using namespace std::chrono_literals;
 // A waiter looks this often whether the engine still lives: nobody else would start another.
 constexpr Nanos kLookAfterEngine = 100ms;
 
+constexpr Nanos kCompareWithin = 5s;
+
 constexpr std::array<uint8_t, kWalFrameHeaderBytes> kNoHeader{};
 
 int write_real(sqlite3_file* real, const void* data, size_t count, int64_t offset) {
     return real->pMethods->xWrite(real, data, static_cast<int>(count), offset);
+}
+
+// After a power cut the database may lack commits that were confirmed; the first engine of a boot
+// brings them back, and until then nobody may write over their place. Of databases whose commits
+// never waited nobody need wait.
+bool engine_has_compared(DatabaseFile& file) {
+    if (!path_exists(file.layout.waited())) return true;
+    const Instant deadline = boot_now() + kCompareWithin;
+    while (file.control->role.load(std::memory_order_acquire) ==
+           static_cast<uint32_t>(Role::unknown)) {
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) {
+            file.last_error = "no engine has compared " + file.layout.db +
+                              " with its log since the machine was started; see " +
+                              file.layout.engine_log();
+            return false;
+        }
+        file.ensure_engine();
+        const uint32_t tick = file.control->captured_tick.load(std::memory_order_seq_cst);
+        file.control.wait_captured(tick, std::min(left, kLookAfterEngine));
+    }
+    return true;
 }
 
 std::string sentence(const CommitPolicy& policy, const char* how_it_ended) {
@@ -38,24 +63,34 @@ Instant CommitWait::deadline_from(Instant now) const {
 // -- from the gate
 
 int CommitWait::may_begin(DatabaseFile& file) {
-    if (file.policy.rule.waits() && file.policy.on_timeout == OnTimeout::fail) {
-        Status possible = file.check_rule(file.policy.rule);
-        if (possible.ok() && !file.control) {
-            possible = Error{Errc::invalid, "the control block of " + file.layout.db +
-                                                " is not there, so no commit can wait"};
-        }
-        if (possible.ok() && file.policy.mode == CommitMode::before_visible &&
-            file.wal == nullptr) {
-            possible = Error{Errc::invalid, "the WAL of " + file.layout.db +
-                                                " was opened without the VFS tanist, so no commit "
-                                                "can be held back"};
-        }
-        if (!possible.ok()) {
-            file.last_error = possible.error().message;
-            log_line(file.last_error);
-            return kRuleImpossible;
-        }
+    if (file.control && file.control->role.load(std::memory_order_acquire) ==
+                            static_cast<uint32_t>(Role::unknown)) {
+        if (!engine_has_compared(file)) return SQLITE_BUSY;
     }
+    return file.policy.rule.waits() ? may_wait(file) : SQLITE_OK;
+}
+
+int CommitWait::may_wait(DatabaseFile& file) {
+    Status possible = ok_status();
+    if (file.policy.on_timeout == OnTimeout::fail) possible = file.check_rule(file.policy.rule);
+    if (possible.ok() && !file.control) {
+        possible = Error{Errc::invalid, "the control block of " + file.layout.db +
+                                            " is not there, so no commit can wait"};
+    }
+    if (possible.ok() && file.policy.mode == CommitMode::before_visible && file.wal == nullptr) {
+        possible = Error{Errc::invalid, "the WAL of " + file.layout.db +
+                                            " was opened without the VFS tanist, so no commit can "
+                                            "be held back"};
+    }
+    if (possible.ok() && !marked_ && !path_exists(file.layout.waited())) {
+        possible = replace_file(file.layout.waited(), {});
+    }
+    if (!possible.ok()) {
+        file.last_error = possible.error().message;
+        log_line(file.last_error);
+        return kRuleImpossible;
+    }
+    marked_ = true;
     return SQLITE_OK;
 }
 

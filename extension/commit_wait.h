@@ -34,7 +34,8 @@ struct DatabaseFile;
 class CommitWait {
   public:
     // -- from the gate; SQLite holds a READ slot.
-    // Before a writer takes WRITE. SQLITE_OK, or kRuleImpossible.
+    // Before a writer takes WRITE. SQLITE_OK, or why it may not: kRuleImpossible; SQLITE_BUSY while
+    // the engine has not yet compared the database with its log in this boot.
     int may_begin(DatabaseFile& file);
     // WRITE is held.
     void began(DatabaseFile& file);
@@ -61,6 +62,7 @@ class CommitWait {
         bool local = false;
     };
 
+    int may_wait(DatabaseFile& file);
     int withhold(sqlite3_file* real, const void* data, int64_t offset);
     int decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_bytes);
     bool post(DatabaseFile& file, uint32_t page_bytes, Instant deadline);
@@ -74,7 +76,8 @@ class CommitWait {
     Instant deadline_from(Instant now) const;
     void degrade(DatabaseFile& file);
 
-    bool writing_ = false;  // between began() and ending()
+    bool marked_ = false;        // Layout::waited() is there
+    bool writing_ = false;       // between began() and ending()
     CommitPolicy policy_;        // of this transaction
     bool withholds_ = false;     // this transaction's commit will be held back
     bool degraded_ = false;      // nobody waits for this transaction, by policy

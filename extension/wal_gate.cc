@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "extension/brake.h"
 #include "extension/database_file.h"
 #include "extension/host.h"
 #include "replicator/base/event.h"
@@ -91,6 +92,7 @@ int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
         }
         if (!file.role_allows_write()) return kReadOnlyHere;
         if (const int rc = file.commits.may_begin(file); rc != SQLITE_OK) return rc;
+        if (const int rc = brake(file); rc != SQLITE_OK) return rc;
     }
     int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
     if (rc == SQLITE_BUSY && writer && file.control) rc = wait_for_engine(file, real);

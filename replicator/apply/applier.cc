@@ -152,7 +152,7 @@ Status Applier::State::gather(LogReader& log, Lsn up_to, Batch& batch) {
         batch.stopped = why_not_next(*record, batch.end);
         if (!batch.stopped.empty()) break;
         Result<bool> taken_back = false;
-        if (record->kind == RecordKind::commit && lsn < up_to) {
+        if (record->kind == RecordKind::commit) {
             taken_back = log.is_taken_back(*record);
             if (!taken_back) return std::move(taken_back).error();
         }

@@ -208,7 +208,9 @@ Result<bool> LogReader::is_taken_back(const RecordHeader& record) {
         if (!s.present(next_lsn)) return gone(next_lsn);
     } else {
         State other(s.log);
-        TANIST_TRY(other.locate(next_lsn));
+        Status located = other.locate(next_lsn);
+        if (!located && located.error().code == Errc::not_found) return false;
+        TANIST_TRY(std::move(located));
         next = *other.cached;
     }
     if (!next) return std::move(next).error();

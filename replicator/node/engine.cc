@@ -8,6 +8,7 @@
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
 #include "replicator/node/capture_loop.h"
+#include "replicator/node/own_tail.h"
 #include "replicator/node/ship_lock.h"
 #include "replicator/node/ship_loop.h"
 
@@ -49,6 +50,7 @@ struct Engine::State {
     Status open();
     Status run(const SqliteApi& api);
     void begin_acks();
+    Result<bool> catch_up_with_own_log(const SqliteApi& api);
     bool idle_long_enough();
 };
 
@@ -72,7 +74,6 @@ Status Engine::State::open() {
     control->engine_beat_ns.store(boot_now().ns);
     control->engine_writes.store(0);
     control->epoch.store(node.epoch.value);
-    control->role.store(static_cast<uint32_t>(Role::primary));
     LogOptions log_options{.segment_bytes = options.settings.log_segment_bytes,
                            .bytes_max = options.settings.log_bytes_max};
     auto opened = Log::open(layout.log(), node.group, log_options);
@@ -84,6 +85,19 @@ Status Engine::State::open() {
               {"reason", log->recovery().torn_reason}});
     begin_acks();
     return ok_status();
+}
+
+// Once in each boot, before anybody may write: whose commits waited for replicas must find them
+// here after a power cut. True: the database was behind and is at the log's end now.
+Result<bool> Engine::State::catch_up_with_own_log(const SqliteApi& api) {
+    const bool ran_before = control->role.load() == static_cast<uint32_t>(Role::primary);
+    if (ran_before || !log->last() || !path_exists(layout.db)) return false;
+    auto replayed = replay_own_tail(api, layout.db, *log);
+    if (replayed) return *replayed > 0;
+    if (path_exists(layout.waited())) return std::move(replayed).error();
+    note(NoteLevel::warning, "the database was not compared with its log",
+         {{"database", layout.db}, {"reason", replayed.error().message}});
+    return false;
 }
 
 // What a former engine knew of replicas must be heard again. LSNs of a log that is gone mean
@@ -98,8 +112,12 @@ void Engine::State::begin_acks() {
 }
 
 Status Engine::State::run(const SqliteApi& api) {
+    auto caught_up = catch_up_with_own_log(api);
+    if (!caught_up) return std::move(caught_up).error();
+    control->role.store(static_cast<uint32_t>(Role::primary));
     capture = std::make_unique<CaptureLoop>(
-        api, CaptureLoopOptions{layout, options.settings, node.epoch}, *log, control, [this] {
+        api, CaptureLoopOptions{layout, options.settings, node.epoch, *caught_up}, *log, control,
+        [this] {
             if (ship) ship->log_grew();
         });
     FollowerIdentity self{.cluster = node.cluster,

@@ -339,26 +339,4 @@ void ShipLoop::send_sync_pages() {
     }
 }
 
-void ShipLoop::publish_views() {
-    Lsn end = log_.end().position.lsn;
-    Lsn needed = end;
-    bool shipped = true;
-    for (size_t i = 0; i < peers_.size(); ++i) {
-        FollowerView view = peers_[i]->follower->view();
-        if (view.state != PeerState::streaming || view.applied < end) shipped = false;
-        needed = std::min(needed, view.needs);
-        control_.set_peer(i, {.state = view.state,
-                              .received = view.received,
-                              .durable = view.durable,
-                              .applied = view.applied,
-                              .lag_bytes = view.lag_bytes,
-                              .lag_ns = static_cast<uint64_t>(view.lag.count()),
-                              .heard_ns = view.heard.ns,
-                              .endpoint = peers_[i]->member.endpoint,
-                              .reason = view.reason});
-    }
-    capture_.set_needed(needed);
-    all_shipped_.store(shipped);
-}
-
 }  // namespace tanist

@@ -13,6 +13,7 @@
 #include "replicator/node/capture_loop.h"
 #include "replicator/node/sync_worker.h"
 #include "replicator/ship/follower.h"
+#include "replicator/ship/rearm.h"
 #include "replicator/wire/link.h"
 
 namespace tanist {
@@ -71,6 +72,8 @@ class ShipLoop {
     void send_sync_pages();
     void end_settled();
     void publish_views();
+    void publish_risk();
+    void rearm_when_caught_up();
     LogView log_view();
     Result<LogPoint> settled_point(Peer& peer);
     size_t free_slot() const;
@@ -91,6 +94,8 @@ class ShipLoop {
     Instant members_looked_{0};
     SyncJob jobs_ = 0;
     std::deque<std::pair<Peer*, FollowerEvent>> pending_;  // events raised by actions
+    Rearm rearm_;
+    uint32_t degraded_told_ = 0;  // ControlBlock::degraded as it was last noted
     std::atomic<bool> stopping_{false};
     std::atomic<bool> all_shipped_{false};
     std::thread thread_;

@@ -443,6 +443,8 @@ FollowerView Follower::view() const {
     view.applied = s.applied;
     if (s.following) view.needs = s.received.next();
     if (s.sync >= SyncStep::begun) view.needs = std::max(s.received, s.sync_base).next();
+    view.unsafe_bytes = s.lag_history.lag_bytes(s.durable);
+    view.unsafe = s.lag_history.lag(s.durable, s.now);
     view.lag_bytes = s.lag_history.lag_bytes(s.applied);
     view.lag = s.lag_history.lag(s.applied, s.now);
     view.heard = s.heard;

@@ -143,7 +143,9 @@ struct FollowerView {  // for status, ack rules and retention
     Lsn received, durable, applied;  // comparable with our log only while streaming
     Lsn needs;  // oldest record it still needs; retention keeps it. Zero: unknown
     uint64_t lag_bytes = 0;
-    Nanos lag{0};  // age of the oldest commit it has not applied, as far as is known
+    uint64_t unsafe_bytes = 0;  // of records that it has not durably, and the age of the oldest
+    Nanos unsafe{0};            //
+    Nanos lag{0};               // age of the oldest commit it has not applied, as far as is known
     Instant heard{0};
 };
 

@@ -242,7 +242,7 @@ Result<LogPoint> SyncSink::State::gather(LogReader& log, Lsn up_to, LogPages& re
             return Error{Errc::refused, name + ": the database moved during the sync; sync anew"};
         }
         Result<bool> taken_back = false;
-        if (is_commit && record->lsn < up_to) {
+        if (is_commit) {
             taken_back = log.is_taken_back(*record);
             if (!taken_back) return std::move(taken_back).error();
         }

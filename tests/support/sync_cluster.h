@@ -5,14 +5,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
+#include "replicator/control/node_file.h"
 #include "replicator/log/log.h"
 #include "tests/support/cluster.h"
 #include "tests/support/stock_sqlite.h"
 
 namespace tanist::testing {
+
+// Whether `holds` becomes true within a bound that is part of the claim.
+inline bool eventually_within(std::chrono::milliseconds bound, const std::function<bool()>& holds) {
+    const auto deadline = std::chrono::steady_clock::now() + bound;
+    while (std::chrono::steady_clock::now() < deadline) {
+        if (holds()) return true;
+        std::this_thread::sleep_for(5ms);
+    }
+    return false;
+}
 
 class SyncCluster {
   public:
@@ -61,6 +73,20 @@ class SyncCluster {
         ::kill(pid, SIGKILL);
         REQUIRE(eventually([&] { return engine_pid() != pid; }));
     }
+    // Nobody has the database open. The last `frames` of the WAL are gone, and the machine was
+    // started again: shared memory is gone, and the boot is another one.
+    void lose_power(uint64_t frames) const {
+        const std::string wal = primary() + "-wal";
+        auto bytes = stat_path(wal);
+        REQUIRE(bytes.ok());
+        std::filesystem::resize_file(wal, bytes->bytes - frames * (24 + 4096));
+        std::filesystem::remove(primary() + "-shm");
+        std::filesystem::remove(layout_.control());
+        auto node = read_node_file(layout_.node());
+        REQUIRE(node.ok());
+        node->boot = std::string(32, '0');
+        REQUIRE(write_node_file(layout_.node(), *node).ok());
+    }
     // Another process of the application, which runs one statement.
     Child writer(const std::string& more, const std::string& sql) const {
         return Child({"sqlite3", "-batch", ":memory:", ".load " TANIST_BUILD_DIR "/tanist",
@@ -73,9 +99,11 @@ class SyncCluster {
     std::string stock(const std::string& sql) const { return StockSqlite(primary()).ask(sql); }
     // A commit is held back; it is in the log as well; none is, or it has ended.
     bool posted() const {
-        return slot([](const ControlBlock& block) {
-            return phase_of(block.prepare.word.load()) == PreparePhase::posted;
-        });
+        return eventually([&] { return is_posted(); });
+    }
+    bool is_posted() const {
+        auto control = Control::open(layout_.control(), false, false);
+        return control.ok() && phase_of((*control)->prepare.word.load()) == PreparePhase::posted;
     }
     bool logged() const {
         return slot([](const ControlBlock& block) {
