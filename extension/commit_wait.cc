@@ -27,25 +27,36 @@ int write_real(sqlite3_file* real, const void* data, size_t count, int64_t offse
     return real->pMethods->xWrite(real, data, static_cast<int>(count), offset);
 }
 
+// Durable when it returns, in whatever processes and threads at once.
+Status make_empty_file(const std::string& path, const std::string& directory) {
+    auto made = File::open(path, File::Mode::create);
+    if (!made.ok()) return std::move(made).error();
+    return sync_directory(directory);
+}
+
 // After a power cut the database may lack commits that were confirmed; the first engine of a boot
 // brings them back, and until then nobody may write over their place. Of databases whose commits
 // never waited nobody need wait.
 bool engine_has_compared(DatabaseFile& file) {
-    if (!path_exists(file.layout.waited())) return true;
+    // The first commit that waits must not leave the mark of one before the engine has looked.
+    if (!file.policy.rule.waits() && !path_exists(file.layout.waited())) return true;
+    const std::string before = std::exchange(file.last_error, "");
     const Instant deadline = boot_now() + kCompareWithin;
     while (file.control->role.load(std::memory_order_acquire) ==
            static_cast<uint32_t>(Role::unknown)) {
         const Nanos left = deadline - boot_now();
         if (left.count() <= 0) {
             file.last_error = "no engine has compared " + file.layout.db +
-                              " with its log since the machine was started; see " +
-                              file.layout.engine_log();
+                              " with its log since the machine was started" +
+                              (file.last_error.empty() ? "; see " + file.layout.engine_log()
+                                                       : ": " + file.last_error);
             return false;
         }
         file.ensure_engine();
         const uint32_t tick = file.control->captured_tick.load(std::memory_order_seq_cst);
         file.control.wait_captured(tick, std::min(left, kLookAfterEngine));
     }
+    file.last_error = before;
     return true;
 }
 
@@ -83,7 +94,7 @@ int CommitWait::may_wait(DatabaseFile& file) {
                                             "be held back"};
     }
     if (possible.ok() && !marked_ && !path_exists(file.layout.waited())) {
-        possible = replace_file(file.layout.waited(), {});
+        possible = make_empty_file(file.layout.waited(), file.layout.directory);
     }
     if (!possible.ok()) {
         file.last_error = possible.error().message;

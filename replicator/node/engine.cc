@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "replicator/base/notes.h"
+#include "replicator/capture/clean_stop.h"
 #include "replicator/control/identity.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
@@ -50,6 +51,7 @@ struct Engine::State {
     Status open();
     Status run(const SqliteApi& api);
     void begin_acks();
+    bool stopped_cleanly() const;
     Result<bool> catch_up_with_own_log(const SqliteApi& api);
     bool idle_long_enough();
 };
@@ -91,13 +93,30 @@ Status Engine::State::open() {
 // here after a power cut. True: the database was behind and is at the log's end now.
 Result<bool> Engine::State::catch_up_with_own_log(const SqliteApi& api) {
     const bool ran_before = control->role.load() == static_cast<uint32_t>(Role::primary);
-    if (ran_before || !log->last() || !path_exists(layout.db)) return false;
+    if (ran_before || !log->last() || !path_exists(layout.db) || stopped_cleanly()) return false;
     auto replayed = replay_own_tail(api, layout.db, *log);
     if (replayed) return *replayed > 0;
-    if (path_exists(layout.waited())) return std::move(replayed).error();
+    if (path_exists(layout.waited())) {
+        Error error = std::move(replayed).error();
+        if (error.code == Errc::refused) {
+            error.message +=
+                "; commits that replicas confirmed may be missing in it. To go on with "
+                "the database as it is, and make the replicas equal to it, remove " +
+                layout.waited();
+        }
+        return error;
+    }
     note(NoteLevel::warning, "the database was not compared with its log",
          {{"database", layout.db}, {"reason", replayed.error().message}});
     return false;
+}
+
+// Then the database was at the log's end; what others made of it since, capture finds out.
+bool Engine::State::stopped_cleanly() const {
+    auto bytes = read_file(layout.clean_stop(), 4096);
+    if (!bytes) return false;
+    const auto stop = decode_clean_stop(*bytes);
+    return stop && stop->log_end == log->end();
 }
 
 // What a former engine knew of replicas must be heard again. LSNs of a log that is gone mean

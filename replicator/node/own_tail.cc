@@ -26,44 +26,42 @@ bool ends_at(const RecordHeader& record, const WalEnd& wal) {
 }  // namespace
 
 // Walks back to the record at which the WAL ends, or, of an empty WAL, to the one before the first
-// that it held. Page images are whole, so replaying what the database has already does no harm.
-Result<std::optional<LogPoint>> find_own_tail(Log& log, const WalEnd& wal) {
-    using Found = std::optional<LogPoint>;
+// that it held. A few WALs at most: a power cut loses one restart of it, because SQLite syncs the
+// header of the new one.
+Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal) {
+    using Kind = OwnPlace::Kind;
     const LogStat stat = log.stat();
     const std::unique_ptr<LogReader> reader = log.reader();
-    bool met = false;     // a record of this WAL, at or behind its present end
-    int wals = 0;         // how many WALs the records walked over are of
-    WalPoint last_wal{};  // a power cut loses one restart of the WAL at most: it syncs its header
-    LogPoint end = stat.end;
-    while (end.position.lsn > stat.base.position.lsn) {
-        Result<RecordHeader> record = reader->header_of(end.position.lsn);
+    bool met = false;  // a record of this WAL, behind its present end
+    std::optional<RecordHeader> newest;
+    uint32_t salt = 0;
+    int wals = 0;
+    for (Lsn lsn = stat.end.position.lsn; lsn > stat.base.position.lsn; lsn = Lsn(lsn.value - 1)) {
+        Result<RecordHeader> record = reader->header_of(lsn);
         if (!record) return std::move(record).error();
-        if (record->kind == RecordKind::rebase) return Found{};
-        const bool is_commit = record->kind == RecordKind::commit;
-        const bool of_wal = is_commit && same_wal(*record, wal);
-        if (is_commit && (wals == 0 || last_wal.salt1 != record->wal.salt1 ||
-                          last_wal.salt2 != record->wal.salt2)) {
-            last_wal = record->wal;
-            wals += 1;
+        const bool is_rebase = record->kind == RecordKind::rebase;
+        if (record->kind != RecordKind::commit && !is_rebase) continue;
+        const LogPoint here{record->position(), record->chain};
+        if (!newest) {
+            newest = *record;
+            // A restart follows only when everything before it is in the database.
+            if (wal.salt1 == record->wal.salt1 + 1) return OwnPlace{};
         }
-        if (wals > kWalsMax) return Found{};
-        // An empty WAL held nothing of the record before the first that it was to hold.
-        if (wal.frame == 0 && met && is_commit && !of_wal) return Found{end};
-        if (wal.frame != 0 && is_commit && ends_at(*record, wal)) {
-            return end == stat.end ? Found{} : Found{end};
+        if (wals == 0 || salt != record->wal.salt2) wals += 1;
+        salt = record->wal.salt2;
+        if (wals > kWalsMax) break;
+        if (wal.frame != 0 && ends_at(*record, wal)) {
+            return here == stat.end ? OwnPlace{} : OwnPlace{Kind::behind, here};
         }
-        if (of_wal && record->wal.frame < wal.frame) return Found{};
+        const bool of_wal = same_wal(*record, wal);
+        if (of_wal && record->wal.frame < wal.frame) {
+            return OwnPlace{met ? Kind::unknown : Kind::covered, {}};
+        }
+        if (wal.frame == 0 && met && !of_wal) return OwnPlace{Kind::behind, here};
         met = met || of_wal;
-        Lsn before(end.position.lsn.value - 1);
-        if (before == stat.base.position.lsn) {
-            end = stat.base;
-            break;
-        }
-        Result<RecordHeader> previous = reader->header_of(before);
-        if (!previous) return std::move(previous).error();
-        end = {previous->position(), previous->chain};
+        if (is_rebase) break;
     }
-    return Found{};
+    return OwnPlace{newest ? Kind::unknown : Kind::covered, {}};
 }
 
 Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_path, Log& log) {
@@ -75,15 +73,21 @@ Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_pat
     if (!header) return std::move(header).error();
     if (!*header) return uint64_t{0};
     const WalIndexHeader& now = **header;
-    auto from = find_own_tail(log, {now.salt.salt1, now.salt.salt2, now.max_frame,
-                                    now.frame_checksum.a, now.frame_checksum.b});
-    if (!from) return std::move(from).error();
-    if (!*from) return uint64_t{0};
+    auto place = find_own_place(log, {now.salt.salt1, now.salt.salt2, now.max_frame,
+                                      now.frame_checksum.a, now.frame_checksum.b});
+    if (!place) return std::move(place).error();
+    if (place->kind == OwnPlace::Kind::covered) return uint64_t{0};
+    if (place->kind == OwnPlace::Kind::unknown) {
+        return Error{Errc::refused,
+                     db_path + " cannot be found in its own log, which ends at " +
+                         to_string(log.end().position) +
+                         ": its WAL was written back or removed before an engine ran"};
+    }
     const std::unique_ptr<LogReader> reader = log.reader();
     const Lsn end = log.end().position.lsn;
     LogPages pages(*reader, {});
     uint64_t commits = 0;
-    for (Lsn lsn = (*from)->position.lsn.next(); lsn <= end; lsn = lsn.next()) {
+    for (Lsn lsn = place->from.position.lsn.next(); lsn <= end; lsn = lsn.next()) {
         auto record = reader->header_of(lsn);
         if (!record) return std::move(record).error();
         if (record->kind != RecordKind::commit) continue;
@@ -100,7 +104,7 @@ Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_pat
     TANIST_TRY(writer.commit(pages, true, kLockPatience));
     note(NoteLevel::warning, "the database lacked commits of its own log and has them again",
          {{"database", db_path},
-          {"after", to_string((*from)->position)},
+          {"after", to_string(place->from.position)},
           {"commits", std::to_string(commits)}});
     return commits;
 }

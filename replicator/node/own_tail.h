@@ -8,6 +8,7 @@
 // hold it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "replicator/log/log.h"
@@ -24,13 +25,22 @@ struct WalEnd {
     uint32_t checksum_b = 0;
 };
 
-// The point of the log from which everything is to be replayed, because a database whose WAL ends
-// there has everything before it and nothing that the log lacks. Nothing: the database is not
-// behind the log, or not of its history; capture decides.
-Result<std::optional<LogPoint>> find_own_tail(Log& log, const WalEnd& wal);
+// Where the database stands in the history of its log.
+struct OwnPlace {
+    enum class Kind {
+        covered,  // it has everything that the log has, or more: capture goes on
+        behind,   // everything behind `from` is to be replayed
+        unknown,  // its WAL says nothing that the log knows
+    };
+    Kind kind = Kind::covered;
+    LogPoint from;
+};
+// By where its WAL ends. Page images are whole, so replaying what the database has already does no
+// harm; replaying over what the log does not know would.
+Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal);
 
-// Replays it as one commit. How many commits of the log that were; zero: there was nothing to do.
-// Requires: nobody else writes the database.
+// Replays what the database lacks as one commit. How many commits of the log that were; zero: it
+// lacked none. refused: its place is not known. busy: somebody writes it.
 Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_path, Log& log);
 
 }  // namespace tanist

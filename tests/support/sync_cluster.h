@@ -117,6 +117,10 @@ class SyncCluster {
             return phase_of(block.prepare.word.load()) == PreparePhase::settled;
         });
     }
+    std::string engine_log() const {
+        auto text = read_file(layout_.engine_log(), 1u << 20);
+        return text.ok() ? std::string(text->begin(), text->end()) : "";
+    }
     std::string rebases() const {
         auto control = Control::open(layout_.control(), false, false);
         REQUIRE(control.ok());

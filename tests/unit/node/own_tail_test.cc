@@ -38,9 +38,10 @@ struct Tail {
         REQUIRE(log->publish().ok());
         return log->end();
     }
-    std::optional<LogPoint> find(uint32_t salt, uint32_t frame) {
-        return find_own_tail(*log, {salt, salt, frame, frame * 100 + salt, 1}).value();
+    OwnPlace find(uint32_t salt, uint32_t frame) {
+        return find_own_place(*log, {salt, salt, frame, frame * 100 + salt, 1}).value();
     }
+    OwnPlace::Kind kind(uint32_t salt, uint32_t frame) { return find(salt, frame).kind; }
 };
 
 }  // namespace
@@ -49,7 +50,7 @@ TEST_CASE("own_tail: a database at the log's end lacks nothing") {
     Tail tail;
     tail.add(RecordKind::commit, 5, 1);
     tail.add(RecordKind::commit, 5, 2);
-    CHECK_FALSE(tail.find(5, 2));
+    CHECK(tail.kind(5, 2) == OwnPlace::Kind::covered);
 }
 
 TEST_CASE("own_tail: the commits behind the WAL's last frame are what it lacks") {
@@ -57,7 +58,8 @@ TEST_CASE("own_tail: the commits behind the WAL's last frame are what it lacks")
     const LogPoint first = tail.add(RecordKind::commit, 5, 1);
     tail.add(RecordKind::commit, 5, 2);
     tail.add(RecordKind::commit, 6, 1);
-    CHECK(tail.find(5, 1) == first);
+    CHECK(tail.find(5, 1).from == first);
+    CHECK(tail.kind(5, 1) == OwnPlace::Kind::behind);
 }
 
 TEST_CASE("own_tail: of a WAL that is empty again, everything that it held is lacking") {
@@ -66,18 +68,31 @@ TEST_CASE("own_tail: of a WAL that is empty again, everything that it held is la
     const LogPoint old = tail.add(RecordKind::commit, 5, 2);
     tail.add(RecordKind::commit, 6, 1);
     tail.add(RecordKind::commit, 6, 2);
-    CHECK(tail.find(6, 0) == old);
+    CHECK(tail.find(6, 0).from == old);
+    CHECK(tail.kind(6, 0) == OwnPlace::Kind::behind);
 }
 
 // Written over, it would lose what was committed after the log.
-TEST_CASE("own_tail: a database that is ahead of the log, or of another history, is left alone") {
+TEST_CASE("own_tail: a database that is ahead of the log is left alone") {
     Tail tail;
     tail.add(RecordKind::commit, 5, 1);
     tail.add(RecordKind::commit, 5, 2);
-    CHECK_FALSE(tail.find(5, 3));
-    CHECK_FALSE(tail.find(9, 0));
-    CHECK_FALSE(tail.find(9, 1));
-    tail.add(RecordKind::rebase, 5, 2);
-    tail.add(RecordKind::commit, 5, 3);
-    CHECK_FALSE(tail.find(5, 1));
+    CHECK(tail.kind(5, 3) == OwnPlace::Kind::covered);
+    // Restarted: everything before is in the database.
+    CHECK(tail.kind(6, 0) == OwnPlace::Kind::covered);
+    CHECK(tail.kind(6, 4) == OwnPlace::Kind::covered);
+}
+
+TEST_CASE("own_tail: what the log does not know is not written over") {
+    Tail tail;
+    CHECK(tail.kind(9, 1) == OwnPlace::Kind::covered);
+    tail.add(RecordKind::commit, 5, 1);
+    tail.add(RecordKind::commit, 5, 4);
+    CHECK(tail.kind(9, 0) == OwnPlace::Kind::unknown);
+    CHECK(tail.kind(9, 1) == OwnPlace::Kind::unknown);
+    CHECK(tail.kind(5, 2) == OwnPlace::Kind::unknown);
+    tail.add(RecordKind::rebase, 7, 2);
+    tail.add(RecordKind::commit, 7, 3);
+    CHECK(tail.kind(5, 1) == OwnPlace::Kind::unknown);
+    CHECK(tail.kind(7, 2) == OwnPlace::Kind::behind);
 }
