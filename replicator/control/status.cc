@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "replicator/control/alarm.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/node_file.h"
 
@@ -157,6 +158,7 @@ std::string status_json(const Layout& layout) {
     json["epoch"] = node->epoch.value;
     json["cluster"] = to_string(node->cluster);
     json["group"] = to_string(node->group);
+    json["alarm"] = read_alarm(layout);
     auto control = Control::open(layout.control(), false, false);
     if (!control)
         json["problem"] = control.error().code == Errc::not_found ? "no engine has run yet"

@@ -29,11 +29,15 @@ struct FoundLog {
     std::vector<FoundSegment> segments;
     std::vector<std::string> spares;
     std::string unfinished;  // name of a last segment whose header never was written
-    bool resetting = false;  // segments holds only kResetName
+    // After a power cut the log ended in the last of `segments`; these had followed it.
+    std::vector<std::string> dropped;
+    bool power_lost = false;  // the machine was started again since the newest mark
+    Lsn durable;              // the highest LSN that a mark speaks of
+    bool resetting = false;   // segments holds only kResetName
     uint64_t records = 0;
     LogPoint end;
     std::optional<RecordHeader> last;
-    std::optional<DurableMark> mark;  // of the last segment
+    std::optional<FoundMark> mark;  // of the last segment
     uint64_t torn_bytes = 0;
     std::string torn_reason;
     bool stopped = false;

@@ -77,7 +77,8 @@ Status Engine::State::open() {
     control->engine_writes.store(0);
     control->epoch.store(node.epoch.value);
     LogOptions log_options{.segment_bytes = options.settings.log_segment_bytes,
-                           .bytes_max = options.settings.log_bytes_max};
+                           .bytes_max = options.settings.log_bytes_max,
+                           .sync_later = true};
     auto opened = Log::open(layout.log(), node.group, log_options);
     if (!opened) return std::move(opened).error();
     log = std::move(opened).value();

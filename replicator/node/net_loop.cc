@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 #include "replicator/control/status.h"
 
 namespace tanist {
@@ -13,15 +14,31 @@ constexpr Nanos kWaitLongest = 1s;
 
 }  // namespace
 
+// libzmq's own threads start with the first socket and inherit from the thread that makes it.
 Status NetLoop::bind(const std::vector<std::string>& endpoints) {
+    Status done = ok_status();
+    std::thread([&] {
+        give_way(shared_.gives_way);
+        done = bind_all(endpoints);
+    }).join();
+    return done;
+}
+
+Status NetLoop::bind_all(const std::vector<std::string>& endpoints) {
     auto link = Link::create();
     if (!link) return std::move(link).error();
     link_ = std::move(link).value();
+    door_ = std::make_unique<Door>(shared_.layout, shared_.settings);
+    TANIST_TRY(door_->open(*link_));
     for (const std::string& endpoint : endpoints) {
-        auto bound = link_->bind(endpoint);
+        auto bound = door_->bind(*link_, endpoint);
         if (!bound) return std::move(bound).error();
         endpoints_.push_back(std::move(bound).value());
     }
+    newcomer_ = std::make_unique<Newcomer>(*door_, shared_.layout.db);
+    auto invited = newcomer_->invite(*link_, endpoints_, shared_.settings.invite_expires);
+    if (!invited) return std::move(invited).error();
+    invitations_ = std::move(invited).value();
     return ok_status();
 }
 
@@ -39,12 +56,14 @@ void NetLoop::stop() {
 }
 
 void NetLoop::run() {
+    give_way(shared_.gives_way);
     while (true) {
         Nanos left = receiver_->deadline() - boot_now();
         link_->wait({shared_.to_net.fd()}, std::clamp(left, Nanos(0), kWaitLongest));
         for (ReceiverEvent& event : shared_.to_net.take()) step(event);
         if (stopping_.load()) return;
         receive_all();
+        newcomer_->tick(*link_);
         step(receiver_event::Tick{});
         publish_view();
     }
@@ -57,6 +76,7 @@ void NetLoop::receive_all() {
             note(NoteLevel::warning, "message refused", {{"reason", envelope.error().message}});
             continue;
         }
+        if (!door_->admits(*link_, *incoming, *envelope)) continue;
         if (envelope->type == MessageType::status_ask) {
             serve_status(*incoming, *envelope);
             continue;
@@ -66,6 +86,10 @@ void NetLoop::receive_all() {
             note(NoteLevel::warning, "message refused", {{"reason", body.error().message}});
             continue;
         }
+        if (!door_->is_genuine(*link_, *incoming, *envelope, *body)) continue;
+        if (newcomer_->takes(*link_, *incoming, *envelope, *body, shared_.node.cluster)) continue;
+        if (auto* hello = std::get_if<Hello>(&*body))
+            hello->node = door_->first_key_of(hello->node);
         frame_ = incoming->body;
         step(receiver_event::Received{incoming->from, *envelope, std::move(body).value()});
         frame_ = {};
@@ -75,6 +99,7 @@ void NetLoop::receive_all() {
 void NetLoop::step(const ReceiverEvent& event) {
     auto actions = receiver_->step(event, boot_now());
     for (ReceiverAction& action : actions) perform(action);
+    shared_.to_store.put_all(to_store_);
 }
 
 void NetLoop::perform(ReceiverAction& action) {
@@ -89,7 +114,13 @@ void NetLoop::send(LinkId to, const Message& message) {
         shared_.to_net.put(receiver_event::SendFailed{to});
 }
 
-void NetLoop::act(receiver_action::Send& action) { send(action.to, action.message); }
+void NetLoop::act(receiver_action::Send& action) {
+    // The key may have been rotated since the receiver was made.
+    if (auto* welcome = std::get_if<Welcome>(&action.message.body)) {
+        welcome->node = door_->identity().key();
+    }
+    send(action.to, action.message);
+}
 
 void NetLoop::act(receiver_action::Adopt& action) {
     NodeFile node = shared_.node;
@@ -102,7 +133,7 @@ void NetLoop::act(receiver_action::Adopt& action) {
     }
     shared_.node = node;
     shared_.control->epoch.store(node.epoch.value);
-    shared_.to_store.put(store_command::Create{node.group});
+    to_store_.push_back(store_command::Create{node.group});
 }
 
 void NetLoop::act(receiver_action::PersistEpoch& action) {
@@ -118,19 +149,19 @@ void NetLoop::act(receiver_action::PersistEpoch& action) {
 }
 
 void NetLoop::act(receiver_action::AppendBegin& action) {
-    shared_.to_store.put(store_command::Begin{action.header});
+    to_store_.push_back(store_command::Begin{action.header});
 }
 
 void NetLoop::act(receiver_action::AppendPart& action) {
-    shared_.to_store.put(store_command::Part{frame_, action.bytes});
+    to_store_.push_back(store_command::Part{frame_, action.bytes});
 }
 
 void NetLoop::act(receiver_action::AppendFinish& action) {
-    shared_.to_store.put(store_command::Finish{action.header});
+    to_store_.push_back(store_command::Finish{action.header});
 }
 
 void NetLoop::act(receiver_action::AppendAbandon&) {
-    shared_.to_store.put(store_command::Abandon{});
+    to_store_.push_back(store_command::Abandon{});
 }
 
 void NetLoop::act(receiver_action::CommittedUpTo& action) {
@@ -140,7 +171,7 @@ void NetLoop::act(receiver_action::CommittedUpTo& action) {
 }
 
 void NetLoop::act(receiver_action::ResetLog& action) {
-    shared_.to_store.put(store_command::Reset{action.base});
+    to_store_.push_back(store_command::Reset{action.base});
 }
 
 void NetLoop::act(receiver_action::SyncBegan& action) {

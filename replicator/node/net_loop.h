@@ -2,10 +2,12 @@
 // rule of the protocol; those are in receive/receiver.
 #pragma once
 
+#include <deque>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "replicator/node/newcomer.h"
 #include "replicator/node/replica_state.h"
 #include "replicator/receive/receiver.h"
 #include "replicator/wire/link.h"
@@ -20,8 +22,11 @@ class NetLoop {
     void start(ReceiverStart start);
     void stop();
     const std::vector<std::string>& endpoints() const { return endpoints_; }
+    // Addresses by which this node can be added, while it is in no cluster.
+    const std::vector<std::string>& invitations() const { return invitations_; }
 
   private:
+    Status bind_all(const std::vector<std::string>& endpoints);
     void run();
     void receive_all();
     void step(const ReceiverEvent& event);
@@ -47,9 +52,13 @@ class NetLoop {
 
     ReplicaShared& shared_;
     std::unique_ptr<Link> link_;
+    std::unique_ptr<Door> door_;
+    std::unique_ptr<Newcomer> newcomer_;
+    std::vector<std::string> invitations_;
     std::unique_ptr<Receiver> receiver_;
     std::vector<std::string> endpoints_;
-    Frame frame_;  // keeps the bytes of the message being handled
+    std::deque<StoreCommand> to_store_;  // of the event being handled
+    Frame frame_;                        // keeps the bytes of the message being handled
     uint64_t primary_log_bytes_ = 0;
     std::string told_state_;
     std::string told_refusal_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 #include "replicator/control/identity.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
@@ -12,6 +13,17 @@
 #include "replicator/node/store_loop.h"
 
 namespace tanist {
+namespace {
+
+// A replica that only programs of this machine can reach shares it with its primary.
+bool stays_on_this_machine(const std::vector<std::string>& endpoints) {
+    return std::all_of(endpoints.begin(), endpoints.end(), [](const std::string& endpoint) {
+        return endpoint.starts_with("ipc://") || endpoint.starts_with("tcp://127.") ||
+               endpoint.starts_with("tcp://localhost:") || endpoint.starts_with("tcp://[::1]:");
+    });
+}
+
+}  // namespace
 
 struct Replica::State {
     State(const SqliteApi& api, Layout layout, Settings settings)
@@ -57,6 +69,7 @@ Status Replica::State::open(bool replace) {
 }
 
 Status Replica::State::run() {
+    if (stays_on_this_machine(shared.settings.listen)) shared.gives_way = kReplicaGivesWay;
     std::string sync_reason;
     TANIST_TRY(apply.open(&sync_reason));
     TANIST_TRY(net.bind(shared.settings.listen));
@@ -121,6 +134,8 @@ void Replica::wait_finished(int wake_fd) {
 }
 
 std::vector<std::string> Replica::endpoints() const { return state_->net.endpoints(); }
+
+std::vector<std::string> Replica::invitations() const { return state_->net.invitations(); }
 
 std::string Replica::status_json() const { return tanist::status_json(state_->shared.layout); }
 

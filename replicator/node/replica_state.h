@@ -66,6 +66,7 @@ struct ReplicaShared {
     const SqliteApi& api;
     Layout layout;
     Settings settings;
+    int gives_way = 0;  // steps of priority, of every thread; set before they start
     NodeFile node;
     NodeKey identity;
     Control control;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 #include "replicator/base/random.h"
 
 namespace tanist {
@@ -24,13 +25,20 @@ Status ShipLoop::start() {
     auto link = Link::create();
     if (!link) return std::move(link).error();
     link_ = std::move(link).value();
+    door_ = std::make_unique<Door>(options_.layout, options_.settings);
+    TANIST_TRY(door_->open(*link_));
+    announcer_ = std::make_unique<Announcer>(*door_);
     for (const std::string& endpoint : options_.settings.listen) {
-        auto bound = link_->bind(endpoint);
+        auto bound = door_->bind(*link_, endpoint);
         if (!bound) return std::move(bound).error();
         endpoints_.push_back(std::move(bound).value());
     }
-    syncs_ = std::make_unique<SyncWorker>(api_, options_.layout.db);
-    reload_members();
+    // libzmq's own threads start with the first socket and inherit from the thread that makes it.
+    std::thread([this] {
+        give_way(kShippingGivesWay);
+        syncs_ = std::make_unique<SyncWorker>(api_, options_.layout.db);
+        reload_members();
+    }).join();
     thread_ = std::thread([this] { run(); });
     return ok_status();
 }
@@ -61,12 +69,14 @@ void ShipLoop::stop(Nanos patience) {
 }
 
 void ShipLoop::run() {
+    give_way(kShippingGivesWay);
     while (!stopping_.load()) {
         link_->wait({wake_.fd(), syncs_->fd(), capture_.watch().fd()}, until_next_deadline());
         wake_.drain();
         if (capture_.watch().drain()) capture_.wake();
         reload_members();
         receive_all();
+        tend_keys();
         send_sync_pages();
         end_settled();
         for (auto& peer : peers_) step(*peer, follower_event::Tick{});
@@ -117,7 +127,9 @@ void ShipLoop::reload_members() {
     });
     for (const Member& member : members) {
         bool known = std::any_of(peers_.begin(), peers_.end(), [&](auto& peer) {
-            return peer->member.endpoint == member.endpoint;
+            if (peer->member.endpoint != member.endpoint) return false;
+            peer->member.key = member.key;
+            return true;
         });
         if (known || peers_.size() >= limits::kMembersMax) continue;
         auto peer = std::make_unique<Peer>();
@@ -141,6 +153,27 @@ size_t ShipLoop::free_slot() const {
     }
 }
 
+// The list goes to whoever lacks it; a new key of this node begins every session anew.
+void ShipLoop::tend_keys() {
+    std::vector<Member> members;
+    std::vector<MemberLink> links;
+    for (const auto& peer : peers_) {
+        members.push_back(peer->member);
+        if (peer->follower->view().state >= PeerState::syncing && peer->main != 0)
+            links.push_back({peer->main, peer->session, peer->server});
+    }
+    for (auto& peer : peers_) {
+        if (peer->main != 0 && !announcer_->may_keep(peer->server, peer->member.key))
+            step(*peer, follower_event::LinkFailed{"its key was taken off the list"});
+    }
+    if (!announcer_->look(*link_, members, links)) return;
+    options_.self.node = door_->identity().key();
+    for (auto& peer : peers_) {
+        peer->follower->set_identity(options_.self);
+        step(*peer, follower_event::LinkFailed{"this node has a new key"});
+    }
+}
+
 // Capture publishes a record before it says that it is settled.
 LogView ShipLoop::log_view() {
     const Lsn committed{control_->committed_lsn.load(std::memory_order_acquire)};
@@ -157,7 +190,7 @@ void ShipLoop::receive_all() {
         auto envelope = decode_envelope(incoming->envelope);
         if (!envelope) continue;
         if (envelope->type == MessageType::status_ask) {
-            serve_status(*incoming, *envelope);
+            if (door_->admits(*link_, *incoming, *envelope)) serve_status(*incoming, *envelope);
             continue;
         }
         auto at = by_link_.find(incoming->from);
@@ -168,6 +201,9 @@ void ShipLoop::receive_all() {
             step(peer, follower_event::LinkFailed{body.error().message});
             continue;
         }
+        const MemberLink member{incoming->from, peer.session, peer.server};
+        if (announcer_->takes(*link_, member, *body)) continue;
+        if (envelope->type == MessageType::welcome) announcer_->welcomed(*link_, member);
         if (incoming->from == peer.sync)
             step(peer, follower_event::SyncReceived{*envelope, std::move(body).value()});
         else
@@ -227,7 +263,8 @@ void ShipLoop::perform(Peer& peer, FollowerAction&& action) {
 }
 
 void ShipLoop::act(Peer& peer, follower_action::Connect&) {
-    auto link = link_->connect(peer.member.endpoint);
+    peer.server = announcer_->key_for(peer.member.key, peer.attempts++);
+    auto link = door_->connect(*link_, peer.member.endpoint, peer.server);
     if (!link) {
         pending_.emplace_back(&peer, follower_event::LinkFailed{link.error().message});
         return;
@@ -272,7 +309,7 @@ void ShipLoop::act(Peer& peer, follower_action::LookUp& action) {
 
 void ShipLoop::act(Peer& peer, follower_action::StartSync&) {
     auto base = settled_point(peer);
-    auto link = link_->connect(peer.member.endpoint);
+    auto link = door_->connect(*link_, peer.member.endpoint, peer.server);
     if (!link || !base) {
         pending_.emplace_back(
             &peer, follower_event::SyncSourceFailed{(link ? base.error() : link.error()).message});

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "replicator/control/members.h"
+#include "replicator/node/announcer.h"
 #include "replicator/node/capture_loop.h"
 #include "replicator/node/sync_worker.h"
 #include "replicator/ship/follower.h"
@@ -49,10 +50,13 @@ class ShipLoop {
         SyncJob job = 0;
         std::optional<uint64_t> settling;  // the capture barrier a sync waits for at its end
         uint64_t session = 0;
+        unsigned attempts = 0;  // connections opened
+        NodeKey server;         // whose key the present one was opened to
     };
 
     void run();
     void reload_members();
+    void tend_keys();
     void receive_all();
     void serve_status(const Incoming& incoming, const Envelope& envelope);
     void step(Peer& peer, const FollowerEvent& event);
@@ -86,6 +90,8 @@ class ShipLoop {
     CaptureLoop& capture_;
     Event wake_;
     std::unique_ptr<Link> link_;
+    std::unique_ptr<Door> door_;
+    std::unique_ptr<Announcer> announcer_;
     std::unique_ptr<SyncWorker> syncs_;
     std::vector<std::unique_ptr<Peer>> peers_;
     std::map<LinkId, Peer*> by_link_;

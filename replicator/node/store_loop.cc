@@ -2,12 +2,17 @@
 
 #include <utility>
 
+#include "replicator/base/priority.h"
+
 namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
 constexpr Nanos kRetainEvery = 500ms;
 constexpr uint64_t kTellWritten = 1u << 20;  // of one large record
+// A batch of more than this is a storm; the next one is not begun before this time has passed.
+constexpr uint64_t kStormBytes = 256u << 10;
+constexpr Nanos kStormNap = 4ms;
 
 }  // namespace
 
@@ -18,13 +23,25 @@ void StoreLoop::stop() {
 }
 
 void StoreLoop::run() {
+    give_way(shared_.gives_way);
     while (true) {
+        rest_in_storm();
         std::deque<StoreCommand> commands = shared_.to_store.wait(1s);
         for (StoreCommand& command : commands) std::visit([&](auto& c) { handle(c); }, command);
+        shared_.to_net.put_all(to_net_);
         make_durable();
+        shared_.to_net.put_all(to_net_);  // an error
         retain();
         if (commands.empty() && shared_.to_store.closed()) return;
     }
+}
+
+// Small batches are synced at once: a lone commit, or commits that somebody waits for. In a storm
+// the fixed cost of a sync is shared by what comes in some milliseconds.
+void StoreLoop::rest_in_storm() {
+    if (batch_bytes_ < kStormBytes || shared_.to_store.closed()) return;
+    const std::atomic<uint32_t> nobody_wakes{0};
+    futex_wait(&nobody_wakes, 0, kStormNap - (boot_now() - synced_));
 }
 
 void StoreLoop::fail(const Error& error) {
@@ -32,7 +49,7 @@ void StoreLoop::fail(const Error& error) {
     problem_told_ = true;
     shared_.log->abandon();  // harmless when nothing was begun
     shared_.control.set_problem("the replication log cannot be written: " + error.message);
-    shared_.to_net.put(receiver_event::AppendFailed{error.message, error.code == Errc::no_space});
+    to_net_.push_back(receiver_event::AppendFailed{error.message, error.code == Errc::no_space});
 }
 
 void StoreLoop::handle(store_command::Begin& command) {
@@ -52,7 +69,8 @@ void StoreLoop::handle(store_command::Part& command) {
     }
     taken_bytes_ += command.bytes.size();
     if (taken_bytes_ < kTellWritten) return;
-    shared_.to_net.put(receiver_event::Written{taken_bytes_});
+    to_net_.push_back(receiver_event::Written{taken_bytes_});
+    shared_.to_net.put_all(to_net_);
     taken_bytes_ = 0;
 }
 
@@ -65,9 +83,10 @@ void StoreLoop::handle(store_command::Finish& command) {
     }
     appended_ = true;
     taken_bytes_ = 0;
+    unsynced_bytes_ += command.header.record_bytes();
     if (std::exchange(problem_told_, false)) shared_.control.set_problem("");
-    shared_.to_net.put(receiver_event::Appended{command.header.lsn, command.header.record_bytes(),
-                                                command.header.chain});
+    to_net_.push_back(receiver_event::Appended{command.header.lsn, command.header.record_bytes(),
+                                               command.header.chain});
 }
 
 void StoreLoop::handle(store_command::Abandon&) {
@@ -77,7 +96,7 @@ void StoreLoop::handle(store_command::Abandon&) {
     taken_bytes_ = 0;
     LogPoint end = shared_.log->base();
     if (auto last = shared_.log->last()) end = {last->position(), last->chain};
-    shared_.to_net.put(receiver_event::AppendAbandoned{end});
+    to_net_.push_back(receiver_event::AppendAbandoned{end});
 }
 
 void StoreLoop::handle(store_command::Reset& command) {
@@ -90,14 +109,14 @@ void StoreLoop::handle(store_command::Reset& command) {
     }
     shared_.durable_lsn.store(command.base.position.lsn.value);
     shared_.control->durable_lsn.store(command.base.position.lsn.value, std::memory_order_relaxed);
-    shared_.to_net.put(receiver_event::LogReset{command.base});
+    to_net_.push_back(receiver_event::LogReset{command.base});
 }
 
 void StoreLoop::handle(store_command::Create& command) {
     if (auto opened = shared_.open_log(command.group); !opened)
         shared_.control.set_problem(opened.error().message);
     else
-        shared_.to_net.put(receiver_event::Adopted{});
+        to_net_.push_back(receiver_event::Adopted{});
 }
 
 void StoreLoop::make_durable() {
@@ -113,10 +132,14 @@ void StoreLoop::make_durable() {
         return;
     }
     appended_ = false;
+    synced_ = boot_now();
+    batch_bytes_ = std::exchange(unsynced_bytes_, 0);
     uint64_t lsn = synced->position.lsn.value;
     shared_.durable_lsn.store(lsn);
     shared_.control->durable_lsn.store(lsn, std::memory_order_relaxed);
-    shared_.to_net.put(receiver_event::Durable{synced->position.lsn});
+    to_net_.push_back(receiver_event::Durable{synced->position.lsn});
+    // In this order: what is applied was durable before.
+    shared_.to_net.put_all(to_net_);
     shared_.to_apply.put(apply_command::Apply{});
 }
 

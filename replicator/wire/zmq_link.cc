@@ -18,6 +18,7 @@ namespace tanist {
 
 // posix_endpoint.cc: somebody listens on this unix-domain socket.
 bool unix_socket_answers(const std::string& path);
+bool unix_socket_exists(const std::string& path);
 
 namespace {
 
@@ -43,6 +44,7 @@ struct Binder {
     std::string endpoint;  // as bound
     bool secured = false;
     bool bound = true;
+    int tries = 0;  // to bind anew
 };
 
 struct Connector {
@@ -151,7 +153,7 @@ class ZmqLink final : public Link {
             return bind_error(endpoint, EADDRINUSE, "");
         }
         try {
-            Binder binder{make_binder(secured), endpoint, secured, true};
+            Binder binder{make_binder(secured), endpoint, secured};
             binder.socket.bind(endpoint);
             binder.endpoint = binder.socket.get(zmq::sockopt::last_endpoint);
             binders_.push_back(std::move(binder));
@@ -348,6 +350,7 @@ class ZmqLink final : public Link {
         }
         for (LinkId id : cut) forget(id);
         binder.bound = false;
+        binder.tries = 0;
         try {
             binder.socket = make_binder(true);  // closes the old one
         } catch (const zmq::error_t&) {
@@ -357,7 +360,19 @@ class ZmqLink final : public Link {
         try_bind(binder);
     }
 
-    bool try_bind(Binder& binder) {
+    // The socket that is replaced goes in libzmq's own time, and removes the path of an ipc
+    // endpoint last: it must not remove ours.
+    static bool path_in_the_way(const Binder& binder) {
+        constexpr int kTriesForThePath = 40;
+        if (!binder.endpoint.starts_with("ipc://")) return false;
+        const std::string path = binder.endpoint.substr(6);
+        return unix_socket_exists(path) &&
+               (binder.tries < kTriesForThePath || unix_socket_answers(path));
+    }
+
+    static bool try_bind(Binder& binder) {
+        ++binder.tries;
+        if (path_in_the_way(binder)) return false;
         try {
             binder.socket.bind(binder.endpoint);
             binder.bound = true;

@@ -1,10 +1,10 @@
 // The benchmarks of docs/benchmarks.md, in one program and one run.
 //
 //   bench [--part throughput|latency|snapshot|idle|apply|commit] [--quick] [--json FILE]
-//         [--build DIR] [--dir DIR] [--pairs N] [--seconds N]
+//         [--build DIR] [--dir DIR] [--pairs N] [--seconds N] [--only SHAPE]
 //
-// Exit 0 when every bound is met, 1 otherwise. --quick is for trying the program out; its numbers
-// mean nothing.
+// --only 'insert NORMAL' runs the throughput shapes whose names contain that. Exit 0 when every
+// bound is met, 1 otherwise. --quick is for trying the program out; its numbers mean nothing.
 #include <stdlib.h>
 
 #include <cstdio>
@@ -27,10 +27,12 @@ int main(int argc, char** argv) {
     setting.postgres = arguments.text("postgres", "");
     const std::string part = arguments.text("part", "all");
     const std::string json = arguments.text("json", "");
+    setting.only = arguments.text("only", "");
     std::string directory = arguments.text("dir", "/tmp") + "/bench-XXXXXX";
     arguments.finish(0,
                      "bench [--part throughput|latency|snapshot|idle|apply|commit] [--quick] "
-                     "[--json FILE] [--build DIR] [--dir DIR] [--pairs N] [--seconds N]");
+                     "[--json FILE] [--build DIR] [--dir DIR] [--pairs N] [--seconds N] "
+                     "[--only SHAPE]");
     if (!::mkdtemp(directory.data())) {
         std::perror(directory.c_str());
         return 2;

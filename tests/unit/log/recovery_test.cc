@@ -50,6 +50,19 @@ TEST_CASE_FIXTURE(LogFixture,
     CHECK(log->recovery().torn_bytes == kSmallRecordBytes);
 }
 
+// Found by tests/crash: with one mark only, a cut in it left a log that no node could open.
+TEST_CASE_FIXTURE(LogFixture, "recovery: a power cut in the mark is still known as a power cut") {
+    append(2);
+    REQUIRE(log->sync().ok());
+    append(2);
+    REQUIRE(log->sync().ok());
+    append(2);
+    cut_power_in_mark(1);
+    flip_byte(1, kRecordsAt + 4 * kSmallRecordBytes + 300);
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(end_lsn() == 4);
+}
+
 // A node that said "durable" must not come back with less.
 TEST_CASE_FIXTURE(LogFixture, "recovery: a synced record that is gone is damage") {
     append(3);
@@ -74,6 +87,54 @@ TEST_CASE_FIXTURE(LogFixture, "recovery: after a power cut an unsynced hole is t
     append(1, 3);
     REQUIRE_MESSAGE(reopen(), error);
     CHECK(end_lsn() == 3);
+}
+
+struct LateLog : LogFixture {
+    LateLog() {
+        options.sync_later = true;
+        REQUIRE(reopen());
+        append(5);
+        REQUIRE(log->sync().ok());
+        append(300);
+        segments = log->stat().segments;
+        REQUIRE(segments > 3);
+        log.reset();
+        for (uint64_t i = 0; i < segments; ++i) change_boot(1 + i * per_segment, 5);
+    }
+    const uint64_t per_segment = (options.segment_bytes - kRecordsAt) / kSmallRecordBytes;
+    uint64_t segments = 0;
+};
+
+TEST_CASE_FIXTURE(LateLog, "recovery: a log that syncs later ends where a power cut left a hole") {
+    flip_byte(1 + per_segment, kRecordsAt + 2 * kSmallRecordBytes + 300);
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(end_lsn() == per_segment + 2);
+    CHECK(log->stat().segments == 2);
+    CHECK(log->recovery().torn_bytes > 0);
+    // What had followed is gone for good.
+    append(200, 2);
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(whole(1, per_segment + 202));
+}
+
+TEST_CASE_FIXTURE(LateLog,
+                  "recovery: a log that syncs later survives the loss of a whole segment") {
+    REQUIRE(replace_file(segment_path(1 + per_segment), Bytes(options.segment_bytes)).ok());
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(end_lsn() == per_segment);
+    CHECK(whole(1, per_segment));
+}
+
+TEST_CASE_FIXTURE(LateLog, "recovery: in a log that syncs later a synced record is still owed") {
+    flip_byte(1, kRecordsAt + 3 * kSmallRecordBytes + 20);
+    CHECK(!reopen());
+    CHECK(code == Errc::corrupt);
+}
+
+TEST_CASE_FIXTURE(LateLog, "recovery: a log that syncs later has all when nothing was lost") {
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(end_lsn() == 305);
+    CHECK(whole(1, 305));
 }
 
 TEST_CASE_FIXTURE(LogFixture, "recovery: damage in an earlier segment is damage") {
