@@ -142,6 +142,11 @@ Result<bool> Capturer::State::append_commit(uint32_t first, const CommitMark& ma
     record.wal = {now.salt.salt1, now.salt.salt2,  mark.last_frame,
                   change,         mark.checksum.a, mark.checksum.b};
     const bool in_memory = frames.has(first) && frames.has(mark.last_frame);
+    if (!in_memory) {
+        Status ahead = load_ahead(first, mark.last_frame, now.page_bytes);
+        if (!ahead && ahead.error().code == Errc::busy) return false;
+        TANIST_TRY(std::move(ahead));
+    }
     TANIST_TRY(log.begin(raw_payload_bytes(record.page_count, record.page_bytes)));
     Status written = write_pages(now.page_bytes);
     if (!written) {
@@ -165,6 +170,15 @@ Result<bool> Capturer::State::append_commit(uint32_t first, const CommitMark& ma
     control->commits_captured.fetch_add(1, std::memory_order_relaxed);
     control->bytes_captured.fetch_add(sealed->record_bytes(), std::memory_order_relaxed);
     return true;
+}
+
+// Behind by more than one load, the commits are read again: as many as one load holds, not each by
+// itself. One that is larger finds its own way in write_pages().
+Status Capturer::State::load_ahead(uint32_t first, uint32_t last, uint32_t page_bytes) {
+    const uint32_t window = frames.frames_max(page_bytes);
+    if (last - first >= window) return ok_status();
+    const auto scanned = static_cast<uint32_t>(pgnos.size());
+    return frames.load(first, std::min(window, scan_first + scanned - first), page_bytes);
 }
 
 // Page numbers, then images. Images that lie near each other in the WAL are fetched together.
