@@ -1,8 +1,10 @@
 // The listening TCP socket of a secured endpoint, kept in our own hands so that strangers cannot
 // use up the process's descriptors: libzmq accepts whatever comes and spins when there are none
-// left. Connections that say nothing are not accepted at all (TCP_DEFER_ACCEPT), and beyond half of
-// the descriptors that the process may have, new ones are dropped by the kernel, before they cost
-// anything, until old ones have gone. Connections that are there are not touched.
+// left. Connections that say nothing are accepted some seconds later only (TCP_DEFER_ACCEPT).
+// Beyond half of the descriptors that the process may have, new connections are dropped by the
+// kernel, before they cost anything, until old ones have gone; those that are there are not
+// touched. What was on its way when that began, at most the backlog and what came before we woke,
+// still gets in.
 //
 // Thread rule: one thread; the socket itself is shared with libzmq's.
 #pragma once

@@ -48,8 +48,9 @@ struct Cli {
 
 TEST_CASE("cli: every command explains itself with an example and its exit codes") {
     Cli cli;
-    for (const char* command : {"init", "members list", "members add", "members remove", "status",
-                                "doctor", "log dump", "log verify", "log stat"}) {
+    for (const char* command :
+         {"init", "members list", "members add", "members remove", "keys show", "keys rotate",
+          "status", "doctor", "log dump", "log verify", "log stat"}) {
         Outcome help = cli.tanist(std::string(command) + " --help");
         INFO(command);
         CHECK(help.code == 0);
