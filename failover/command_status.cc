@@ -6,6 +6,8 @@
 #include "failover/output.h"
 #include "failover/status_ask.h"
 #include "replicator/base/file.h"
+#include "replicator/control/identity.h"
+#include "replicator/control/node_address.h"
 #include "replicator/control/node_file.h"
 #include "replicator/control/status.h"
 
@@ -95,6 +97,9 @@ std::string render(const Json& status) {
     if (std::string problem = text(status, "problem"); !problem.empty()) {
         out += "  problem    " + problem + "\n";
     }
+    if (std::string alarm = text(status, "alarm"); !alarm.empty()) {
+        out += "  alarm      " + alarm + "\n";
+    }
     if (std::string notice = text(status, "notice"); !notice.empty()) {
         out += "  notice     " + notice + "\n";
     }
@@ -106,6 +111,9 @@ std::string render(const Json& status) {
         out += "  primary    heard " + say_heard(status, "primary_heard_seconds_ago") +
                ", its end is " + std::to_string(number(status, "primary_end"));
         return out;
+    }
+    if (std::string rule = text(child(status, "commits_confirmed"), "degraded"); !rule.empty()) {
+        out += "  degraded   commits are not confirmed by " + rule + "\n";
     }
     out += "  at risk    " + say_lag(child(status, "data_at_risk")) + "\n";
     return out + render_replicas(status);
@@ -135,7 +143,19 @@ Result<Json> parse_status(const std::string& from, const std::string& answer) {
     return json;
 }
 
-Result<Json> status_of(const std::string& target) {
+// With the identity of `as`, or with a key that nobody knows.
+Result<Json> ask_node(const std::string& target, const std::string& as) {
+    Result<NodeAddress> address = parse_node_address(target);
+    if (!address) return std::move(address).error();
+    Result<Identity> self = as.empty() ? Identity::create() : Identity::load(Layout(as).identity());
+    if (!self) return std::move(self).error();
+    Result<std::string> answer = ask_status(*address, *self, kStatusPatience);
+    if (!answer) return std::move(answer).error();
+    return parse_status(address->endpoint, *answer);
+}
+
+Result<Json> status_of(const std::string& target, const std::string& as) {
+    if (is_node_address(target)) return ask_node(target, as);
     if (target.find("://") != std::string::npos) {
         Result<std::string> answer = ask_status(target, kStatusPatience);
         if (!answer) return std::move(answer).error();
@@ -155,7 +175,7 @@ Result<Json> status_of(const std::string& target) {
 }
 
 int print_status(const StatusOptions& options, bool redraw) {
-    Result<Json> status = status_of(options.target);
+    Result<Json> status = status_of(options.target, options.as);
     if (redraw) std::printf("\033[H\033[J");
     if (!status) return print_error(status.error(), options.json);
     if (options.json) {

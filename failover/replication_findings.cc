@@ -4,6 +4,7 @@
 #include "failover/output.h"
 #include "failover/status_ask.h"
 #include "replicator/base/file.h"
+#include "replicator/control/alarm.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
 #include "replicator/log/log.h"
@@ -67,6 +68,25 @@ std::vector<std::string> endpoints_of(const Layout& layout, Findings& findings) 
     return endpoints;
 }
 
+// Over CURVE, with this node's identity, where the member has a key.
+Result<std::string> ask_member(const Layout& layout, const std::string& endpoint) {
+    Result<std::vector<Member>> members = read_members(layout.members());
+    for (const Member& member : members ? *members : std::vector<Member>{}) {
+        if (member.endpoint != endpoint || member.key.is_zero()) continue;
+        Result<Identity> self = Identity::load(layout.identity());
+        if (!self) return std::move(self).error();
+        return ask_status(NodeAddress{member.key, endpoint, {}}, *self, kReplicaPatience);
+    }
+    return ask_status(endpoint, kReplicaPatience);
+}
+
+void find_alarm(const Layout& layout, Findings& findings) {
+    const std::string alarm = read_alarm(layout);
+    if (alarm.empty()) return;
+    findings.push_back({"security", FindingLevel::fail, alarm,
+                        "see docs/security.md, then: tanist keys show --clear-alarm " + layout.db});
+}
+
 void find_replicas(const Layout& layout, Findings& findings) {
     const std::vector<std::string> endpoints = endpoints_of(layout, findings);
     if (endpoints.empty()) {
@@ -74,7 +94,7 @@ void find_replicas(const Layout& layout, Findings& findings) {
                             "tanist members add " + layout.db + " tcp://127.0.0.1:PORT"});
     }
     for (const std::string& endpoint : endpoints) {
-        Result<std::string> answer = ask_status(endpoint, kReplicaPatience);
+        Result<std::string> answer = ask_member(layout, endpoint);
         if (answer) {
             findings.push_back({"replicas", FindingLevel::ok, endpoint + " answers", ""});
         } else {
@@ -118,6 +138,7 @@ void find_replication(const Layout& layout, Findings& findings) {
     findings.push_back(
         {"replication", FindingLevel::ok,
          std::string(to_string(node->role)) + ", epoch " + std::to_string(node->epoch.value), ""});
+    find_alarm(layout, findings);
     find_engine(layout, node->role, findings);
     if (node->role == Role::primary) find_replicas(layout, findings);
     find_log(layout, findings);

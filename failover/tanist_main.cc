@@ -20,6 +20,7 @@ using Chosen = std::function<int()>;
 struct Options {
     InitOptions init;
     MembersOptions members;
+    KeysOptions keys;
     StatusOptions status;
     DoctorOptions doctor;
     LogCommandOptions log;
@@ -63,11 +64,14 @@ void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
 
     CLI::App* add = group->add_subcommand("add", "Let the primary replicate to a daemon");
     add->add_option("database", options.db, "the primary's database")->required();
-    add->add_option("endpoint", options.node, "where its tanistd listens")->required();
+    add->add_option("endpoint", options.node,
+                    "where its tanistd listens, or the tanist:// address that it printed")
+        ->required();
     add->add_option("--name", options.name, "a name; host:port otherwise");
     finish_command(*add,
                    "  tanist members add app.db tcp://127.0.0.1:7401\n"
-                   "  tanist members add app.db ipc:///run/tanist/b.sock --name b\n",
+                   "  tanist members add app.db ipc:///run/tanist/b.sock --name b\n"
+                   "  tanist members add app.db 'tanist://KEY@HOST:7400?invite=SECRET'\n",
                    options.json);
     add->callback([&] { chosen = [&] { return run_members_add(options); }; });
 
@@ -78,15 +82,38 @@ void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
     remove->callback([&] { chosen = [&] { return run_members_remove(options); }; });
 }
 
+void define_keys(CLI::App& app, KeysOptions& options, Chosen& chosen) {
+    CLI::App* group = app.add_subcommand("keys", "The key of a node, and those that it knows");
+    group->require_subcommand(1);
+    finish_group(*group, "  tanist keys show app.db\n");
+    CLI::App* show = group->add_subcommand("show", "Public keys and rights; never a secret");
+    show->add_option("database", options.db, "its database; the only one here otherwise");
+    show->add_flag("--clear-alarm", options.clear_alarm, "the alarm has been seen to");
+    finish_command(*show, "  tanist keys show app.db\n  tanist keys show replica.db --json\n",
+                   options.json);
+    show->callback([&] { chosen = [&] { return run_keys_show(options); }; });
+
+    CLI::App* rotate = group->add_subcommand(
+        "rotate", "A new key for this node, announced to its cluster under the old one");
+    rotate->add_option("database", options.db, "its database; the only one here otherwise");
+    finish_command(*rotate, "  tanist keys rotate app.db\n", options.json);
+    rotate->callback([&] { chosen = [&] { return run_keys_rotate(options); }; });
+}
+
 void define_status(CLI::App& app, StatusOptions& options, Chosen& chosen) {
     CLI::App* command =
         app.add_subcommand("status", "Role, position, replicas, lag, and what would be lost now");
-    command->add_option("target", options.target, "a database, or the endpoint of a tanistd")
+    command
+        ->add_option("target", options.target,
+                     "a database, or the endpoint or tanist:// address of a tanistd")
         ->required();
+    command->add_option("--as", options.as,
+                        "with a tanist:// address: the database whose identity asks");
     command->add_flag("--watch", options.watch, "again each second, until interrupted");
     finish_command(*command,
                    "  tanist status app.db\n"
                    "  tanist status tcp://127.0.0.1:7401 --json\n"
+                   "  tanist status tanist://KEY@HOST:7400 --as app.db\n"
                    "  tanist status app.db --watch\n",
                    options.json);
     command->callback([&] { chosen = [&] { return run_status(options); }; });
@@ -134,6 +161,7 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", std::string("tanist ") + TANIST_VERSION);
     define_init(app, options.init, chosen);
     define_members(app, options.members, chosen);
+    define_keys(app, options.keys, chosen);
     define_status(app, options.status, chosen);
     define_doctor(app, options.doctor, chosen);
     define_log(app, options.log, chosen);

@@ -57,7 +57,7 @@ Status start(const SqliteApi& api, const std::string& path) {
     if (!settings) return std::move(settings).error();
     TANIST_TRY(apply_environment(*settings));
     set_note_level(settings->log_level);  // of all engines in this process
-    settings->listen.clear();  // an application never listens
+    settings->listen.clear();             // an application never listens
     SignalsBlocked quiet;
     auto engine = Engine::start(
         api, {.db_path = path, .settings = std::move(*settings), .leave_when_idle = true});

@@ -32,6 +32,7 @@ engine, which connects to the members. With --listen it answers `tanist status` 
 Examples:
   tanistd --db replica.db --listen tcp://127.0.0.1:7401
   tanistd --db replica.db --listen ipc:///run/tanist/replica.sock
+  tanistd --db replica.db --listen tcp://0.0.0.0:7400       (prints how to add it)
   tanistd --db replica.db --listen 'tcp://127.0.0.1:*'      (prints the port it got)
   tanistd --db app.db                                       (the engine of a primary)
   tanistd --config /etc/tanist/app.toml
@@ -47,12 +48,15 @@ struct SettingOption {
     const char* setting;
     const char* help;
 };
-constexpr std::array<SettingOption, 5> kSettingOptions = {{
+constexpr std::array<SettingOption, 8> kSettingOptions = {{
     {"--log-level", "log_level", "info, warning or error"},
     {"--log-segment-bytes", "log_segment_bytes", "size of one file of the log"},
     {"--log-bytes-max", "log_bytes_max", "most that the log may hold"},
     {"--wal-bytes-max", "wal_bytes_max", "the WAL is started anew beyond this (primary)"},
     {"--engine-idle-exit", "engine_idle_exit", "an engine leaves after this time unused"},
+    {"--curve", "curve", "true: keys on ipc and loopback, too"},
+    {"--status-open", "status_open", "whether anybody may ask for the status"},
+    {"--invite-expires", "invite_expires", "how long a new replica's invitation is good"},
 }};
 
 struct Arguments {
@@ -120,7 +124,7 @@ Status read_config(const std::string& path, Arguments& arguments, Settings& sett
         } else if (const auto* number = std::get_if<int64_t>(&entry.value)) {
             value = std::to_string(*number);
         } else {
-            return toml_error(path, entry.line, entry.key + " is no true or false");
+            value = std::get<bool>(entry.value) ? "true" : "false";
         }
         if (entry.key == "path") {
             arguments.db = value;
@@ -201,6 +205,12 @@ int serve_replica(const Layout& layout, const Arguments& arguments, const Settin
     Result<std::unique_ptr<Replica>> replica = Replica::start(linked_sqlite(), options);
     if (!replica) return fail(replica.error());
     say_ready("replica " + layout.db + " ready on " + join((*replica)->endpoints()));
+    for (const std::string& address : (*replica)->invitations()) {
+        say_ready(
+            "it waits to be added; run this on its primary, the secret is good once:\n"
+            "  tanist members add DATABASE '" +
+            address + "'");
+    }
     return run_until_stopped(**replica, stop_fd, false);
 }
 

@@ -47,6 +47,7 @@ class Candidate {
     Instant deadline(Instant now) const;
 
   private:
+    GrantTerms terms_for(Epoch epoch);
     void begin_round(Instant now, Actions& out);
     void begin_vote(Instant now, Actions& out);
     void ask_all(Actions& out);
@@ -55,6 +56,7 @@ class Candidate {
     bool may_campaign(Instant now) const;
     Nanos rank_delay() const;
     VoteKind automatic_kind() const;
+    std::optional<ReleaseCert> current_release() const;
 
     Standing& standing_;
     Voter& voter_;

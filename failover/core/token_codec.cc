@@ -46,6 +46,7 @@ void encode(const GrantTerms& terms, ByteWriter& out) {
     out.u32(terms.config.version);
     encode(terms.base, out);
     out.u8(static_cast<uint8_t>(terms.kind));
+    out.u64(terms.loss_epoch.value);
 }
 
 GrantTerms decode_terms(ByteReader& in) {
@@ -59,6 +60,7 @@ GrantTerms decode_terms(ByteReader& in) {
     terms.config.version = in.u32();
     terms.base = decode_log_point(in);
     terms.kind = decode_kind(in);
+    terms.loss_epoch = Epoch(in.u64());
     return terms;
 }
 
@@ -134,6 +136,8 @@ OperatorCert decode_order(ByteReader& in) {
 
 void encode(const Token& token, ByteWriter& out) {
     encode(token.terms, out);
+    out.u8(token.release ? 1 : 0);
+    if (token.release) encode(*token.release, out);
     out.u8(token.order ? 1 : 0);
     if (token.order) encode(*token.order, out);
     out.u8(static_cast<uint8_t>(token.grants.size()));
@@ -144,6 +148,7 @@ Result<Token> decode_token(ByteReader& in) {
     const Error bad{Errc::corrupt, "a token is damaged"};
     Token token;
     token.terms = decode_terms(in);
+    if (decode_bool(in)) token.release = decode_release(in);
     if (decode_bool(in)) token.order = decode_order(in);
     const size_t grants = in.u8();
     if (!in.ok() || grants > 2 * kMembersMax) return bad;

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "replicator/control/alarm.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/node_file.h"
 
@@ -63,6 +64,12 @@ void add_primary(Json& json, const Control& control, uint64_t end, Instant now, 
     Json replicas = Json::array();
     for (const PeerReport& peer : peers) replicas.push_back(peer_json(peer, end, now, live));
     json["replicas"] = replicas;
+    const uint32_t degraded = control->degraded.load();
+    json["commits_confirmed"] = {
+        {"committed", control->committed_lsn.load()},
+        {"degraded", degraded == 0 ? Json() : Json(to_string(unpack_ack_rule(degraded)))},
+        {"degradations", control->degradations.load()},
+        {"unconfirmed", control->degraded_commits.load()}};
     json["data_at_risk"] = live ? data_at_risk(peers, end) : Json();
     json["commits"] = control->commits_captured.load();
     json["rebases"] = control->rebases.load();
@@ -151,6 +158,7 @@ std::string status_json(const Layout& layout) {
     json["epoch"] = node->epoch.value;
     json["cluster"] = to_string(node->cluster);
     json["group"] = to_string(node->group);
+    json["alarm"] = read_alarm(layout);
     auto control = Control::open(layout.control(), false, false);
     if (!control)
         json["problem"] = control.error().code == Errc::not_found ? "no engine has run yet"

@@ -28,11 +28,17 @@ Status NetLoop::bind_all(const std::vector<std::string>& endpoints) {
     auto link = Link::create();
     if (!link) return std::move(link).error();
     link_ = std::move(link).value();
+    door_ = std::make_unique<Door>(shared_.layout, shared_.settings);
+    TANIST_TRY(door_->open(*link_));
     for (const std::string& endpoint : endpoints) {
-        auto bound = link_->bind(endpoint);
+        auto bound = door_->bind(*link_, endpoint);
         if (!bound) return std::move(bound).error();
         endpoints_.push_back(std::move(bound).value());
     }
+    newcomer_ = std::make_unique<Newcomer>(*door_, shared_.layout.db);
+    auto invited = newcomer_->invite(*link_, endpoints_, shared_.settings.invite_expires);
+    if (!invited) return std::move(invited).error();
+    invitations_ = std::move(invited).value();
     return ok_status();
 }
 
@@ -57,6 +63,7 @@ void NetLoop::run() {
         for (ReceiverEvent& event : shared_.to_net.take()) step(event);
         if (stopping_.load()) return;
         receive_all();
+        newcomer_->tick(*link_);
         step(receiver_event::Tick{});
         publish_view();
     }
@@ -69,6 +76,7 @@ void NetLoop::receive_all() {
             note(NoteLevel::warning, "message refused", {{"reason", envelope.error().message}});
             continue;
         }
+        if (!door_->admits(*link_, *incoming, *envelope)) continue;
         if (envelope->type == MessageType::status_ask) {
             serve_status(*incoming, *envelope);
             continue;
@@ -78,6 +86,10 @@ void NetLoop::receive_all() {
             note(NoteLevel::warning, "message refused", {{"reason", body.error().message}});
             continue;
         }
+        if (!door_->is_genuine(*link_, *incoming, *envelope, *body)) continue;
+        if (newcomer_->takes(*link_, *incoming, *envelope, *body, shared_.node.cluster)) continue;
+        if (auto* hello = std::get_if<Hello>(&*body))
+            hello->node = door_->first_key_of(hello->node);
         frame_ = incoming->body;
         step(receiver_event::Received{incoming->from, *envelope, std::move(body).value()});
         frame_ = {};
@@ -102,7 +114,13 @@ void NetLoop::send(LinkId to, const Message& message) {
         shared_.to_net.put(receiver_event::SendFailed{to});
 }
 
-void NetLoop::act(receiver_action::Send& action) { send(action.to, action.message); }
+void NetLoop::act(receiver_action::Send& action) {
+    // The key may have been rotated since the receiver was made.
+    if (auto* welcome = std::get_if<Welcome>(&action.message.body)) {
+        welcome->node = door_->identity().key();
+    }
+    send(action.to, action.message);
+}
 
 void NetLoop::act(receiver_action::Adopt& action) {
     NodeFile node = shared_.node;

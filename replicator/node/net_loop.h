@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "replicator/node/newcomer.h"
 #include "replicator/node/replica_state.h"
 #include "replicator/receive/receiver.h"
 #include "replicator/wire/link.h"
@@ -21,6 +22,8 @@ class NetLoop {
     void start(ReceiverStart start);
     void stop();
     const std::vector<std::string>& endpoints() const { return endpoints_; }
+    // Addresses by which this node can be added, while it is in no cluster.
+    const std::vector<std::string>& invitations() const { return invitations_; }
 
   private:
     Status bind_all(const std::vector<std::string>& endpoints);
@@ -49,6 +52,9 @@ class NetLoop {
 
     ReplicaShared& shared_;
     std::unique_ptr<Link> link_;
+    std::unique_ptr<Door> door_;
+    std::unique_ptr<Newcomer> newcomer_;
+    std::vector<std::string> invitations_;
     std::unique_ptr<Receiver> receiver_;
     std::vector<std::string> endpoints_;
     std::deque<StoreCommand> to_store_;  // of the event being handled

@@ -29,6 +29,8 @@ class Replica {
     bool finished(std::string* reason) const;
     void wait_finished(int wake_fd);
     std::vector<std::string> endpoints() const;  // as bound
+    // tanist:// addresses, with an open invitation, of a node that waits to be added.
+    std::vector<std::string> invitations() const;
     std::string status_json() const;
 
   private:

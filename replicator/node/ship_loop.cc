@@ -25,8 +25,11 @@ Status ShipLoop::start() {
     auto link = Link::create();
     if (!link) return std::move(link).error();
     link_ = std::move(link).value();
+    door_ = std::make_unique<Door>(options_.layout, options_.settings);
+    TANIST_TRY(door_->open(*link_));
+    announcer_ = std::make_unique<Announcer>(*door_);
     for (const std::string& endpoint : options_.settings.listen) {
-        auto bound = link_->bind(endpoint);
+        auto bound = door_->bind(*link_, endpoint);
         if (!bound) return std::move(bound).error();
         endpoints_.push_back(std::move(bound).value());
     }
@@ -73,6 +76,7 @@ void ShipLoop::run() {
         if (capture_.watch().drain()) capture_.wake();
         reload_members();
         receive_all();
+        tend_keys();
         send_sync_pages();
         end_settled();
         for (auto& peer : peers_) step(*peer, follower_event::Tick{});
@@ -115,29 +119,69 @@ void ShipLoop::reload_members() {
         bool stays = std::any_of(members.begin(), members.end(), [&](const Member& m) {
             return m.endpoint == peer->member.endpoint;
         });
-        if (!stays) perform(*peer, follower_action::Disconnect{});
+        if (!stays) {
+            perform(*peer, follower_action::Disconnect{});
+            control_.set_ack(peer->slot, {});
+        }
         return !stays;
     });
     for (const Member& member : members) {
         bool known = std::any_of(peers_.begin(), peers_.end(), [&](auto& peer) {
-            return peer->member.endpoint == member.endpoint;
+            if (peer->member.endpoint != member.endpoint) return false;
+            peer->member.key = member.key;
+            return true;
         });
         if (known || peers_.size() >= limits::kMembersMax) continue;
         auto peer = std::make_unique<Peer>();
         peer->member = member;
         peer->follower = std::make_unique<Follower>(options_.self, random_u64());
         peer->reader = log_.reader();
+        peer->slot = free_slot();
+        control_->acks.store(
+            std::max(control_->acks.load(), static_cast<uint32_t>(peer->slot) + 1));
         peers_.push_back(std::move(peer));
     }
     control_->peers.store(static_cast<uint32_t>(peers_.size()));
 }
 
+// Requires: fewer than limits::kMembersMax peers.
+size_t ShipLoop::free_slot() const {
+    for (size_t slot = 0;; ++slot) {
+        if (std::none_of(peers_.begin(), peers_.end(),
+                         [&](auto& peer) { return peer->slot == slot; }))
+            return slot;
+    }
+}
+
+// The list goes to whoever lacks it; a new key of this node begins every session anew.
+void ShipLoop::tend_keys() {
+    std::vector<Member> members;
+    std::vector<MemberLink> links;
+    for (const auto& peer : peers_) {
+        members.push_back(peer->member);
+        if (peer->follower->view().state >= PeerState::syncing && peer->main != 0)
+            links.push_back({peer->main, peer->session, peer->server});
+    }
+    for (auto& peer : peers_) {
+        if (peer->main != 0 && !announcer_->may_keep(peer->server, peer->member.key))
+            step(*peer, follower_event::LinkFailed{"its key was taken off the list"});
+    }
+    if (!announcer_->look(*link_, members, links)) return;
+    options_.self.node = door_->identity().key();
+    for (auto& peer : peers_) {
+        peer->follower->set_identity(options_.self);
+        step(*peer, follower_event::LinkFailed{"this node has a new key"});
+    }
+}
+
+// Capture publishes a record before it says that it is settled.
 LogView ShipLoop::log_view() {
+    const Lsn committed{control_->committed_lsn.load(std::memory_order_acquire)};
     LogStat stat = log_.stat();
     return {.base = stat.base,
             .first = stat.first,
             .end = stat.end,
-            .committed = stat.end.position.lsn,
+            .committed = committed,
             .bytes = capture_.view().log_bytes.load(std::memory_order_relaxed)};
 }
 
@@ -146,7 +190,7 @@ void ShipLoop::receive_all() {
         auto envelope = decode_envelope(incoming->envelope);
         if (!envelope) continue;
         if (envelope->type == MessageType::status_ask) {
-            serve_status(*incoming, *envelope);
+            if (door_->admits(*link_, *incoming, *envelope)) serve_status(*incoming, *envelope);
             continue;
         }
         auto at = by_link_.find(incoming->from);
@@ -157,6 +201,9 @@ void ShipLoop::receive_all() {
             step(peer, follower_event::LinkFailed{body.error().message});
             continue;
         }
+        const MemberLink member{incoming->from, peer.session, peer.server};
+        if (announcer_->takes(*link_, member, *body)) continue;
+        if (envelope->type == MessageType::welcome) announcer_->welcomed(*link_, member);
         if (incoming->from == peer.sync)
             step(peer, follower_event::SyncReceived{*envelope, std::move(body).value()});
         else
@@ -168,7 +215,11 @@ void ShipLoop::end_settled() {
     for (auto& peer : peers_) {
         if (!peer->settling || !capture_.barrier_passed(*peer->settling)) continue;
         peer->settling.reset();
-        step(*peer, follower_event::SyncSourceEnded{});
+        auto settled = settled_point(*peer);
+        if (settled)
+            step(*peer, follower_event::SyncSourceEnded{settled->position});
+        else
+            step(*peer, follower_event::SyncSourceFailed{settled.error().message});
     }
 }
 
@@ -181,6 +232,17 @@ void ShipLoop::serve_status(const Incoming& incoming, const Envelope& asked) {
     Bytes body;
     encode(answer, envelope, body);
     link_->send(incoming.from, envelope, std::move(body));
+}
+
+// The last record that is settled: what a database's pages show is at least that.
+Result<LogPoint> ShipLoop::settled_point(Peer& peer) {
+    const Lsn committed{control_->committed_lsn.load(std::memory_order_acquire)};
+    const LogStat stat = log_.stat();
+    if (committed >= stat.end.position.lsn) return stat.end;
+    if (committed == stat.base.position.lsn) return stat.base;
+    auto header = peer.reader->header_of(committed);
+    if (!header) return std::move(header).error();
+    return LogPoint{header->position(), header->chain};
 }
 
 // Actions may raise events (a chunk left, a lookup is answered); they are stepped in order.
@@ -201,7 +263,8 @@ void ShipLoop::perform(Peer& peer, FollowerAction&& action) {
 }
 
 void ShipLoop::act(Peer& peer, follower_action::Connect&) {
-    auto link = link_->connect(peer.member.endpoint);
+    peer.server = announcer_->key_for(peer.member.key, peer.attempts++);
+    auto link = door_->connect(*link_, peer.member.endpoint, peer.server);
     if (!link) {
         pending_.emplace_back(&peer, follower_event::LinkFailed{link.error().message});
         return;
@@ -245,9 +308,11 @@ void ShipLoop::act(Peer& peer, follower_action::LookUp& action) {
 }
 
 void ShipLoop::act(Peer& peer, follower_action::StartSync&) {
-    auto link = link_->connect(peer.member.endpoint);
-    if (!link) {
-        pending_.emplace_back(&peer, follower_event::SyncSourceFailed{link.error().message});
+    auto base = settled_point(peer);
+    auto link = door_->connect(*link_, peer.member.endpoint, peer.server);
+    if (!link || !base) {
+        pending_.emplace_back(
+            &peer, follower_event::SyncSourceFailed{(link ? base.error() : link.error()).message});
         return;
     }
     peer.sync = *link;
@@ -255,7 +320,7 @@ void ShipLoop::act(Peer& peer, follower_action::StartSync&) {
     peer.job = ++jobs_;
     SyncWorkerAsk begin;
     begin.job = peer.job;
-    begin.base = log_.end();
+    begin.base = *base;
     syncs_->ask(std::move(begin));
 }
 
@@ -282,10 +347,15 @@ void ShipLoop::act(Peer& peer, follower_action::StopSync&) {
     peer.settling.reset();
 }
 
-// Asynchronous: nobody waits for acknowledgements; status shows them through view().
-void ShipLoop::act(Peer&, follower_action::Acknowledged&) {}
+// A committer may wait for this one.
+void ShipLoop::act(Peer& peer, follower_action::Acknowledged& action) {
+    control_.set_ack(peer.slot, {action.received, action.durable, action.applied});
+    control_.bump_acks();
+}
 
 void ShipLoop::act(Peer& peer, follower_action::Report& action) {
+    // What it holds is about to be replaced.
+    if (action.state == PeerState::syncing) control_.set_ack(peer.slot, {});
     note(action.state == PeerState::refused ? NoteLevel::warning : NoteLevel::info, "replica",
          {{"endpoint", peer.member.endpoint},
           {"state", to_string(action.state)},
@@ -304,28 +374,6 @@ void ShipLoop::send_sync_pages() {
         else if (!link_->send((*at)->sync, answer.envelope, std::move(answer.body)))
             step(**at, follower_event::LinkFailed{"the sync connection takes nothing"});
     }
-}
-
-void ShipLoop::publish_views() {
-    Lsn end = log_.end().position.lsn;
-    Lsn needed = end;
-    bool shipped = true;
-    for (size_t i = 0; i < peers_.size(); ++i) {
-        FollowerView view = peers_[i]->follower->view();
-        if (view.state != PeerState::streaming || view.applied < end) shipped = false;
-        needed = std::min(needed, view.needs);
-        control_.set_peer(i, {.state = view.state,
-                              .received = view.received,
-                              .durable = view.durable,
-                              .applied = view.applied,
-                              .lag_bytes = view.lag_bytes,
-                              .lag_ns = static_cast<uint64_t>(view.lag.count()),
-                              .heard_ns = view.heard.ns,
-                              .endpoint = peers_[i]->member.endpoint,
-                              .reason = view.reason});
-    }
-    capture_.set_needed(needed);
-    all_shipped_.store(shipped);
 }
 
 }  // namespace tanist

@@ -10,9 +10,11 @@
 #include <vector>
 
 #include "replicator/control/members.h"
+#include "replicator/node/announcer.h"
 #include "replicator/node/capture_loop.h"
 #include "replicator/node/sync_worker.h"
 #include "replicator/ship/follower.h"
+#include "replicator/ship/rearm.h"
 #include "replicator/wire/link.h"
 
 namespace tanist {
@@ -40,6 +42,7 @@ class ShipLoop {
   private:
     struct Peer {
         Member member;
+        size_t slot = 0;  // in ControlBlock::ack, as long as it is a member
         std::unique_ptr<Follower> follower;
         std::unique_ptr<LogReader> reader;
         LinkId main = 0;
@@ -47,10 +50,13 @@ class ShipLoop {
         SyncJob job = 0;
         std::optional<uint64_t> settling;  // the capture barrier a sync waits for at its end
         uint64_t session = 0;
+        unsigned attempts = 0;  // connections opened
+        NodeKey server;         // whose key the present one was opened to
     };
 
     void run();
     void reload_members();
+    void tend_keys();
     void receive_all();
     void serve_status(const Incoming& incoming, const Envelope& envelope);
     void step(Peer& peer, const FollowerEvent& event);
@@ -70,7 +76,11 @@ class ShipLoop {
     void send_sync_pages();
     void end_settled();
     void publish_views();
+    void publish_risk();
+    void rearm_when_caught_up();
     LogView log_view();
+    Result<LogPoint> settled_point(Peer& peer);
+    size_t free_slot() const;
     Nanos until_next_deadline() const;
 
     const SqliteApi& api_;
@@ -80,6 +90,8 @@ class ShipLoop {
     CaptureLoop& capture_;
     Event wake_;
     std::unique_ptr<Link> link_;
+    std::unique_ptr<Door> door_;
+    std::unique_ptr<Announcer> announcer_;
     std::unique_ptr<SyncWorker> syncs_;
     std::vector<std::unique_ptr<Peer>> peers_;
     std::map<LinkId, Peer*> by_link_;
@@ -88,6 +100,8 @@ class ShipLoop {
     Instant members_looked_{0};
     SyncJob jobs_ = 0;
     std::deque<std::pair<Peer*, FollowerEvent>> pending_;  // events raised by actions
+    Rearm rearm_;
+    uint32_t degraded_told_ = 0;  // ControlBlock::degraded as it was last noted
     std::atomic<bool> stopping_{false};
     std::atomic<bool> all_shipped_{false};
     std::thread thread_;

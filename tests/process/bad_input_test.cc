@@ -174,11 +174,9 @@ TEST_CASE("bad input: settings with a mistake name file and line") {
 TEST_CASE("bad input: endpoints that others can reach need keys") {
     Place place;
     place.init();
-    check(place.tanistd("--db new.db --listen tcp://0.0.0.0:7400"), 3, {"needs keys"});
     check(place.tanistd("--db app.db --replicas tcp://192.0.2.1:7400"), 3, {"needs keys"});
     check(place.tanist("members add app.db tcp://[2001:db8::1]:7400"), 3, {"needs keys"});
     check(place.tanist("status tcp://192.0.2.1:7400"), 3, {"needs keys"});
-    CHECK(!fs::exists(place.dir.path("new.db-tanist")));
 }
 
 namespace {
