@@ -44,4 +44,11 @@ int run_log_dump(const LogCommandOptions& options);
 int run_log_verify(const LogCommandOptions& options);
 int run_log_stat(const LogCommandOptions& options);
 
+struct FenceOptions {
+    std::string target;  // a database, or the endpoint of its daemon's admin socket
+    bool json = false;
+};
+int run_fence(const FenceOptions& options);
+int run_unfence(const FenceOptions& options);
+
 }  // namespace tanist

@@ -21,6 +21,7 @@ struct Options {
     StatusOptions status;
     DoctorOptions doctor;
     LogCommandOptions log;
+    FenceOptions fence;
 };
 
 void finish_command(CLI::App& command, const char* examples, bool& json) {
@@ -86,6 +87,20 @@ void define_doctor(CLI::App& app, DoctorOptions& options, Chosen& chosen) {
     command->callback([&] { chosen = [&] { return run_doctor(options); }; });
 }
 
+void define_fence(CLI::App& app, FenceOptions& options, Chosen& chosen) {
+    CLI::App* fence =
+        app.add_subcommand("fence", "Refuse writes to a primary's database here, from now on");
+    fence->add_option("database", options.target, "the database, or its daemon's ipc:// endpoint")
+        ->required();
+    finish_command(*fence, "  tanist fence app.db\n", options.json);
+    fence->callback([&] { chosen = [&] { return run_fence(options); }; });
+    CLI::App* unfence = app.add_subcommand("unfence", "Let a fenced primary take writes again");
+    unfence->add_option("database", options.target, "the database, or its daemon's endpoint")
+        ->required();
+    finish_command(*unfence, "  tanist unfence app.db\n", options.json);
+    unfence->callback([&] { chosen = [&] { return run_unfence(options); }; });
+}
+
 void define_log(CLI::App& app, LogCommandOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand("log", "Look into a replication log");
     group->require_subcommand(1);
@@ -122,6 +137,7 @@ int run(int argc, char** argv) {
     define_status(app, options.status, chosen);
     define_doctor(app, options.doctor, chosen);
     define_log(app, options.log, chosen);
+    define_fence(app, options.fence, chosen);
     app.footer(std::string("\nExamples:\n"
                            "  tanistd --db replica.db --listen tcp://127.0.0.1:7401\n"
                            "  tanist init app.db\n"

@@ -10,6 +10,9 @@
 //   log/          the replication log                       log/log.h
 //   base/         snapshots and delta sync in progress      sync/
 //   clean-stop    primary: file times at a clean stop       capture/
+//   admin.sock    where the node's daemon takes commands      node/admin_server.h
+//   diverged/     commits that a failover discarded           node/diverged_tail.h
+//   audit.log     role changes: who, what, when; JSON lines   node/audit.h
 //   intent        replica: which LSN the database is at     apply/intent.h
 //   engine.log    messages of an engine that the extension started
 #pragma once
@@ -32,6 +35,8 @@ struct Layout {
     std::string base() const { return directory + "/base"; }
     std::string clean_stop() const { return directory + "/clean-stop"; }
     std::string intent() const { return directory + "/intent"; }
+    std::string diverged() const { return directory + "/diverged"; }
+    std::string audit_log() const { return directory + "/audit.log"; }
     std::string engine_log() const { return directory + "/engine.log"; }
 };
 

@@ -111,6 +111,10 @@ void add_live(Json& json, const Control& control, const Layout& layout, Role rol
     else
         add_primary(json, control, end, now, live);
     json["problem"] = live ? control.problem() : no_engine(layout, role);
+    if (live && role == Role::fenced && json["problem"] == "") {
+        json["problem"] = "fenced: every write is refused; `tanist unfence " + layout.db +
+                          "` restores it, when this node is still the rightful primary";
+    }
 }
 
 }  // namespace

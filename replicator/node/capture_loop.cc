@@ -44,7 +44,8 @@ Status CaptureLoop::start() {
     checkpoints_ = std::move(checkpoints).value();
     CaptureOptions capture{.wal_bytes_max = options_.settings.wal_bytes_max,
                            .epoch = options_.epoch,
-                           .clean_stop_path = options_.layout.clean_stop()};
+                           .clean_stop_path = options_.layout.clean_stop(),
+                           .database_is_at_log_end = options_.database_is_at_log_end};
     auto capturer = Capturer::start(*handle_, *checkpoints_, log_, control_, capture);
     if (!capturer) return std::move(capturer).error();
     capturer_ = std::move(capturer).value();

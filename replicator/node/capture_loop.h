@@ -25,6 +25,7 @@ struct CaptureLoopOptions {
     Layout layout;
     Settings settings;
     Epoch epoch;
+    bool database_is_at_log_end = false;  // see CaptureOptions
 };
 
 // What other threads read.

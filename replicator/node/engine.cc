@@ -8,6 +8,7 @@
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
 #include "replicator/node/capture_loop.h"
+#include "replicator/node/daemonize.h"
 #include "replicator/node/ship_lock.h"
 #include "replicator/node/ship_loop.h"
 
@@ -54,9 +55,11 @@ struct Engine::State {
 Status Engine::State::open() {
     auto made = set_up_primary(layout);
     if (!made) return std::move(made).error();
-    auto lock = ShipLock::take(layout.ship_lock());
-    if (!lock) return std::move(lock).error();
-    ship_lock = std::move(lock).value();
+    if (options.host == nullptr) {
+        auto lock = ShipLock::take(layout.ship_lock());
+        if (!lock) return std::move(lock).error();
+        ship_lock = std::move(lock).value();
+    }
     auto entered = enter_epoch(layout, std::move(made).value());
     if (!entered) return std::move(entered).error();
     node = std::move(entered).value();
@@ -67,11 +70,11 @@ Status Engine::State::open() {
     if (!block) return std::move(block).error();
     control = std::move(block).value();
     control->engine_state.store(static_cast<uint32_t>(EngineState::starting));
-    control->engine_pid.store(ship_lock.pid());
+    control->engine_pid.store(static_cast<uint32_t>(process_id()));
     control->engine_beat_ns.store(boot_now().ns);
     control->engine_writes.store(0);
     control->epoch.store(node.epoch.value);
-    control->role.store(static_cast<uint32_t>(Role::primary));
+    if (!options.database_is_at_log_end) control->role.store(static_cast<uint32_t>(node.role));
     LogOptions log_options{.segment_bytes = options.settings.log_segment_bytes,
                            .bytes_max = options.settings.log_bytes_max};
     auto opened = Log::open(layout.log(), node.group, log_options);
@@ -86,7 +89,9 @@ Status Engine::State::open() {
 
 Status Engine::State::run(const SqliteApi& api) {
     capture = std::make_unique<CaptureLoop>(
-        api, CaptureLoopOptions{layout, options.settings, node.epoch}, *log, control, [this] {
+        api,
+        CaptureLoopOptions{layout, options.settings, node.epoch, options.database_is_at_log_end},
+        *log, control, [this] {
             if (ship) ship->log_grew();
         });
     FollowerIdentity self{.cluster = node.cluster,
@@ -94,11 +99,11 @@ Status Engine::State::run(const SqliteApi& api) {
                           .node = identity,
                           .name = layout.db,
                           .epoch = node.epoch};
-    ship =
-        std::make_unique<ShipLoop>(api,
-                                   ShipLoopOptions{layout, options.settings, self,
-                                                   [this] { return tanist::status_json(layout); }},
-                                   *log, control, *capture);
+    ship = std::make_unique<ShipLoop>(
+        api,
+        ShipLoopOptions{layout, options.settings, self,
+                        [this] { return tanist::status_json(layout); }, options.host},
+        *log, control, *capture);
     TANIST_TRY(capture->start());
     TANIST_TRY(ship->start());
     control->engine_state.store(static_cast<uint32_t>(EngineState::running));

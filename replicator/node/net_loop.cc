@@ -13,18 +13,6 @@ constexpr Nanos kWaitLongest = 1s;
 
 }  // namespace
 
-Status NetLoop::bind(const std::vector<std::string>& endpoints) {
-    auto link = Link::create();
-    if (!link) return std::move(link).error();
-    link_ = std::move(link).value();
-    for (const std::string& endpoint : endpoints) {
-        auto bound = link_->bind(endpoint);
-        if (!bound) return std::move(bound).error();
-        endpoints_.push_back(std::move(bound).value());
-    }
-    return ok_status();
-}
-
 void NetLoop::start(ReceiverStart start) {
     receiver_ = std::make_unique<Receiver>(std::move(start));
     thread_ = std::thread([this] { run(); });
@@ -35,7 +23,6 @@ void NetLoop::stop() {
     stopping_.store(true);
     shared_.to_net.put(receiver_event::ShuttingDown{});
     thread_.join();
-    link_.reset();
 }
 
 void NetLoop::run() {
@@ -46,6 +33,7 @@ void NetLoop::run() {
         if (stopping_.load()) return;
         receive_all();
         step(receiver_event::Tick{});
+        if (tail_check_.waiting()) check_tail(LogPoint(tail_check_.base()));
         publish_view();
     }
 }
@@ -61,9 +49,15 @@ void NetLoop::receive_all() {
             serve_status(*incoming, *envelope);
             continue;
         }
+        if (shared_.host->serve(*incoming, *envelope)) continue;
         auto body = decode_body(*envelope, incoming->body.bytes());
         if (!body) {
             note(NoteLevel::warning, "message refused", {{"reason", body.error().message}});
+            continue;
+        }
+        if (const auto* history = std::get_if<History>(&*body)) {
+            const bool ours = envelope->session == receiver_->view().session;
+            if (ours && tail_check_.answered(*history, *shared_.log)) go_on_with_reset();
             continue;
         }
         frame_ = incoming->body;
@@ -139,8 +133,32 @@ void NetLoop::act(receiver_action::CommittedUpTo& action) {
         shared_.to_apply.put(apply_command::Apply{});
 }
 
-void NetLoop::act(receiver_action::ResetLog& action) {
-    shared_.to_store.put(store_command::Reset{action.base});
+// A sync throws the log away. What it holds that its new primary does not have is saved first.
+void NetLoop::act(receiver_action::ResetLog& action) { check_tail(action.base); }
+
+void NetLoop::check_tail(const LogPoint& base) {
+    if (tail_check_.begin(base, receiver_->view(), *shared_.log)) go_on_with_reset();
+}
+
+void NetLoop::go_on_with_reset() {
+    if (std::optional<Lsn> asked = tail_check_.question()) {
+        ReceiverView view = receiver_->view();
+        Message question;
+        question.envelope.session = view.session;
+        question.envelope.epoch = view.epoch;
+        question.body = HistoryAsk{*asked};
+        send(view.link, question);
+        return;
+    }
+    if (std::optional<Divergence> found = tail_check_.divergence()) {
+        note(NoteLevel::warning, "our log has records that the primary does not have",
+             {{"common", to_string(found->common.position)},
+              {"end", to_string(shared_.log->end().position)},
+              {"primary", found->primary}});
+        shared_.host->diverged(*found);
+        return;
+    }
+    shared_.to_store.put(store_command::Reset{tail_check_.base()});
 }
 
 void NetLoop::act(receiver_action::SyncBegan& action) {

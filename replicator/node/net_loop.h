@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "replicator/node/replica_state.h"
+#include "replicator/node/tail_check.h"
 #include "replicator/receive/receiver.h"
 #include "replicator/wire/link.h"
 
@@ -16,10 +17,9 @@ class NetLoop {
   public:
     explicit NetLoop(ReplicaShared& shared) : shared_(shared) {}
     ~NetLoop() { stop(); }
-    Status bind(const std::vector<std::string>& endpoints);
+    void use(Link& link) { link_ = &link; }
     void start(ReceiverStart start);
     void stop();
-    const std::vector<std::string>& endpoints() const { return endpoints_; }
 
   private:
     void run();
@@ -44,11 +44,13 @@ class NetLoop {
     void send(LinkId to, const Message& message);
     void serve_status(const Incoming& incoming, const Envelope& asked);
     void publish_view();
+    void check_tail(const LogPoint& base);
+    void go_on_with_reset();
 
     ReplicaShared& shared_;
-    std::unique_ptr<Link> link_;
+    Link* link_ = nullptr;  // the host's
     std::unique_ptr<Receiver> receiver_;
-    std::vector<std::string> endpoints_;
+    TailCheck tail_check_;
     Frame frame_;  // keeps the bytes of the message being handled
     uint64_t primary_log_bytes_ = 0;
     std::string told_state_;

@@ -3,23 +3,23 @@
 #include "replicator/base/notes.h"
 #include "replicator/control/identity.h"
 #include "replicator/control/setup.h"
-#include "replicator/control/status.h"
 #include "replicator/node/apply_loop.h"
+#include "replicator/node/daemonize.h"
 #include "replicator/node/net_loop.h"
-#include "replicator/node/ship_lock.h"
 #include "replicator/node/store_loop.h"
 
 namespace tanist {
 
 struct Replica::State {
-    State(const SqliteApi& api, Layout layout, Settings settings)
-        : shared(api, std::move(layout), std::move(settings)),
+    State(const SqliteApi& api, ReplicaOptions options)
+        : shared(api, Layout(options.db_path), std::move(options.settings)),
           net(shared),
           store(shared),
-          apply(shared) {}
+          apply(shared) {
+        shared.host = options.host;
+    }
 
     ReplicaShared shared;
-    ShipLock ship_lock;
     NetLoop net;
     StoreLoop store;
     ApplyLoop apply;
@@ -33,9 +33,6 @@ Status Replica::State::open(bool replace) {
     auto made = set_up_replica(shared.layout, replace);
     if (!made) return std::move(made).error();
     shared.node = std::move(made).value();
-    auto lock = ShipLock::take(shared.layout.ship_lock());
-    if (!lock) return std::move(lock).error();
-    ship_lock = std::move(lock).value();
     auto key = load_or_create_identity(shared.layout.identity());
     if (!key) return std::move(key).error();
     shared.identity = *key;
@@ -43,7 +40,7 @@ Status Replica::State::open(bool replace) {
     if (!block) return std::move(block).error();
     shared.control = std::move(block).value();
     shared.control->engine_state.store(static_cast<uint32_t>(EngineState::starting));
-    shared.control->engine_pid.store(ship_lock.pid());
+    shared.control->engine_pid.store(static_cast<uint32_t>(process_id()));
     shared.control->engine_beat_ns.store(boot_now().ns);
     shared.control->epoch.store(shared.node.epoch.value);
     shared.control->role.store(static_cast<uint32_t>(Role::replica));
@@ -55,7 +52,7 @@ Status Replica::State::open(bool replace) {
 Status Replica::State::run() {
     std::string sync_reason;
     TANIST_TRY(apply.open(&sync_reason));
-    TANIST_TRY(net.bind(shared.settings.listen));
+    net.use(shared.host->link());
     LogPoint end = shared.log ? shared.log->end() : LogPoint{};
     ReceiverStart start{.cluster = shared.node.cluster,
                         .group = shared.node.group,
@@ -81,8 +78,9 @@ Status Replica::State::run() {
 }
 
 Result<std::unique_ptr<Replica>> Replica::start(const SqliteApi& api, ReplicaOptions options) {
-    auto state = std::make_unique<State>(api, Layout(options.db_path), std::move(options.settings));
-    TANIST_TRY(state->open(options.replace));
+    const bool replace = options.replace;
+    auto state = std::make_unique<State>(api, std::move(options));
+    TANIST_TRY(state->open(replace));
     TANIST_TRY(state->run());
     return std::unique_ptr<Replica>(new Replica(std::move(state)));
 }
@@ -99,18 +97,6 @@ void Replica::stop(Nanos) {
     state_->apply.stop();
     state_->net.stop();
     state_->shared.control->engine_state.store(static_cast<uint32_t>(EngineState::none));
-    state_->ship_lock.release();
 }
-
-bool Replica::finished(std::string*) const { return false; }
-
-void Replica::wait_finished(int wake_fd) {
-    while (!wait_readable(wake_fd, std::chrono::hours(1))) {
-    }
-}
-
-std::vector<std::string> Replica::endpoints() const { return state_->net.endpoints(); }
-
-std::string Replica::status_json() const { return tanist::status_json(state_->shared.layout); }
 
 }  // namespace tanist

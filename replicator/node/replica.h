@@ -6,11 +6,11 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "replicator/base/clock.h"
 #include "replicator/base/result.h"
 #include "replicator/control/settings.h"
+#include "replicator/node/role_host.h"
 #include "replicator/wal/sqlite_api.h"
 
 namespace tanist {
@@ -18,7 +18,8 @@ namespace tanist {
 struct ReplicaOptions {
     std::string db_path;
     Settings settings;
-    bool replace = false;  // overwrite a database that is not a replica
+    bool replace = false;      // overwrite a database that is not a replica
+    RoleHost* host = nullptr;  // its link and flock are borrowed; must outlive the replica
 };
 
 class Replica {
@@ -26,10 +27,6 @@ class Replica {
     static Result<std::unique_ptr<Replica>> start(const SqliteApi& api, ReplicaOptions options);
     ~Replica();
     void stop(Nanos patience);  // applies what is logged, acknowledges, says goodbye
-    bool finished(std::string* reason) const;
-    void wait_finished(int wake_fd);
-    std::vector<std::string> endpoints() const;  // as bound
-    std::string status_json() const;
 
   private:
     struct State;

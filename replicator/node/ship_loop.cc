@@ -21,13 +21,14 @@ ShipLoop::ShipLoop(const SqliteApi& api, ShipLoopOptions options, Log& log, Cont
 ShipLoop::~ShipLoop() { stop(Nanos(0)); }
 
 Status ShipLoop::start() {
-    auto link = Link::create();
-    if (!link) return std::move(link).error();
-    link_ = std::move(link).value();
-    for (const std::string& endpoint : options_.settings.listen) {
-        auto bound = link_->bind(endpoint);
-        if (!bound) return std::move(bound).error();
-        endpoints_.push_back(std::move(bound).value());
+    if (options_.host != nullptr) {
+        link_ = &options_.host->link();
+        endpoints_ = options_.host->endpoints();
+    } else {
+        auto link = Link::create();
+        if (!link) return std::move(link).error();
+        own_link_ = std::move(link).value();
+        link_ = own_link_.get();
     }
     syncs_ = std::make_unique<SyncWorker>(api_, options_.layout.db);
     reload_members();
@@ -56,8 +57,9 @@ void ShipLoop::stop(Nanos patience) {
         encode(goodbye, envelope, body);
         if (peer->main != 0) link_->send(peer->main, envelope, std::move(body));
     }
+    for (auto& peer : peers_) perform(*peer, follower_action::Disconnect{});
     syncs_.reset();
-    link_.reset();
+    own_link_.reset();
 }
 
 void ShipLoop::run() {
@@ -139,11 +141,10 @@ void ShipLoop::receive_all() {
     while (auto incoming = link_->receive()) {
         auto envelope = decode_envelope(incoming->envelope);
         if (!envelope) continue;
-        if (envelope->type == MessageType::status_ask) {
-            serve_status(*incoming, *envelope);
+        auto at = by_link_.find(incoming->from);
+        if (served_apart(at == by_link_.end() ? nullptr : at->second, *incoming, *envelope)) {
             continue;
         }
-        auto at = by_link_.find(incoming->from);
         if (at == by_link_.end()) continue;  // of a session that is over
         Peer& peer = *at->second;
         auto body = decode_body(*envelope, incoming->body.bytes());
@@ -164,6 +165,50 @@ void ShipLoop::end_settled() {
         peer->settling.reset();
         step(*peer, follower_event::SyncSourceEnded{});
     }
+}
+
+// What is no business of the session's Follower.
+bool ShipLoop::served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope) {
+    if (envelope.type == MessageType::status_ask) {
+        serve_status(incoming, envelope);
+        return true;
+    }
+    if (envelope.type == MessageType::history_ask) {
+        answer_history(incoming, envelope);
+        return true;
+    }
+    if (peer == nullptr)
+        return options_.host != nullptr && options_.host->serve(incoming, envelope);
+    if (envelope.type == MessageType::refuse && envelope.epoch > options_.self.epoch &&
+        options_.host != nullptr) {
+        options_.host->superseded({envelope.epoch, peer->member.endpoint});
+    }
+    return false;
+}
+
+// A replica looks for the last record that its log and ours have in common.
+void ShipLoop::answer_history(const Incoming& incoming, const Envelope& envelope) {
+    auto ask = decode_body(envelope, incoming.body.bytes());
+    if (!ask) return;
+    Message answer;
+    answer.envelope.session = envelope.session;
+    answer.envelope.epoch = options_.self.epoch;
+    History history;
+    history.asked = std::get<HistoryAsk>(*ask).lsn;
+    if (auto header = log_.reader()->header_of(history.asked)) {
+        history.known = true;
+        history.position = header->position();
+        history.chain = header->chain;
+    } else if (history.asked == log_.base().position.lsn) {
+        history.known = history.asked.value != 0;
+        history.position = log_.base().position;
+        history.chain = log_.base().chain;
+    }
+    answer.body = history;
+    Bytes bytes;
+    Bytes body;
+    encode(answer, bytes, body);
+    link_->send(incoming.from, bytes, std::move(body));
 }
 
 void ShipLoop::serve_status(const Incoming& incoming, const Envelope& asked) {

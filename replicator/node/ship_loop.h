@@ -11,6 +11,7 @@
 
 #include "replicator/control/members.h"
 #include "replicator/node/capture_loop.h"
+#include "replicator/node/role_host.h"
 #include "replicator/node/sync_worker.h"
 #include "replicator/ship/follower.h"
 #include "replicator/wire/link.h"
@@ -22,6 +23,7 @@ struct ShipLoopOptions {
     Settings settings;
     FollowerIdentity self;
     std::function<std::string()> status_json;  // answers status_ask
+    RoleHost* host = nullptr;                  // whose link it uses; null: its own
 };
 
 class ShipLoop {
@@ -53,6 +55,8 @@ class ShipLoop {
     void reload_members();
     void receive_all();
     void serve_status(const Incoming& incoming, const Envelope& envelope);
+    bool served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope);
+    void answer_history(const Incoming& incoming, const Envelope& envelope);
     void step(Peer& peer, const FollowerEvent& event);
     void perform(Peer& peer, FollowerAction&& action);
     void act(Peer& peer, follower_action::Connect& action);
@@ -79,7 +83,8 @@ class ShipLoop {
     Control& control_;
     CaptureLoop& capture_;
     Event wake_;
-    std::unique_ptr<Link> link_;
+    std::unique_ptr<Link> own_link_;
+    Link* link_ = nullptr;  // ours, or the host's
     std::unique_ptr<SyncWorker> syncs_;
     std::vector<std::unique_ptr<Peer>> peers_;
     std::map<LinkId, Peer*> by_link_;

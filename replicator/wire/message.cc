@@ -25,6 +25,7 @@ size_t body_bytes_max(MessageType type) {
         case MessageType::sync_ask:
         case MessageType::sync_pages:
         case MessageType::status:
+        case MessageType::command_result:
             return limits::kFrameBytesMax;
         default:
             return limits::kControlBodyBytesMax;
@@ -266,14 +267,44 @@ Body take_sync_end(ByteReader& in, bool& reserved_zero) {
     return end;
 }
 
-void put(ByteWriter&, const StatusAsk&) {}
-void put(ByteWriter& out, const StatusText& status) {
-    out.raw(view_of(std::string_view(status.json).substr(0, limits::kFrameBytesMax)));
+void put_json(ByteWriter& out, MessageType type, std::string_view json) {
+    out.raw(view_of(json.substr(0, body_bytes_max(type))));
 }
 
-Body take_status(ByteReader& in) {
+std::string take_json(ByteReader& in) {
     ByteView json = in.raw(in.left());
-    return StatusText{{reinterpret_cast<const char*>(json.data()), json.size()}};
+    return {reinterpret_cast<const char*>(json.data()), json.size()};
+}
+
+void put(ByteWriter&, const StatusAsk&) {}
+void put(ByteWriter& out, const StatusText& status) {
+    put_json(out, MessageType::status, status.json);
+}
+void put(ByteWriter& out, const Command& command) {
+    put_json(out, MessageType::command, command.json);
+}
+void put(ByteWriter& out, const CommandResult& result) {
+    put_json(out, MessageType::command_result, result.json);
+}
+
+void put(ByteWriter& out, const HistoryAsk& ask) { out.u64(ask.lsn.value); }
+
+Body take_history_ask(ByteReader& in) { return HistoryAsk{Lsn(in.u64())}; }
+
+void put(ByteWriter& out, const History& history) {
+    out.u64(history.asked.value);
+    put(out, history.known ? history.position : Position{});
+    out.from(history.known ? history.chain.bytes : Chain{}.bytes);
+}
+
+// A record's epoch is never zero.
+Body take_history(ByteReader& in) {
+    History history;
+    history.asked = Lsn(in.u64());
+    history.position = take_position(in);
+    in.into(history.chain.bytes);
+    history.known = history.position.epoch.value != 0;
+    return history;
 }
 
 Result<Body> take_body(const Envelope& envelope, ByteReader& in) {
@@ -307,7 +338,15 @@ Result<Body> take_body(const Envelope& envelope, ByteReader& in) {
         case MessageType::status_ask:
             return Body(StatusAsk{});
         case MessageType::status:
-            return take_status(in);
+            return Body(StatusText{take_json(in)});
+        case MessageType::command:
+            return Body(Command{take_json(in)});
+        case MessageType::command_result:
+            return Body(CommandResult{take_json(in)});
+        case MessageType::history_ask:
+            return take_history_ask(in);
+        case MessageType::history:
+            return take_history(in);
     }
     return corrupt("unknown message type");
 }
@@ -399,7 +438,7 @@ Result<Envelope> decode_envelope(ByteView frame) {
         return corrupt("envelope: wrong checksum");
     }
     if (type < static_cast<uint16_t>(MessageType::hello) ||
-        type > static_cast<uint16_t>(MessageType::status)) {
+        type > static_cast<uint16_t>(MessageType::history)) {
         return corrupt("unknown message type " + std::to_string(type));
     }
     envelope.type = static_cast<MessageType>(type);
@@ -474,14 +513,15 @@ void encode_sync_pages(const Envelope& envelope, const SyncPages& pages, Bytes& 
 MessageType type_of(const Body& body) {
     // The variant's order is the order of the wire numbers.
     static_assert(std::is_same_v<std::variant_alternative_t<0, Body>, Hello>);
-    static_assert(std::is_same_v<std::variant_alternative_t<12, Body>, StatusText>);
+    static_assert(std::is_same_v<std::variant_alternative_t<16, Body>, History>);
     return static_cast<MessageType>(body.index() + 1);
 }
 
 const char* to_string(MessageType type) {
     static constexpr const char* kNames[] = {
-        "?",         "hello",      "welcome",  "refuse",     "data",     "heartbeat",  "ack",
-        "need_sync", "sync_begin", "sync_ask", "sync_pages", "sync_end", "status_ask", "status"};
+        "?",          "hello",     "welcome",    "refuse",         "data",        "heartbeat",
+        "ack",        "need_sync", "sync_begin", "sync_ask",       "sync_pages",  "sync_end",
+        "status_ask", "status",    "command",    "command_result", "history_ask", "history"};
     auto number = static_cast<size_t>(type);
     return number < std::size(kNames) ? kNames[number] : "?";
 }

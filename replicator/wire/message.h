@@ -27,19 +27,23 @@ constexpr size_t kEnvelopeBytes = 64;
 
 // On the wire for ever; zero is never valid.
 enum class MessageType : uint16_t {
-    hello = 1,        // primary -> replica: opens a session
-    welcome = 2,      // replica -> primary: accepts; says where it stands
-    refuse = 3,       // both: the session does not happen or ends; says why
-    data = 4,         // primary -> replica: a chunk of a record
-    heartbeat = 5,    // primary -> replica
-    ack = 6,          // replica -> primary: positions and credit; also answers a heartbeat
-    need_sync = 7,    // replica -> primary: cannot go on from the log
-    sync_begin = 8,   // primary -> replica, on the sync socket
-    sync_ask = 9,     // replica -> primary: a page range, with hashes of what is there
-    sync_pages = 10,  // primary -> replica: the pages that differ; several per ask
-    sync_end = 11,    // primary -> replica: from which LSN on the pages are consistent
-    status_ask = 12,  // anybody -> daemon
-    status = 13,      // daemon -> anybody: JSON
+    hello = 1,            // primary -> replica: opens a session
+    welcome = 2,          // replica -> primary: accepts; says where it stands
+    refuse = 3,           // both: the session does not happen or ends; says why
+    data = 4,             // primary -> replica: a chunk of a record
+    heartbeat = 5,        // primary -> replica
+    ack = 6,              // replica -> primary: positions and credit; also answers a heartbeat
+    need_sync = 7,        // replica -> primary: cannot go on from the log
+    sync_begin = 8,       // primary -> replica, on the sync socket
+    sync_ask = 9,         // replica -> primary: a page range, with hashes of what is there
+    sync_pages = 10,      // primary -> replica: the pages that differ; several per ask
+    sync_end = 11,        // primary -> replica: from which LSN on the pages are consistent
+    status_ask = 12,      // anybody -> daemon
+    status = 13,          // daemon -> anybody: JSON
+    command = 14,         // operator -> daemon, on its admin socket only: JSON
+    command_result = 15,  // daemon -> operator: JSON
+    history_ask = 16,     // replica -> primary: what is your record of this LSN?
+    history = 17,         // primary -> replica
 };
 
 enum class RefuseCode : uint16_t {
@@ -173,8 +177,29 @@ struct StatusText {
     std::string json;
 };
 
+// What an operator wants done, and how it ended; the fields are in docs/wire-protocol.md.
+struct Command {
+    std::string json;
+};
+struct CommandResult {
+    std::string json;
+};
+
+// How a node that held records under an older epoch finds the last record that it has in common
+// with its new primary.
+struct HistoryAsk {
+    Lsn lsn;
+};
+struct History {
+    Lsn asked;
+    bool known = false;  // false: not written, or no longer in the log
+    Position position;   // of the record with that LSN; zero unless known
+    Chain chain;         // after it
+};
+
 using Body = std::variant<Hello, Welcome, Refuse, Data, Heartbeat, Ack, NeedSync, SyncBegin,
-                          SyncAsk, SyncPages, SyncEnd, StatusAsk, StatusText>;
+                          SyncAsk, SyncPages, SyncEnd, StatusAsk, StatusText, Command,
+                          CommandResult, HistoryAsk, History>;
 
 struct Message {
     Envelope envelope;  // type, flags, body_bytes, body_hash are filled by encode

@@ -65,7 +65,11 @@ inline std::vector<Message> wire_samples() {
         SyncPages{3, true, 512, {4097, 4099, 5000}, images},
         SyncEnd{end, 1000},
         StatusAsk{},
-        StatusText{"{\"role\":\"replica\"}"}};
+        StatusText{"{\"role\":\"replica\"}"},
+        Command{"{\"command\":\"fence\"}"},
+        CommandResult{"{\"done\":true}"},
+        HistoryAsk{Lsn(104500)},
+        History{Lsn(104500), true, {Epoch(6), Lsn(104500)}, filled<Chain>(97)}};
     std::vector<Message> messages;
     for (Body& body : bodies) {
         Message message{envelope, std::move(body)};

@@ -113,7 +113,10 @@ TEST_CASE("message: a body of another length is refused, whatever the hash says"
     for (const Message& message : testing::wire_samples()) {
         MessageType type = type_of(message.body);
         // Their bodies end where the frame ends.
-        if (type == MessageType::data || type == MessageType::status) continue;
+        if (type == MessageType::data || type == MessageType::status ||
+            type == MessageType::command || type == MessageType::command_result) {
+            continue;
+        }
         CAPTURE(to_string(type));
         Encoded longer = encoded(message);
         longer.body.push_back(0);
@@ -132,8 +135,8 @@ TEST_CASE("message: envelopes with unknown parts are refused") {
         size_t at;
         uint8_t value;
     };
-    // Magic, header length, type 0, type 14, flags of an ack, stream.
-    for (Change change : {Change{0, 1}, Change{6, 72}, Change{8, 0}, Change{8, 14}, Change{10, 1},
+    // Magic, header length, type 0, type 18, flags of an ack, stream.
+    for (Change change : {Change{0, 1}, Change{6, 72}, Change{8, 0}, Change{8, 18}, Change{10, 1},
                           Change{11, 1}, Change{12, 1}}) {
         CAPTURE(change.at);
         Encoded bad = encoded(sample(MessageType::ack));
