@@ -53,6 +53,13 @@ using Chain = Id128<struct ChainTag>;
 // Content hash (XXH3-128): detects accidents, not malice.
 using Hash128 = Id128<struct HashTag>;
 
+// A point of the history: the position of a record, and the chain after it.
+struct LogPoint {
+    Position position;
+    Chain chain;
+    bool operator==(const LogPoint&) const = default;
+};
+
 // A node's Ed25519 public key; it is the node's identity.
 struct NodeKey {
     std::array<uint8_t, 32> bytes{};

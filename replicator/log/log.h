@@ -22,13 +22,6 @@
 
 namespace tanist {
 
-// A point of the history: the position of a record, and the chain after it.
-struct LogPoint {
-    Position position;
-    Chain chain;
-    bool operator==(const LogPoint&) const = default;
-};
-
 struct LogOptions {
     uint64_t segment_bytes = limits::kSegmentBytes;
     uint64_t bytes_max = limits::kLogBytesMax;  // hard bound of retention

@@ -31,14 +31,16 @@ const std::map<std::string, std::set<std::string>>& allowed() {
         {"replicator/node",
          {"replicator/base", "replicator/wal", "replicator/control", "replicator/log",
           "replicator/capture", "replicator/wire", "replicator/ship", "replicator/receive",
-          "replicator/apply", "replicator/sync"}},
+          "replicator/apply", "replicator/sync", "failover/core", "failover/adapters"}},
         {"replicator",
          {"replicator/base", "replicator/wal", "replicator/control", "replicator/log",
           "replicator/wire", "replicator/node"}},
         {"extension", {"replicator/base", "replicator/wal", "replicator/control"}},
+        {"failover/core", kBase},
+        {"failover/adapters", {"replicator/base", "failover/core"}},
         {"failover",
          {"replicator/base", "replicator/wal", "replicator/control", "replicator/log",
-          "replicator/wire"}},
+          "replicator/wire", "failover/core", "failover/adapters"}},
     };
     return kAllowed;
 }

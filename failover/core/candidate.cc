@@ -1,0 +1,267 @@
+#include "failover/core/candidate.h"
+
+#include <algorithm>
+
+#include "failover/core/epoch_parts.h"
+
+namespace tanist::failover {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Nanos kRestMin = 50ms, kRestMax = 150ms;
+constexpr int kRestDoublings = 5;
+// A vote that has no quorum after so many rounds has failed.
+constexpr int kVoteRounds = 10;
+
+}  // namespace
+
+const char* to_string(CandidatePhase phase) {
+    switch (phase) {
+        case CandidatePhase::idle:
+            return "idle";
+        case CandidatePhase::delaying:
+            return "delaying";
+        case CandidatePhase::asking:
+            return "asking";
+        case CandidatePhase::promising:
+            return "promising";
+        case CandidatePhase::voting:
+            return "voting";
+        case CandidatePhase::resting:
+            return "resting";
+    }
+    return "?";
+}
+
+Candidate::Candidate(Standing& standing, Voter& voter, uint64_t seed)
+    : standing_(standing), voter_(voter), dice_(seed) {}
+
+// A disk that hangs, or a promise that lives, is no start for a primacy.
+bool Candidate::may_campaign(Instant now) const {
+    return voter_.electable() && voter_.own_promise_over(now) &&
+           now < standing_.progress + standing_.config.timing.lease;
+}
+
+VoteKind Candidate::automatic_kind() const {
+    const auto& release = voter_.release();
+    if (release && release->epoch == voter_.promised()) return VoteKind::handover;
+    const Config& config = standing_.config;
+    return config.lag_max_on_failover > 0 ? VoteKind::lossy : VoteKind::automatic;
+}
+
+// One round for each electable member that would be the better heir: by log, priority, key. The
+// silent holder is none.
+Nanos Candidate::rank_delay() const {
+    const Position mine = standing_.log.end.position;
+    const Member& me = *standing_.me();
+    int rank = 0;
+    for (const Member& member : standing_.config.members) {
+        const bool silent = voter_.token() && voter_.token()->holder() == member.node;
+        if (member.node == me.node || silent || !member.syncs() || member.nofailover) continue;
+        const auto seen = ends_.find(member.node);
+        const Position end = seen == ends_.end() ? mine : seen->second;
+        const bool better = end != mine                      ? end > mine
+                            : member.priority != me.priority ? member.priority > me.priority
+                                                             : member.node < me.node;
+        rank += better ? 1 : 0;
+    }
+    return rank * standing_.config.timing.round;
+}
+
+void Candidate::on_tick(Instant now, Actions& out) {
+    const bool by_hand = ask_.order.has_value();
+    switch (phase_) {
+        case CandidatePhase::idle:
+            if (!may_campaign(now)) return;
+            phase_ = CandidatePhase::delaying;
+            next_ = now + rank_delay();
+            return;
+        case CandidatePhase::delaying:
+        case CandidatePhase::resting:
+            if (!by_hand && !may_campaign(now)) return stop();
+            if (now >= next_) by_hand ? begin_vote(now, out) : begin_round(now, out);
+            return;
+        case CandidatePhase::asking:
+            if (!may_campaign(now)) return stop();
+            if (now >= next_) begin_round(now, out);
+            return;
+        case CandidatePhase::promising:
+            if (now >= give_up_) rest(now);
+            return;
+        case CandidatePhase::voting:
+            if (now >= give_up_ || voter_.promised() != ask_.terms.epoch) {
+                rest(now);
+            } else if (now >= next_) {
+                next_ = now + standing_.config.timing.round;
+                ask_all(out);
+            }
+            return;
+    }
+}
+
+// Pre-vote: asks until a quorum would. No epoch is used up, so two candidates cannot keep each
+// other from winning, and a node that only lost its own link disturbs nobody.
+void Candidate::begin_round(Instant now, Actions& out) {
+    const std::optional<Epoch> epoch =
+        next_epoch(std::max(voter_.promised(), voter_.highest_seen()));
+    if (!epoch) return stop();
+    const Timing& timing = standing_.config.timing;
+    const bool same = phase_ == CandidatePhase::asking && ask_.terms.epoch == *epoch &&
+                      ask_.terms.base == standing_.log.end && ask_.terms.kind == automatic_kind() &&
+                      now < give_up_;
+    if (!same) {
+        would_.clear();
+        refusals_.clear();
+        ask_ = VoteAsk{};
+        ask_.pre = true;
+        ask_.terms = {standing_.config.cluster, standing_.config.group, *epoch,
+                      standing_.self(),         dice_.next(),           standing_.config.id,
+                      standing_.log.end,        automatic_kind()};
+        give_up_ = now + kVoteRounds * timing.round;
+    }
+    ask_.release.reset();
+    if (ask_.terms.kind == VoteKind::handover) ask_.release = voter_.release();
+    // Nobody answers a node that is alone; it asks less and less often.
+    unanswered_ = answered_ ? 0 : std::min(unanswered_ + 1, 6);
+    answered_ = false;
+    phase_ = CandidatePhase::asking;
+    next_ = now + std::min<Nanos>(timing.round * (1 << std::max(0, unanswered_ - 2)),
+                                  std::max(timing.round, timing.heartbeat));
+    ask_all(out);
+}
+
+// The vote: first for itself, durably; the others are asked when that has come back.
+void Candidate::begin_vote(Instant now, Actions& out) {
+    const std::optional<Epoch> epoch =
+        next_epoch(std::max(voter_.promised(), voter_.highest_seen()));
+    if (!epoch) return stop();
+    ask_.pre = false;
+    ask_.terms = {standing_.config.cluster, standing_.config.group, *epoch,
+                  standing_.self(),         dice_.next(),           standing_.config.id,
+                  standing_.log.end,        automatic_kind()};
+    if (ask_.order) {
+        ask_.terms.kind = ask_.order->kind;
+        if (ask_.order->kind == VoteKind::forced || ask_.order->epoch > *epoch) {
+            ask_.terms.epoch = ask_.order->epoch;
+        }
+    }
+    token_ = Token{ask_.terms, {}, ask_.order};
+    phase_ = CandidatePhase::promising;
+    give_up_ =
+        now + kVoteRounds * standing_.config.timing.round + standing_.config.timing.heartbeat;
+    out.push_back(action::Send{standing_.self(), ask_});
+}
+
+void Candidate::ask_all(Actions& out) {
+    for (const NodeKey& voter : standing_.config.voters()) {
+        if (!ask_.pre && voter == standing_.self()) continue;
+        out.push_back(action::Send{voter, ask_});
+    }
+}
+
+bool Candidate::would_have_quorum() const {
+    Token token{ask_.terms, {}, std::nullopt};
+    for (const auto& [voter, grant] : would_) token.grants.push_back(grant);
+    return has_quorum(token, standing_.config);
+}
+
+void Candidate::on_pre_grant(const NodeKey& from, const PreGrant& grant, Instant now,
+                             Actions& out) {
+    answered_ = true;
+    if (phase_ != CandidatePhase::asking || grant.nonce != ask_.terms.nonce) return;
+    would_[from] = Grant{from, grant.is_data, grant.policy, {}};
+    refusals_.erase(from);
+    if (would_have_quorum() && may_campaign(now)) begin_vote(now, out);
+}
+
+void Candidate::on_grant(const NodeKey& from, const VoteGrant& grant, Instant now, Actions& out) {
+    const bool mine = grant.epoch == ask_.terms.epoch && grant.nonce == ask_.terms.nonce &&
+                      grant.grant.voter == from;
+    if (!mine || ask_.pre) return;
+    const bool self = from == standing_.self();
+    if (phase_ == CandidatePhase::promising && self) {
+        phase_ = CandidatePhase::voting;
+        next_ = now + standing_.config.timing.round;
+        token_.grants = {grant.grant};
+        if (ask_.terms.kind != VoteKind::forced) ask_all(out);
+    } else if (phase_ == CandidatePhase::voting && !self) {
+        for (const Grant& known : token_.grants) {
+            if (known.voter == from) return;
+        }
+        const Bytes bytes = signed_bytes(ask_.terms, grant.grant);
+        if (!standing_.signer.verify(from, bytes, grant.grant.signature)) return;
+        token_.grants.push_back(grant.grant);
+    } else {
+        return;
+    }
+    if (!has_quorum(token_, standing_.config)) return;
+    won_ = std::move(token_);
+    stop();
+}
+
+void Candidate::on_refuse(const NodeKey& from, const Refuse& refuse, Instant now) {
+    answered_ = true;
+    voter_.saw(refuse.promised);
+    if (phase_ == CandidatePhase::idle || refuse.nonce != ask_.terms.nonce) return;
+    refusals_[from] = refuse.reason;
+    would_.erase(from);
+    const bool lost = refuse.promised > ask_.terms.epoch || from == standing_.self();
+    if (!refuse.pre && phase_ >= CandidatePhase::promising && lost) rest(now);
+}
+
+void Candidate::on_end_seen(const NodeKey& of, Position end) { ends_[of] = end; }
+
+void Candidate::campaign_with(const ReleaseCert& cert, Instant now, Actions& out) {
+    if (cert.successor != standing_.self() || !voter_.electable() ||
+        phase_ >= CandidatePhase::promising) {
+        return;
+    }
+    ask_ = VoteAsk{};
+    ask_.release = cert;
+    begin_vote(now, out);
+}
+
+void Candidate::campaign_with(const OperatorCert& order, Instant now, Actions& out) {
+    ask_ = VoteAsk{};
+    ask_.order = order;
+    begin_vote(now, out);
+}
+
+// A failed vote: wait a random while, so that two candidates do not collide again.
+void Candidate::rest(Instant now) {
+    ++failures_;
+    // An order is tried a few times and then left to the operator.
+    if (ask_.order && failures_ > kRestDoublings) return stop();
+    phase_ = CandidatePhase::resting;
+    next_ =
+        now + dice_.between(kRestMin, kRestMax) * (1 << std::min(failures_ - 1, kRestDoublings));
+}
+
+void Candidate::stop() {
+    phase_ = CandidatePhase::idle;
+    ask_ = VoteAsk{};
+    would_.clear();
+    failures_ = 0;
+    unanswered_ = 0;
+}
+
+std::optional<Token> Candidate::take_token() { return std::exchange(won_, std::nullopt); }
+
+Instant Candidate::deadline(Instant now) const {
+    switch (phase_) {
+        case CandidatePhase::idle:
+            if (!voter_.electable()) return Instant{INT64_MAX};
+            // Over, and yet idle: the log's disk makes no progress. Look again.
+            return voter_.own_promise_over(now) ? now + standing_.config.timing.heartbeat
+                                                : voter_.campaign_after();
+        case CandidatePhase::promising:
+            return give_up_;
+        case CandidatePhase::voting:
+            return std::min(next_, give_up_);
+        default:
+            return next_;
+    }
+}
+
+}  // namespace tanist::failover
