@@ -51,4 +51,25 @@ struct FenceOptions {
 int run_fence(const FenceOptions& options);
 int run_unfence(const FenceOptions& options);
 
+struct PromoteOptions {
+    std::string target;  // a replica's database, or the endpoint of its daemon's admin socket
+    bool dry_run = false;
+    bool force = false;
+    bool accept_loss = false;
+    std::string assert_fenced;  // the node that the operator says is dead
+    bool yes = false;           // do not ask
+    bool json = false;
+};
+int run_promote(const PromoteOptions& options);
+
+struct DivergedOptions {
+    std::string db;
+    std::string name;  // of one tail
+    std::string out;   // export: the database to write
+    bool json = false;
+};
+int run_diverged_list(const DivergedOptions& options);
+int run_diverged_show(const DivergedOptions& options);
+int run_diverged_export(const DivergedOptions& options);
+
 }  // namespace tanist

@@ -1,6 +1,7 @@
 #include "failover/node_command.h"
 
 #include "replicator/base/random.h"
+#include "replicator/control/audit.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
 #include "replicator/control/node_file.h"
@@ -80,7 +81,7 @@ Result<AdminEndpoint> find_daemon(const CommandAsk& ask, const Layout& layout) {
 
 }  // namespace
 
-Result<Json> command_node(const CommandAsk& ask) {
+Result<Json> command_node(const CommandAsk& ask, Json* whole) {
     std::string endpoint = ask.target;
     Result<AdminEndpoint> found = Error{};
     if (!is_endpoint(ask.target)) {
@@ -93,7 +94,7 @@ Result<Json> command_node(const CommandAsk& ask) {
                      "give the database's path there"};
     }
     Json command = ask.command;
-    command["who"] = operator_name();
+    command["who"] = local_user();
     Result<std::optional<std::string>> answer = exchange(endpoint, command, ask.patience);
     if (!answer) return std::move(answer).error();
     if (!*answer) {
@@ -102,6 +103,7 @@ Result<Json> command_node(const CommandAsk& ask) {
                      "see: tanist status " +
                          ask.target};
     }
+    if (whole != nullptr) *whole = Json::parse(**answer, nullptr, false);
     return read_answer(**answer);
 }
 

@@ -17,12 +17,13 @@ struct CommandAsk {
     bool starting = false;
     Nanos patience{};
 };
-// The answer, when the daemon did what it was told. Else an error: refused, unreachable, or what
+// The answer, when the daemon did what it was told; `whole`, when given, gets it in either case.
+// Else an error: refused, unreachable, or what
 // the daemon reported; unknown_outcome when it was told and did not answer in time.
-Result<Json> command_node(const CommandAsk& ask);
+Result<Json> command_node(const CommandAsk& ask, Json* whole = nullptr);
 
-// posix_operator.cc
-std::string operator_name();  // "name (uid N)", for the audit log
+// posix_engine.cc
+
 // Starts `tanistd --engine --db DB`, which detaches itself; returns when it has.
 Status start_engine(const std::string& db);
 

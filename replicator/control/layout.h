@@ -4,7 +4,12 @@
 //   tanist.toml   settings for people                       control/settings.h
 //   identity      this node's Ed25519 seed, 0600            control/identity.h
 //   node          role, cluster and group ids, epoch; text  control/node_file.h
-//   members       who belongs to the cluster; text          control/members.h
+//   members       who this primary ships to; text           control/members.h
+//   members.signed  the cluster's keys and their rights     control/member_list.h
+//   identity.next a new identity being announced, 0600      node/, `tanist keys rotate`
+//   invitation    digest of the open invitation             control/invitation.h
+//   alarm         the last breach, for status; one line     control/alarm.h
+//   audit.log     commands, changes of role; JSON lines    control/audit.h
 //   control       shared memory of VFS and engine           control/control_block.h
 //   ship.lock     flock: the engine of this database        node/
 //   log/          the replication log                       log/log.h
@@ -12,7 +17,6 @@
 //   clean-stop    primary: file times at a clean stop       capture/
 //   admin.sock    where the node's daemon takes commands      node/admin_server.h
 //   diverged/     commits that a failover discarded           node/diverged_tail.h
-//   audit.log     role changes: who, what, when; JSON lines   node/audit.h
 //   intent        replica: which LSN the database is at     apply/intent.h
 //   engine.log    messages of an engine that the extension started
 #pragma once
@@ -29,6 +33,11 @@ struct Layout {
     std::string identity() const { return directory + "/identity"; }
     std::string node() const { return directory + "/node"; }
     std::string members() const { return directory + "/members"; }
+    std::string member_list() const { return directory + "/members.signed"; }
+    std::string next_identity() const { return directory + "/identity.next"; }
+    std::string invitation() const { return directory + "/invitation"; }
+    std::string alarm() const { return directory + "/alarm"; }
+    std::string audit_log() const { return directory + "/audit.log"; }
     std::string control() const { return directory + "/control"; }
     std::string ship_lock() const { return directory + "/ship.lock"; }
     std::string log() const { return directory + "/log"; }
@@ -36,7 +45,6 @@ struct Layout {
     std::string clean_stop() const { return directory + "/clean-stop"; }
     std::string intent() const { return directory + "/intent"; }
     std::string diverged() const { return directory + "/diverged"; }
-    std::string audit_log() const { return directory + "/audit.log"; }
     std::string engine_log() const { return directory + "/engine.log"; }
 };
 

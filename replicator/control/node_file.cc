@@ -14,6 +14,7 @@ struct NodeFields {
     std::string role, cluster, group, boot;
     int64_t epoch = 0;
     int64_t superseded_by = 0;
+    int64_t mark_pending = 0;
     int64_t version = 0;
 };
 
@@ -25,6 +26,7 @@ Status take_entry(const std::string& path, const TomlEntry& entry, NodeFields& f
                                                  : nullptr;
     int64_t* number = entry.key == "epoch"           ? &fields.epoch
                       : entry.key == "superseded_by" ? &fields.superseded_by
+                      : entry.key == "mark_pending"  ? &fields.mark_pending
                       : entry.key == "version"       ? &fields.version
                                                      : nullptr;
     if (!entry.table.empty() || (text == nullptr && number == nullptr)) {
@@ -84,6 +86,7 @@ Result<NodeFile> read_node_file(const std::string& path) {
     node.group = *group;
     node.epoch = Epoch(static_cast<uint64_t>(fields.epoch));
     node.superseded_by = Epoch(static_cast<uint64_t>(fields.superseded_by));
+    node.mark_pending = fields.mark_pending != 0;
     node.boot = fields.boot;
     return node;
 }
@@ -98,6 +101,7 @@ Status write_node_file(const std::string& path, const NodeFile& node) {
     if (node.superseded_by.value != 0) {
         text += "superseded_by = " + std::to_string(node.superseded_by.value) + "\n";
     }
+    if (node.mark_pending) text += "mark_pending = 1\n";
     text += "boot = " + toml_quote(node.boot) + "\n";
     return replace_file(path, view_of(text));
 }

@@ -20,6 +20,8 @@ struct NodeFile {
     // Fenced: the epoch of the primary that has taken over, whose replica this node is to become;
     // zero when an operator fenced it.
     Epoch superseded_by;
+    // Primary: page 1 may still say that the database is read-only (a promotion was cut short).
+    bool mark_pending = false;
     std::string boot;  // boot id under which the engine last ran, hex; "" never
     bool operator==(const NodeFile&) const = default;
 };

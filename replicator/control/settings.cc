@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 
 constexpr uint64_t kLogBytesFloor = 64u << 10;
 constexpr uint64_t kSegmentBytesCeiling = 1u << 30;
+constexpr milliseconds kInviteCeiling = std::chrono::hours(24 * 30);
 constexpr milliseconds kIdleExitCeiling = std::chrono::hours(24 * 365);
 // sun_path has 108 bytes with its zero.
 constexpr size_t kIpcPathBytesMax = 107;
@@ -32,12 +33,13 @@ Status set_size(uint64_t& field, uint64_t least, uint64_t most, const std::strin
     return ok_status();
 }
 
-Status set_endpoints(std::vector<std::string>& field, const std::string& text) {
+// With `keyless`, the endpoints are connected to without a key.
+Status set_endpoints(std::vector<std::string>& field, const std::string& text, bool keyless) {
     std::vector<std::string> endpoints;
     for (size_t at = 0; at < text.size();) {
         size_t comma = std::min(text.find(',', at), text.size());
         std::string endpoint = text.substr(at, comma - at);
-        TANIST_TRY(check_endpoint(endpoint));
+        TANIST_TRY(keyless ? check_endpoint(endpoint) : check_any_endpoint(endpoint));
         if (std::find(endpoints.begin(), endpoints.end(), endpoint) != endpoints.end()) {
             return wrong(endpoint + " is named twice");
         }
@@ -91,9 +93,38 @@ Status set_idle_exit(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
-const std::array<Row, 8> kRows = {{
+Result<bool> parse_flag(const std::string& text) {
+    if (text == "true") return true;
+    if (text == "false") return false;
+    return wrong("\"" + text + "\" is neither true nor false");
+}
+
+Status set_curve(Settings& settings, const std::string& text) {
+    Result<bool> flag = parse_flag(text);
+    if (!flag) return std::move(flag).error();
+    settings.curve = *flag;
+    return ok_status();
+}
+
+Status set_status_open(Settings& settings, const std::string& text) {
+    Result<bool> flag = parse_flag(text);
+    if (!flag) return std::move(flag).error();
+    settings.status_open = *flag;
+    return ok_status();
+}
+
+Status set_invite_expires(Settings& settings, const std::string& text) {
+    Result<milliseconds> duration = parse_duration(text);
+    if (!duration) return std::move(duration).error();
+    if (*duration > kInviteCeiling) return wrong(text + " is longer than 30 days");
+    settings.invite_expires = *duration;
+    return ok_status();
+}
+
+const std::array<Row, 11> kRows = {{
     {"replicas", Role::primary, true, "Endpoints of replicas; they join those of `tanist members`.",
-     "[]", [](Settings& s, const std::string& text) { return set_endpoints(s.replicas, text); }},
+     "[]",
+     [](Settings& s, const std::string& text) { return set_endpoints(s.replicas, text, true); }},
     {"ship", Role::primary, false,
      "Where the ship engine runs: \"daemon\" (tanistd, started when none runs), \"thread\" "
      "(inside\n"
@@ -101,7 +132,7 @@ const std::array<Row, 8> kRows = {{
      "\"auto\"", set_ship},
     {"listen", Role::unknown, true,
      "Endpoints that tanistd serves: a replica for its primary, a primary only for status.", "[]",
-     [](Settings& s, const std::string& text) { return set_endpoints(s.listen, text); }},
+     [](Settings& s, const std::string& text) { return set_endpoints(s.listen, text, false); }},
     {"log_level", Role::unknown, false,
      "What the engine and the daemon report: \"info\", \"warning\" or \"error\" and worse.",
      "\"info\"", set_log_level},
@@ -126,6 +157,15 @@ const std::array<Row, 8> kRows = {{
     {"engine_idle_exit", Role::primary, false,
      "An engine that the extension started leaves after this time without a writer.", "\"10s\"",
      set_idle_exit},
+    {"curve", Role::unknown, false,
+     "Encrypt and authenticate on ipc and loopback endpoints too; elsewhere it is always done.",
+     "false", set_curve},
+    {"status_open", Role::unknown, false,
+     "Whether anybody who reaches an endpoint may ask for the status; by default on ipc and\n"
+     "# loopback only.",
+     "true", set_status_open},
+    {"invite_expires", Role::replica, false,
+     "How long the invitation that a new replica prints is good.", "\"1h\"", set_invite_expires},
 }};
 
 const Row* row_of(const std::string& name) {
@@ -144,6 +184,12 @@ Result<std::string> text_of(const Row& row, const TomlValue& value) {
     }
     if (row.is_list) return wrong("is a list of strings: [\"...\"]");
     if (const auto* text = std::get_if<std::string>(&value)) return *text;
+    const std::string_view fallback = row.fallback;
+    const bool is_flag = fallback == "true" || fallback == "false";
+    if (const auto* flag = std::get_if<bool>(&value); flag != nullptr && is_flag) {
+        return std::string(*flag ? "true" : "false");
+    }
+    if (is_flag) return wrong("is true or false");
     bool is_size = std::string_view(row.name).find("_bytes") != std::string_view::npos;
     if (const auto* number = std::get_if<int64_t>(&value); number != nullptr && is_size) {
         return std::to_string(*number);
@@ -234,17 +280,10 @@ Status check_tcp(const std::string& endpoint, std::string_view address) {
     if (colon == std::string_view::npos || colon == 0 || !is_port(address.substr(colon + 1))) {
         return wrong(endpoint + " has no port: write tcp://HOST:PORT");
     }
-    std::string_view host = address.substr(0, colon);
-    if (host == "localhost") {
+    if (address.substr(0, colon) == "localhost") {
         return wrong(endpoint + ": write 127.0.0.1 or [::1], localhost can mean either");
     }
-    if (host == "[::1]" || (is_ipv4(host) && host.starts_with("127."))) return ok_status();
-    return Error{Errc::refused,
-                 endpoint +
-                     " can be reached by other machines, which needs keys, and this version "
-                     "cannot make them yet (`tanist keys` will); listen on "
-                     "tcp://127.0.0.1:PORT or ipc://PATH and join machines by an SSH or "
-                     "WireGuard tunnel"};
+    return ok_status();
 }
 
 }  // namespace
@@ -301,6 +340,23 @@ Result<milliseconds> parse_duration(const std::string& text) {
 }
 
 Status check_endpoint(const std::string& endpoint) {
+    TANIST_TRY(check_any_endpoint(endpoint));
+    if (is_local_endpoint(endpoint)) return ok_status();
+    return Error{Errc::refused,
+                 endpoint +
+                     " is on another machine, which needs keys: run `tanist members add DATABASE` "
+                     "with the tanist:// address that the tanistd there prints (`tanist keys "
+                     "show` prints it again)"};
+}
+
+bool is_local_endpoint(const std::string& endpoint) {
+    if (!endpoint.starts_with("tcp://")) return true;
+    std::string_view host = std::string_view(endpoint).substr(6);
+    host = host.substr(0, host.rfind(':'));
+    return host == "[::1]" || (is_ipv4(host) && host.starts_with("127."));
+}
+
+Status check_any_endpoint(const std::string& endpoint) {
     std::string_view text = endpoint;
     if (text.starts_with("tcp://")) return check_tcp(endpoint, text.substr(6));
     if (!text.starts_with("ipc://")) {

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct Settings {
     uint64_t log_bytes_max = 1u << 30;
     uint64_t wal_bytes_max = 64u << 20;  // the WAL is restarted by the engine beyond this
     std::chrono::milliseconds engine_idle_exit{10'000};
+    bool curve = false;               // on ipc and loopback too; elsewhere always
+    std::optional<bool> status_open;  // nothing: on ipc and loopback without CURVE
+    std::chrono::milliseconds invite_expires{3'600'000};
 };
 
 // Absent: defaults. A setting that means nothing in `role` is refused; unknown accepts all.
@@ -35,9 +39,13 @@ Status apply_environment(Settings& settings);
 Result<uint64_t> parse_size(const std::string& text);
 // "5s", "250ms", "1h"
 Result<std::chrono::milliseconds> parse_duration(const std::string& text);
-// tcp://HOST:PORT or ipc://PATH. refused: anything but loopback or ipc while there are no keys
-// (issue C); the message says what to do.
+// tcp://HOST:PORT or ipc://PATH that is connected to without a key. refused: anything but loopback
+// or ipc; the message says what to do.
 Status check_endpoint(const std::string& endpoint);
+// The same without that refusal: where a key protects the connection.
+Status check_any_endpoint(const std::string& endpoint);
+// ipc or a loopback address. Requires: check_any_endpoint.
+bool is_local_endpoint(const std::string& endpoint);
 // The file `tanist init` writes: every setting with its default, as comments.
 std::string default_settings_file();
 

@@ -131,6 +131,9 @@ Result<std::vector<TomlEntry>> read_toml(const std::string& path) {
         if (bytes.error().code == Errc::not_found) return std::vector<TomlEntry>{};
         return std::move(bytes).error();
     }
+    if (std::string why = why_file_is_untrusted(path); !why.empty()) {
+        return Error{Errc::refused, why};
+    }
     return parse_toml(path, {reinterpret_cast<const char*>(bytes->data()), bytes->size()});
 }
 

@@ -26,8 +26,11 @@ struct TomlEntry {
 // In the order of the file. invalid: not TOML, or a value of a kind that no file of ours has;
 // the message begins with "<path>:<line>: ".
 Result<std::vector<TomlEntry>> parse_toml(const std::string& path, std::string_view text);
-// parse_toml of a file; an absent file has no entries.
+// parse_toml of a file; an absent file has no entries. refused: why_file_is_untrusted.
 Result<std::vector<TomlEntry>> read_toml(const std::string& path);
+// "" when only root, this user or the owner of its directory can have written the file, else one
+// sentence: everybody may write it, or it belongs to somebody else.
+std::string why_file_is_untrusted(const std::string& path);
 // "<path>:<line>: <sentence>"
 Error toml_error(const std::string& path, uint32_t line, const std::string& sentence);
 // A basic string with its quotes.

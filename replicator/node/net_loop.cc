@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/notes.h"
+#include "replicator/control/members.h"
 #include "replicator/control/status.h"
 
 namespace tanist {
@@ -58,6 +59,10 @@ void NetLoop::receive_all() {
         if (const auto* history = std::get_if<History>(&*body)) {
             const bool ours = envelope->session == receiver_->view().session;
             if (ours && tail_check_.answered(*history, *shared_.log)) go_on_with_reset();
+            continue;
+        }
+        if (const auto* roster = std::get_if<Roster>(&*body)) {
+            keep_roster(*envelope, *roster);
             continue;
         }
         frame_ = incoming->body;
@@ -140,6 +145,20 @@ void NetLoop::check_tail(const LogPoint& base) {
     if (tail_check_.begin(base, receiver_->view(), *shared_.log)) go_on_with_reset();
 }
 
+// Where there are no keys: who belongs to the cluster, for the day on which this node is promoted.
+void NetLoop::keep_roster(const Envelope& envelope, const Roster& roster) {
+    const ReceiverView view = receiver_->view();
+    if (!view.connected || envelope.session != view.session) return;
+    auto held = read_file(shared_.layout.members(), limits::kControlBodyBytesMax);
+    if (held && std::string(held->begin(), held->end()) == roster.text) return;
+    if (auto members = parse_members("roster", roster.text); !members) {
+        note(NoteLevel::warning, "roster refused", {{"reason", members.error().message}});
+        return;
+    }
+    if (auto kept = replace_file(shared_.layout.members(), view_of(roster.text)); !kept)
+        shared_.control.set_problem(kept.error().message);
+}
+
 void NetLoop::go_on_with_reset() {
     if (std::optional<Lsn> asked = tail_check_.question()) {
         ReceiverView view = receiver_->view();
@@ -201,7 +220,8 @@ void NetLoop::publish_view() {
     Instant now = boot_now();
     ControlBlock& block = *shared_.control;
     block.engine_beat_ns.store(now.ns, std::memory_order_relaxed);
-    shared_.control.set_captured({.position = {view.epoch, view.received}});
+    Epoch of_log = shared_.log ? shared_.log->end().position.epoch : Epoch{};
+    shared_.control.set_captured({.position = {of_log, view.received}});
     std::string state = view.connected ? "connected" : "waiting for its primary";
     if (view.state == ReplicaState::empty) state += ", empty";
     if (view.state == ReplicaState::needs_sync) state += ", delta sync";

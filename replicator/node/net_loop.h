@@ -44,6 +44,7 @@ class NetLoop {
     void send(LinkId to, const Message& message);
     void serve_status(const Incoming& incoming, const Envelope& asked);
     void publish_view();
+    void keep_roster(const Envelope& envelope, const Roster& roster);
     void check_tail(const LogPoint& base);
     void go_on_with_reset();
 

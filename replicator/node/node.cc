@@ -4,7 +4,6 @@
 #include "replicator/control/identity.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
-#include "replicator/node/audit.h"
 #include "replicator/node/epoch_ask.h"
 #include "replicator/node/node_state.h"
 
@@ -72,9 +71,24 @@ Status Node::State::start_role() {
         if (auto news = ask_for_higher_epoch(*members, file)) return demote(*news);
     }
     if (file.superseded_by.value != 0) return become_replica();
+    if (file.role == Role::primary && file.mark_pending) return finish_opening();
     TANIST_TRY(start_engine(false));
     if (file.role == Role::fenced && !mark_fenced(0s)) mark_pending = true;
     return ok_status();
+}
+
+// A promotion was cut short after the node file said "primary".
+Status Node::State::finish_opening() {
+    {
+        auto hold = WriteHold::take(api, layout.db, kDrainAtChange);
+        if (!hold) return std::move(hold).error();
+        auto marked = hold->set_writable(true);
+        if (!marked) return std::move(marked).error();
+    }
+    NodeFile next = file;
+    next.mark_pending = false;
+    TANIST_TRY(write_file(next));
+    return start_engine(false);
 }
 
 Status Node::State::start_engine(bool database_is_at_log_end) {
@@ -140,6 +154,7 @@ Json Node::State::execute(const Json& command) {
     const std::string name = command.value("command", "");
     if (name == "fence") return fence(command);
     if (name == "unfence") return unfence(command);
+    if (name == "promote") return promote(command);
     return failure({Errc::invalid, "this tanistd does not know the command \"" + name + "\""});
 }
 

@@ -10,6 +10,7 @@
 
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
+#include "replicator/control/members.h"
 #include "replicator/control/node_file.h"
 #include "replicator/node/admin_server.h"
 #include "replicator/node/engine.h"
@@ -31,6 +32,15 @@ struct Command {
 };
 }  // namespace node_order
 using NodeOrder = std::variant<node_order::Command, Superseded, Divergence>;
+
+// What a promotion would do. `impossible`: why it cannot be done at all; `unsafe`: why it must not
+// be done unless an operator forces it.
+struct PromotionPlan {
+    Json json;
+    std::string impossible;
+    std::vector<std::string> unsafe;
+    Epoch next;
+};
 
 struct Node::State final : RoleHost {
     State(const SqliteApi& sqlite, NodeOptions o)
@@ -69,6 +79,7 @@ struct Node::State final : RoleHost {
     Status open();
     Status start_role();
     Status start_engine(bool database_is_at_log_end);
+    Status finish_opening();
     Status start_replica();
     void stop_role(Nanos patience);
     void run();
@@ -87,6 +98,14 @@ struct Node::State final : RoleHost {
     Status demote(const Superseded& news);
     Status become_replica();
     Status save_tail(const Divergence& found);
+
+    // -- promotion.cc
+    Result<std::vector<Member>> other_members() const;
+    PromotionPlan plan_promotion();
+    Json promote(const Json& command);
+    Status become_primary(Epoch next_epoch);
+    Status open_as_primary(Epoch next_epoch);
+    void audit_outcome_of(const std::string& who, const std::string& what, const Status& outcome);
 };
 
 // {"done": false, "error": ..., "code": ...}; refused is exit code 3 of the command line.

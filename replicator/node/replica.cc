@@ -89,6 +89,23 @@ Replica::Replica(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Replica::~Replica() { stop(Nanos(0)); }
 
+Status Replica::finish() {
+    ReplicaShared& shared = state_->shared;
+    if (!shared.log || !state_->apply.has_database()) {
+        return Error{Errc::refused, shared.layout.db + " is empty: there is nothing to promote"};
+    }
+    state_->store.stop();
+    shared.committed_lsn.store(shared.log->end().position.lsn.value);
+    state_->apply.stop();
+    const LogPoint end = shared.log->end();
+    const LogPoint at = state_->apply.applied();
+    stop(Nanos(0));
+    if (at == end) return ok_status();
+    return Error{Errc::refused, shared.layout.db + " is at " + to_string(at.position) +
+                                    " and its log at " + to_string(end.position) +
+                                    ": it needs a sync from a primary and cannot become one"};
+}
+
 void Replica::stop(Nanos) {
     if (state_->stopped) return;
     state_->stopped = true;

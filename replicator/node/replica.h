@@ -26,6 +26,9 @@ class Replica {
   public:
     static Result<std::unique_ptr<Replica>> start(const SqliteApi& api, ReplicaOptions options);
     ~Replica();
+    // Stops, with everything that was received applied, whether or not a primary said that it is
+    // committed. refused: the log does not lead the database to its end; nothing was lost.
+    Status finish();
     void stop(Nanos patience);  // applies what is logged, acknowledges, says goodbye
 
   private:

@@ -1,7 +1,7 @@
 // Fence and unfence, a primary's demotion, and the saving of a diverged tail.
 #include "replicator/apply/intent.h"
 #include "replicator/base/notes.h"
-#include "replicator/node/audit.h"
+#include "replicator/control/audit.h"
 #include "replicator/node/diverged_tail.h"
 #include "replicator/node/epoch_ask.h"
 #include "replicator/node/node_state.h"
@@ -42,7 +42,7 @@ Json Node::State::fence(const Json& command) {
     if (file.role == Role::replica) return failure(replica_has_no_fence(layout));
     const bool already = file.role == Role::fenced;
     if (!already) {
-        if (auto logged = audit(layout.audit_log(), "fence", {{"who", who(command)}}); !logged) {
+        if (auto logged = audit(layout, {who(command), "fence", layout.db, "begun"}); !logged) {
             return failure(logged.error());
         }
     }
@@ -75,7 +75,7 @@ Json Node::State::unfence(const Json& command) {
                                            std::to_string(news->epoch.value) +
                                            "; this node becomes its replica"});
     }
-    if (auto logged = audit(layout.audit_log(), "unfence", {{"who", who(command)}}); !logged) {
+    if (auto logged = audit(layout, {who(command), "unfence", layout.db, "begun"}); !logged) {
         return failure(logged.error());
     }
     auto hold = WriteHold::take(api, layout.db, kWriterPatience);
@@ -113,9 +113,9 @@ Status Node::State::become_replica() {
     if (!engine) TANIST_TRY(start_engine(false));
     auto hold = WriteHold::take(api, layout.db, kWriterPatience);
     if (!hold) return std::move(hold).error();
-    TANIST_TRY(audit(layout.audit_log(), "demote",
-                     {{"epoch", std::to_string(file.epoch.value)},
-                      {"superseded_by", std::to_string(file.superseded_by.value)}}));
+    TANIST_TRY(audit(layout, {"tanistd", "demote", layout.db,
+                              "epoch " + std::to_string(file.epoch.value) + " was superseded by " +
+                                  std::to_string(file.superseded_by.value)}));
     // Under the lock: what the engine captures last is the last there is.
     stop_role(Nanos(0));
     auto marked = hold->set_writable(false);
@@ -157,8 +157,8 @@ Status Node::State::save_tail(const Divergence& found) {
          {{"name", saved->name},
           {"commits", std::to_string(saved->commits)},
           {"common", to_string(found.common.position)}});
-    TANIST_TRY(audit(layout.audit_log(), "diverged",
-                     {{"name", saved->name}, {"commits", std::to_string(saved->commits)}}));
+    TANIST_TRY(audit(layout, {"tanistd", "save diverged commits", saved->name,
+                              std::to_string(saved->commits) + " commits saved"}));
     return (*log)->reset(found.common);
 }
 

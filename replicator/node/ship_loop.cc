@@ -73,6 +73,7 @@ void ShipLoop::run() {
         end_settled();
         for (auto& peer : peers_) step(*peer, follower_event::Tick{});
         publish_views();
+        tell_roster();
     }
 }
 
@@ -114,6 +115,7 @@ void ShipLoop::reload_members() {
         if (!stays) perform(*peer, follower_action::Disconnect{});
         return !stays;
     });
+    std::erase_if(members, [&](const Member& member) { return is_self(member); });
     for (const Member& member : members) {
         bool known = std::any_of(peers_.begin(), peers_.end(), [&](auto& peer) {
             return peer->member.endpoint == member.endpoint;
@@ -126,6 +128,41 @@ void ShipLoop::reload_members() {
         peers_.push_back(std::move(peer));
     }
     control_->peers.store(static_cast<uint32_t>(peers_.size()));
+}
+
+// A node that was a replica has itself in its list.
+bool ShipLoop::is_self(const Member& member) const {
+    return member.key == options_.self.node ||
+           std::find(endpoints_.begin(), endpoints_.end(), member.endpoint) != endpoints_.end();
+}
+
+// Who belongs to the cluster, to everybody: whoever is promoted connects to the others, and to us.
+void ShipLoop::tell_roster() {
+    if (roster_looked_ == members_looked_) return;
+    roster_looked_ = members_looked_;
+    std::vector<Member> all;
+    if (!endpoints_.empty())
+        all.push_back({options_.self.name, endpoints_.front(), options_.self.node});
+    for (const auto& peer : peers_)
+        all.push_back({peer->member.name, peer->member.endpoint, peer->follower->view().node});
+    const std::string text = members_text(all);
+    for (auto& peer : peers_) {
+        const PeerState state = peer->follower->view().state;
+        const bool up = state == PeerState::streaming || state == PeerState::syncing;
+        const bool told = peer->roster_session == peer->session && peer->roster_told == text;
+        if (!up || told) continue;
+        peer->roster_session = peer->session;
+        peer->roster_told = text;
+        Message message;
+        message.envelope.session = peer->session;
+        message.envelope.epoch = options_.self.epoch;
+        message.body = Roster{text};
+        Bytes envelope;
+        Bytes body;
+        encode(message, envelope, body);
+        if (!link_->send(peer->main, envelope, std::move(body)))
+            step(*peer, follower_event::LinkFailed{"the connection takes nothing"});
+    }
 }
 
 LogView ShipLoop::log_view() {

@@ -49,10 +49,14 @@ class ShipLoop {
         SyncJob job = 0;
         std::optional<uint64_t> settling;  // the capture barrier a sync waits for at its end
         uint64_t session = 0;
+        std::string roster_told;  // in this session
+        uint64_t roster_session = 0;
     };
 
     void run();
     void reload_members();
+    bool is_self(const Member& member) const;
+    void tell_roster();
     void receive_all();
     void serve_status(const Incoming& incoming, const Envelope& envelope);
     bool served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope);
@@ -91,6 +95,7 @@ class ShipLoop {
     std::vector<std::string> endpoints_;
     int64_t members_changed_ns_ = -1;
     Instant members_looked_{0};
+    Instant roster_looked_{0};
     SyncJob jobs_ = 0;
     std::deque<std::pair<Peer*, FollowerEvent>> pending_;  // events raised by actions
     std::atomic<bool> stopping_{false};

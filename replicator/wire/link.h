@@ -13,6 +13,7 @@
 
 #include "replicator/base/bytes.h"
 #include "replicator/base/clock.h"
+#include "replicator/base/keys.h"
 #include "replicator/base/result.h"
 
 namespace tanist {
@@ -37,8 +38,31 @@ class Frame {
     ByteView bytes_;
 };
 
+// Who sent a message, by what ZeroMQ authenticated: never by what the message says.
+//   local     over a plain endpoint, which only this machine reaches
+//   stranger  over CURVE with a key that is not on the list; only while strangers are admitted
+//   member    over CURVE with a key on the list, as the list is now; or the server whose key the
+//             outgoing connection was opened to (then without rights: what it may say follows from
+//             whom the link was opened to)
+struct Caller {
+    enum class Kind { local, stranger, member };
+    Kind kind = Kind::local;
+    NodeKey node;    // member of a bound endpoint
+    CurveKey curve;  // stranger and member
+    Rights rights;
+    bool operator==(const Caller&) const = default;
+};
+
+// Whose keys may come in over secured endpoints.
+struct Admission {
+    std::vector<AllowedKey> keys;
+    // Unknown keys may connect, too, and are told apart: an invitation is open, or the status is.
+    bool strangers = false;
+};
+
 struct Incoming {
     LinkId from = 0;
+    Caller caller;
     Frame envelope;  // kEnvelopeBytes
     Frame body;      // second frame; false and empty when absent
 };
@@ -53,6 +77,20 @@ class Link {
     virtual Result<std::string> bind(const std::string& endpoint) = 0;
     // DEALER with a fresh socket; connecting goes on in the background.
     virtual Result<LinkId> connect(const std::string& endpoint) = 0;
+
+    // The pair that secured endpoints and connections use from now on, and who may come in.
+    // Endpoints that are bound already are bound anew when the pair changed or a key was taken off:
+    // that cuts every connection to them; those who may come back. Messages of a key that was taken
+    // off are never delivered after this returns.
+    virtual Status secure(const CurvePair& own, const Admission& admission) = 0;
+    // As bind(), with CURVE, and only for who is admitted. Requires: secure(). invalid: without it
+    // nothing is bound (fail closed).
+    virtual Result<std::string> bind_secured(const std::string& endpoint) = 0;
+    // As connect(), with CURVE, to the holder of `server` and nobody else. Requires: secure(). A
+    // server that does not admit us never answers and is not asked again on this link: close it and
+    // connect anew, with a pause.
+    virtual Result<LinkId> connect_secured(const std::string& endpoint, const CurveKey& server) = 0;
+
     virtual void close(LinkId link) = 0;
     // Never waits. An outgoing socket that has not connected yet holds a few messages and sends
     // them when it has (silence of the peer is for the caller to notice). False: the connection is

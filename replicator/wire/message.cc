@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/hash.h"
+#include "replicator/wire/message_role.h"
 
 namespace tanist {
 namespace {
@@ -267,10 +268,6 @@ Body take_sync_end(ByteReader& in, bool& reserved_zero) {
     return end;
 }
 
-void put_json(ByteWriter& out, MessageType type, std::string_view json) {
-    out.raw(view_of(json.substr(0, body_bytes_max(type))));
-}
-
 std::string take_json(ByteReader& in) {
     ByteView json = in.raw(in.left());
     return {reinterpret_cast<const char*>(json.data()), json.size()};
@@ -278,33 +275,55 @@ std::string take_json(ByteReader& in) {
 
 void put(ByteWriter&, const StatusAsk&) {}
 void put(ByteWriter& out, const StatusText& status) {
-    put_json(out, MessageType::status, status.json);
-}
-void put(ByteWriter& out, const Command& command) {
-    put_json(out, MessageType::command, command.json);
-}
-void put(ByteWriter& out, const CommandResult& result) {
-    put_json(out, MessageType::command_result, result.json);
+    out.raw(view_of(std::string_view(status.json).substr(0, limits::kFrameBytesMax)));
 }
 
-void put(ByteWriter& out, const HistoryAsk& ask) { out.u64(ask.lsn.value); }
-
-Body take_history_ask(ByteReader& in) { return HistoryAsk{Lsn(in.u64())}; }
-
-void put(ByteWriter& out, const History& history) {
-    out.u64(history.asked.value);
-    put(out, history.known ? history.position : Position{});
-    out.from(history.known ? history.chain.bytes : Chain{}.bytes);
+Bytes take_rest(ByteReader& in) {
+    ByteView rest = in.raw(in.left());
+    return {rest.begin(), rest.end()};
 }
 
-// A record's epoch is never zero.
-Body take_history(ByteReader& in) {
-    History history;
-    history.asked = Lsn(in.u64());
-    history.position = take_position(in);
-    in.into(history.chain.bytes);
-    history.known = history.position.epoch.value != 0;
-    return history;
+void put(ByteWriter& out, const Join& join) {
+    out.from(join.secret);
+    out.from(join.node.bytes);
+    out.raw(join.list);
+}
+
+Body take_join(ByteReader& in) {
+    Join join;
+    in.into(join.secret);
+    in.into(join.node.bytes);
+    join.list = take_rest(in);
+    return join;
+}
+
+void put(ByteWriter& out, const Joined& joined) {
+    out.from(joined.node.bytes);
+    out.text(cut(joined.name, kNameBytesMax));
+}
+
+Body take_joined(ByteReader& in) {
+    Joined joined;
+    in.into(joined.node.bytes);
+    joined.name = in.text(kNameBytesMax);
+    return joined;
+}
+
+void put(ByteWriter& out, const MembersList& members) { out.raw(members.list); }
+void put(ByteWriter& out, const MembersHave& have) { out.u64(have.version); }
+
+void put(ByteWriter& out, const NewKey& announced) {
+    out.from(announced.key.bytes);
+    out.from(announced.by_old.bytes);
+    out.from(announced.by_new.bytes);
+}
+
+Body take_new_key(ByteReader& in) {
+    NewKey announced;
+    in.into(announced.key.bytes);
+    in.into(announced.by_old.bytes);
+    in.into(announced.by_new.bytes);
+    return announced;
 }
 
 Result<Body> take_body(const Envelope& envelope, ByteReader& in) {
@@ -339,14 +358,28 @@ Result<Body> take_body(const Envelope& envelope, ByteReader& in) {
             return Body(StatusAsk{});
         case MessageType::status:
             return Body(StatusText{take_json(in)});
+        case MessageType::join:
+            return take_join(in);
+        case MessageType::joined:
+            return take_joined(in);
+        case MessageType::members:
+            return Body(MembersList{take_rest(in)});
+        case MessageType::members_have:
+            return Body(MembersHave{in.u64()});
+        case MessageType::new_key:
+            return take_new_key(in);
         case MessageType::command:
             return Body(Command{take_json(in)});
         case MessageType::command_result:
             return Body(CommandResult{take_json(in)});
         case MessageType::history_ask:
-            return take_history_ask(in);
+            return Body(HistoryAsk{Lsn(in.u64())});
         case MessageType::history:
-            return take_history(in);
+            return Body(take_history(in));
+        case MessageType::roster:
+            return Body(Roster{take_json(in)});
+        case MessageType::vote:
+            return Body(take_vote(in));
     }
     return corrupt("unknown message type");
 }
@@ -366,7 +399,7 @@ const char* why_invalid(const Body& body) {
             return "welcome: unknown state";
         }
     } else if (auto* refuse = std::get_if<Refuse>(&body)) {
-        if (refuse->code < RefuseCode::version || refuse->code > RefuseCode::unknown_session) {
+        if (refuse->code < RefuseCode::version || refuse->code > kRefuseCodeLast) {
             return "refuse: unknown code";
         }
     } else if (auto* data = std::get_if<Data>(&body)) {
@@ -438,7 +471,7 @@ Result<Envelope> decode_envelope(ByteView frame) {
         return corrupt("envelope: wrong checksum");
     }
     if (type < static_cast<uint16_t>(MessageType::hello) ||
-        type > static_cast<uint16_t>(MessageType::history)) {
+        type > static_cast<uint16_t>(kMessageTypeLast)) {
         return corrupt("unknown message type " + std::to_string(type));
     }
     envelope.type = static_cast<MessageType>(type);
@@ -513,15 +546,19 @@ void encode_sync_pages(const Envelope& envelope, const SyncPages& pages, Bytes& 
 MessageType type_of(const Body& body) {
     // The variant's order is the order of the wire numbers.
     static_assert(std::is_same_v<std::variant_alternative_t<0, Body>, Hello>);
-    static_assert(std::is_same_v<std::variant_alternative_t<16, Body>, History>);
+    static_assert(std::is_same_v<std::variant_alternative_t<12, Body>, StatusText>);
+    static_assert(std::is_same_v<std::variant_alternative_t<17, Body>, NewKey>);
+    static_assert(std::is_same_v<std::variant_alternative_t<23, Body>, Vote>);
     return static_cast<MessageType>(body.index() + 1);
 }
 
 const char* to_string(MessageType type) {
     static constexpr const char* kNames[] = {
-        "?",          "hello",     "welcome",    "refuse",         "data",        "heartbeat",
-        "ack",        "need_sync", "sync_begin", "sync_ask",       "sync_pages",  "sync_end",
-        "status_ask", "status",    "command",    "command_result", "history_ask", "history"};
+        "?",          "hello",     "welcome",        "refuse",      "data",       "heartbeat",
+        "ack",        "need_sync", "sync_begin",     "sync_ask",    "sync_pages", "sync_end",
+        "status_ask", "status",    "join",           "joined",      "members",    "members_have",
+        "new_key",    "command",   "command_result", "history_ask", "history",    "roster",
+        "vote"};
     auto number = static_cast<size_t>(type);
     return number < std::size(kNames) ? kNames[number] : "?";
 }
@@ -538,7 +575,9 @@ const char* to_string(RefuseCode code) {
                                              "storage",
                                              "protocol error",
                                              "shutting down",
-                                             "unknown session"};
+                                             "unknown session",
+                                             "not allowed",
+                                             "invitation"};
     auto number = static_cast<size_t>(code);
     return number < std::size(kNames) ? kNames[number] : "?";
 }

@@ -16,6 +16,7 @@
 #include "replicator/base/bytes.h"
 #include "replicator/base/clock.h"
 #include "replicator/base/ids.h"
+#include "replicator/base/keys.h"
 #include "replicator/base/limits.h"
 #include "replicator/base/result.h"
 
@@ -40,11 +41,19 @@ enum class MessageType : uint16_t {
     sync_end = 11,        // primary -> replica: from which LSN on the pages are consistent
     status_ask = 12,      // anybody -> daemon
     status = 13,          // daemon -> anybody: JSON
-    command = 14,         // operator -> daemon, on its admin socket only: JSON
-    command_result = 15,  // daemon -> operator: JSON
-    history_ask = 16,     // replica -> primary: what is your record of this LSN?
-    history = 17,         // primary -> replica
+    join = 14,            // admitter -> new node, over CURVE: you belong to us; once per invitation
+    joined = 15,          // new node -> admitter
+    members = 16,         // primary -> replica: the signed member list
+    members_have = 17,    // replica -> primary: which version of it is kept
+    new_key = 18,         // replica -> primary: its new identity, announced under the old one
+    command = 19,         // operator -> daemon, on its admin socket only: JSON
+    command_result = 20,  // daemon -> operator: JSON
+    history_ask = 21,     // replica -> primary: what is your record of this LSN?
+    history = 22,         // primary -> replica
+    roster = 23,          // primary -> replica: who belongs to the cluster, where there are no keys
+    vote = 24,            // voter, candidate, holder -> one another
 };
+constexpr MessageType kMessageTypeLast = MessageType::vote;
 
 enum class RefuseCode : uint16_t {
     version = 1,  // no common protocol version
@@ -58,7 +67,10 @@ enum class RefuseCode : uint16_t {
     protocol = 9,
     shutting_down = 10,
     unknown_session = 11,  // that session is over here: say HELLO again
+    not_allowed = 12,      // the sender's key may not do that here
+    invitation = 13,       // wrong, used or expired
 };
+constexpr RefuseCode kRefuseCodeLast = RefuseCode::invitation;
 
 // The fields every message has.
 struct Envelope {
@@ -177,6 +189,33 @@ struct StatusText {
     std::string json;
 };
 
+// Member lists are opaque here: control/member_list.h.
+struct Join {
+    std::array<uint8_t, 16> secret{};
+    NodeKey node;  // the sender's; its CURVE key must be the one it came with
+    Bytes list;    // signed by the sender, with the receiver in it
+};
+
+struct Joined {
+    NodeKey node;
+    std::string name;
+};
+
+struct MembersList {
+    Bytes list;
+};
+
+struct MembersHave {
+    uint64_t version = 0;
+};
+
+// Both signatures are over new_key_statement().
+struct NewKey {
+    NodeKey key;
+    Signature by_old;
+    Signature by_new;
+};
+
 // What an operator wants done, and how it ended; the fields are in docs/wire-protocol.md.
 struct Command {
     std::string json;
@@ -197,9 +236,21 @@ struct History {
     Chain chain;         // after it
 };
 
-using Body = std::variant<Hello, Welcome, Refuse, Data, Heartbeat, Ack, NeedSync, SyncBegin,
-                          SyncAsk, SyncPages, SyncEnd, StatusAsk, StatusText, Command,
-                          CommandResult, HistoryAsk, History>;
+// Every member, the primary too: the text of a members file (control/members.h).
+struct Roster {
+    std::string text;
+};
+
+// A message of the failover protocol; its layout is docs/failover.md, opaque here.
+struct Vote {
+    NodeKey from;  // where nothing authenticates the sender; else it must be that key
+    Bytes message;
+};
+
+using Body =
+    std::variant<Hello, Welcome, Refuse, Data, Heartbeat, Ack, NeedSync, SyncBegin, SyncAsk,
+                 SyncPages, SyncEnd, StatusAsk, StatusText, Join, Joined, MembersList, MembersHave,
+                 NewKey, Command, CommandResult, HistoryAsk, History, Roster, Vote>;
 
 struct Message {
     Envelope envelope;  // type, flags, body_bytes, body_hash are filled by encode

@@ -12,6 +12,7 @@
 #include "replicator/base/limits.h"
 #include "replicator/wire/link.h"
 #include "replicator/wire/message.h"
+#include "replicator/wire/zmq_zap.h"
 
 namespace tanist {
 
@@ -25,6 +26,9 @@ constexpr size_t kPendingMessagesMax = 64;
 constexpr size_t kPendingBytesMax = 1u << 20;
 // Below it, copying is cheaper than handing over the allocation.
 constexpr size_t kCopyBytesMax = 1024;
+// What CURVE adds to a frame.
+constexpr int64_t kCurveBytes = 33;
+constexpr long kBindAgainMs = 5;
 
 struct Outgoing {
     zmq::message_t envelope;
@@ -32,8 +36,18 @@ struct Outgoing {
     size_t bytes() const { return envelope.size() + body.size(); }
 };
 
+// A bound socket. One that is being bound anew may find its port still taken for a moment by the
+// socket it replaces: it tries again each time the link waits.
+struct Binder {
+    zmq::socket_t socket;
+    std::string endpoint;  // as bound
+    bool secured = false;
+    bool bound = true;
+};
+
 struct Connector {
     zmq::socket_t socket;
+    Caller server;
     std::deque<Outgoing> pending;
     size_t pending_bytes = 0;
     // Once a message was taken, a socket that takes none has lost its connection: without
@@ -69,7 +83,8 @@ void set_common(zmq::socket_t& socket) {
     socket.set(zmq::sockopt::sndhwm, 0);
     socket.set(zmq::sockopt::rcvhwm, 0);
     socket.set(zmq::sockopt::linger, 0);
-    socket.set(zmq::sockopt::maxmsgsize, static_cast<int64_t>(limits::kFrameBytesMax));
+    socket.set(zmq::sockopt::maxmsgsize,
+               static_cast<int64_t>(limits::kFrameBytesMax) + kCurveBytes);
     socket.set(zmq::sockopt::handshake_ivl, 3000);
     socket.set(zmq::sockopt::tcp_maxrt, 5000);
     socket.set(zmq::sockopt::tcp_keepalive, 1);
@@ -102,6 +117,20 @@ Error bind_error(const std::string& endpoint, int number, const char* text) {
     }
 }
 
+Error connect_error(const std::string& endpoint, const zmq::error_t& error) {
+    if (error.num() == EINVAL || error.num() == EPROTONOSUPPORT) {
+        return {Errc::invalid,
+                endpoint + " is not an endpoint; write tcp://HOST:PORT or ipc://PATH"};
+    }
+    return {Errc::io, "cannot connect to " + endpoint + ": " + error.what()};
+}
+
+// Of the payload frame: after a poll the routing id's frame has no metadata in libzmq 4.3.4.
+std::string user_id_of(zmq::message_t& envelope) {
+    const char* text = zmq_msg_gets(envelope.handle(), "User-Id");
+    return text == nullptr ? "" : text;
+}
+
 long milliseconds(Nanos timeout) {
     if (timeout <= Nanos(0)) return 0;
     constexpr int64_t kLongest = 3'600'000;
@@ -113,44 +142,54 @@ class ZmqLink final : public Link {
   public:
     ZmqLink() { context_.set(zmq::ctxopt::blocky, false); }
 
-    Result<std::string> bind(const std::string& endpoint) override {
+    Result<std::string> bind(const std::string& endpoint) override { return bind(endpoint, false); }
+
+    Result<std::string> bind(const std::string& endpoint, bool secured) {
         // libzmq unlinks the path before it binds, which would take a living daemon's endpoint.
         if (endpoint.starts_with("ipc://") && !endpoint.starts_with("ipc://@") &&
             unix_socket_answers(endpoint.substr(6))) {
             return bind_error(endpoint, EADDRINUSE, "");
         }
         try {
-            zmq::socket_t socket(context_, zmq::socket_type::router);
-            set_common(socket);
-            socket.set(zmq::sockopt::router_mandatory, 1);
-            socket.set(zmq::sockopt::router_handover, 0);
-            socket.bind(endpoint);
-            std::string bound = socket.get(zmq::sockopt::last_endpoint);
-            binders_.push_back(std::move(socket));
-            return bound;
+            Binder binder{make_binder(secured), endpoint, secured, true};
+            binder.socket.bind(endpoint);
+            binder.endpoint = binder.socket.get(zmq::sockopt::last_endpoint);
+            binders_.push_back(std::move(binder));
+            return binders_.back().endpoint;
         } catch (const zmq::error_t& error) {
             return bind_error(endpoint, error.num(), error.what());
         }
     }
 
-    Result<LinkId> connect(const std::string& endpoint) override {
+    Result<std::string> bind_secured(const std::string& endpoint) override {
+        if (!zap_) return Error{Errc::invalid, endpoint + " cannot be secured without keys"};
+        return bind(endpoint, true);
+    }
+
+    Status secure(const CurvePair& own, const Admission& admission) override {
         try {
-            Connector connector{zmq::socket_t(context_, zmq::socket_type::dealer), {}};
-            set_common(connector.socket);
-            connector.socket.set(zmq::sockopt::immediate, 1);
-            connector.socket.set(zmq::sockopt::reconnect_ivl, 100);
-            connector.socket.set(zmq::sockopt::reconnect_ivl_max, 5000);
-            connector.socket.connect(endpoint);
-            connectors_.emplace(++last_id_, std::move(connector));
-            return last_id_;
+            if (!zap_) zap_ = std::make_unique<ZapHandler>(context_);
         } catch (const zmq::error_t& error) {
-            if (error.num() == EINVAL || error.num() == EPROTONOSUPPORT) {
-                return Error{Errc::invalid, endpoint +
-                                                " is not an endpoint; write "
-                                                "tcp://HOST:PORT or ipc://PATH"};
-            }
-            return Error{Errc::io, "cannot connect to " + endpoint + ": " + error.what()};
+            return Error{Errc::io, std::string("cannot check keys: ") + error.what()};
         }
+        DoorList list(admission);
+        const bool cut = own.open != own_.open || !list.keeps_all_of(door_);
+        own_ = own;
+        door_ = std::move(list);
+        if (!cut) return ok_status();
+        for (size_t i = 0; i < binders_.size(); ++i) {
+            if (binders_[i].secured) renew(i);
+        }
+        return ok_status();
+    }
+
+    Result<LinkId> connect(const std::string& endpoint) override {
+        return connect_as(endpoint, nullptr);
+    }
+
+    Result<LinkId> connect_secured(const std::string& endpoint, const CurveKey& server) override {
+        if (!zap_) return Error{Errc::invalid, endpoint + " cannot be reached without keys"};
+        return connect_as(endpoint, &server);
     }
 
     void close(LinkId link) override {
@@ -166,7 +205,7 @@ class ZmqLink final : public Link {
         if (found == peers_.end()) return false;
         touch(found->second);
         zmq::message_t id(found->second.routing_id);
-        zmq::socket_t& socket = binders_[found->second.binder];
+        zmq::socket_t& socket = binders_[found->second.binder].socket;
         if (put(socket, id, true) && send_now(socket, message)) return true;
         forget(to);
         return false;
@@ -174,8 +213,13 @@ class ZmqLink final : public Link {
 
     void wait(const std::vector<int>& wake, Nanos timeout) override {
         std::vector<zmq::pollitem_t> items;
-        items.reserve(binders_.size() + connectors_.size() + wake.size());
-        for (zmq::socket_t& socket : binders_) items.push_back({socket.handle(), 0, ZMQ_POLLIN, 0});
+        items.reserve(binders_.size() + connectors_.size() + wake.size() + 1);
+        bool again = false;
+        for (Binder& binder : binders_) {
+            if (!binder.bound && !try_bind(binder)) again = true;
+            items.push_back({binder.socket.handle(), 0, ZMQ_POLLIN, 0});
+        }
+        if (zap_) items.push_back({zap_->handle(), 0, ZMQ_POLLIN, 0});
         for (auto& [id, connector] : connectors_) {
             flush(connector);
             auto events = static_cast<short>(connector.pending.empty() ? ZMQ_POLLIN
@@ -184,10 +228,13 @@ class ZmqLink final : public Link {
         }
         for (int fd : wake) items.push_back({nullptr, fd, ZMQ_POLLIN, 0});
         try {
-            zmq::poll(items, std::chrono::milliseconds(milliseconds(timeout)));
+            const long wait =
+                again ? std::min(kBindAgainMs, milliseconds(timeout)) : milliseconds(timeout);
+            zmq::poll(items, std::chrono::milliseconds(wait));
         } catch (const zmq::error_t&) {
             return;  // EINTR: the caller looks again
         }
+        if (zap_) zap_->serve(door_);
         for (auto& [id, connector] : connectors_) flush(connector);
     }
 
@@ -263,6 +310,62 @@ class ZmqLink final : public Link {
         }
     }
 
+    zmq::socket_t make_binder(bool secured) {
+        zmq::socket_t socket(context_, zmq::socket_type::router);
+        set_common(socket);
+        if (secured) set_curve_server(socket, own_);
+        socket.set(zmq::sockopt::router_mandatory, 1);
+        socket.set(zmq::sockopt::router_handover, 0);
+        return socket;
+    }
+
+    Result<LinkId> connect_as(const std::string& endpoint, const CurveKey* server) {
+        try {
+            Connector connector{zmq::socket_t(context_, zmq::socket_type::dealer), {}, {}};
+            set_common(connector.socket);
+            if (server != nullptr) {
+                set_curve_client(connector.socket, own_, *server);
+                connector.server.kind = Caller::Kind::member;
+                connector.server.curve = *server;
+            }
+            connector.socket.set(zmq::sockopt::immediate, 1);
+            connector.socket.set(zmq::sockopt::reconnect_ivl, 100);
+            connector.socket.set(zmq::sockopt::reconnect_ivl_max, 5000);
+            connector.socket.connect(endpoint);
+            connectors_.emplace(++last_id_, std::move(connector));
+            return last_id_;
+        } catch (const zmq::error_t& error) {
+            return connect_error(endpoint, error);
+        }
+    }
+
+    // A new socket on the same endpoint; the connections of the old one are cut.
+    void renew(size_t index) {
+        Binder& binder = binders_[index];
+        std::vector<LinkId> cut;
+        for (const auto& [id, peer] : peers_) {
+            if (peer.binder == index) cut.push_back(id);
+        }
+        for (LinkId id : cut) forget(id);
+        binder.bound = false;
+        try {
+            binder.socket = make_binder(true);  // closes the old one
+        } catch (const zmq::error_t&) {
+            binder.bound = true;  // the old one stays, and every message is checked all the same
+            return;
+        }
+        try_bind(binder);
+    }
+
+    bool try_bind(Binder& binder) {
+        try {
+            binder.socket.bind(binder.endpoint);
+            binder.bound = true;
+        } catch (const zmq::error_t&) {
+        }
+        return binder.bound;
+    }
+
     // The frames after the routing id. An Incoming without `from` was dropped.
     Incoming take_frames(zmq::socket_t& socket, LinkId from, bool have_first,
                          zmq::message_t first) {
@@ -284,6 +387,7 @@ class ZmqLink final : public Link {
             ++dropped_;
             return {};
         }
+        user_id_ = user_id_of(received->envelope);
         Incoming incoming;
         incoming.from = from;
         incoming.envelope = Frame(received, view_of(received->envelope));
@@ -292,7 +396,7 @@ class ZmqLink final : public Link {
     }
 
     std::optional<Incoming> receive_from_binder(size_t index) {
-        zmq::socket_t& socket = binders_[index];
+        zmq::socket_t& socket = binders_[index].socket;
         zmq::message_t id;
         if (!take(socket, id)) return std::nullopt;
         if (!id.more()) {
@@ -300,13 +404,24 @@ class ZmqLink final : public Link {
             return Incoming{};
         }
         LinkId from = number_of(index, id.to_string());
-        return take_frames(socket, from, false, {});
+        Incoming incoming = take_frames(socket, from, false, {});
+        if (!binders_[index].secured || incoming.from == 0) return incoming;
+        const Caller* caller = door_.caller(user_id_);
+        if (caller == nullptr) {
+            ++dropped_;
+            forget(from);
+            return Incoming{};
+        }
+        incoming.caller = *caller;
+        return incoming;
     }
 
     std::optional<Incoming> receive_from_connector(LinkId id, Connector& connector) {
         zmq::message_t first;
         if (!take(connector.socket, first)) return std::nullopt;
-        return take_frames(connector.socket, id, true, std::move(first));
+        Incoming incoming = take_frames(connector.socket, id, true, std::move(first));
+        incoming.caller = connector.server;
+        return incoming;
     }
 
     LinkId number_of(size_t binder, const std::string& routing_id) {
@@ -334,7 +449,11 @@ class ZmqLink final : public Link {
     }
 
     zmq::context_t context_;  // first: outlives the sockets
-    std::vector<zmq::socket_t> binders_;
+    std::unique_ptr<ZapHandler> zap_;
+    CurvePair own_;
+    DoorList door_;
+    std::string user_id_;  // of the message that take_frames took last
+    std::vector<Binder> binders_;
     std::unordered_map<LinkId, Connector> connectors_;
     std::unordered_map<LinkId, Peer> peers_;
     std::unordered_map<std::string, LinkId> numbers_;  // binder ":" routing id

@@ -7,6 +7,7 @@
 #include "replicator/control/node_file.h"
 #include "tests/support/application.h"
 #include "tests/support/daemons.h"
+#include "tests/support/trio.h"
 
 using namespace tanist;
 using namespace tanist::testing;
@@ -86,4 +87,104 @@ TEST_CASE("fence: a directory whose path is longer than a socket's address") {
     const Outcome fenced = shell(dir, kTanist + " fence " + db);
     CHECK_MESSAGE(fenced.code == 0, fenced.text);
     CHECK(refuses_writes(db));
+}
+
+TEST_CASE("promote: after the primary's death a replica takes writes and the others follow it") {
+    Trio trio;
+    REQUIRE(trio.a.writes());
+    REQUIRE(Trio::equal_soon(trio.a, {&trio.b, &trio.c}));
+    trio.a.daemon.kill();
+    const Outcome promoted = trio.run("promote b.db --yes");
+    CHECK_MESSAGE(promoted.code == 0, promoted.text);
+    CHECK(trio.b.writes());
+    CHECK(Trio::equal_soon(trio.b, {&trio.c}));
+    CHECK(trio.role(trio.c) == "replica");
+    CHECK(trio.c.ask("SELECT count(*) FROM t") == "2");
+}
+
+TEST_CASE("promote: the old primary comes back as a replica, its lost commits saved") {
+    Trio trio;
+    trio.b.pause();
+    trio.c.pause();
+    StockSqlite(trio.a.db).must("INSERT INTO t VALUES('lost')");
+    // Captured, and shipped to nobody.
+    REQUIRE(eventually([&] {
+        return trio.json("status a.db")["log"]["end"].get<uint64_t>() >
+               trio.json("status a.db")["replicas"][0]["received"].get<uint64_t>();
+    }));
+    trio.a.daemon.kill();
+    trio.b.go_on();
+    trio.c.go_on();
+    REQUIRE(trio.run("promote b.db --yes").code == 0);
+    StockSqlite(trio.b.db).must("INSERT INTO t VALUES('kept')");
+    trio.a.start(trio.dir);
+    CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+    CHECK(trio.role(trio.a) == "replica");
+    CHECK_FALSE(trio.a.writes());
+    const auto list = trio.json("diverged list a.db")["diverged"];
+    REQUIRE(list.size() == 1);
+    CHECK(list[0]["commits"] == 1);
+    CHECK(list[0]["common_proved"] == true);
+    const std::string name = list[0]["name"];
+    CHECK(trio.json("diverged show a.db " + name)["list"].size() == 1);
+    trio.must("diverged export a.db " + name + " lost.db");
+    const std::string pages =
+        StockSqlite(trio.dir.path("lost.db"))
+            .ask(
+                "SELECT count(*) FROM tanist_page WHERE instr(here, 'lost') AND "
+                "NOT instr(now, 'lost') AND instr(now, 'kept')");
+    CHECK(pages == "1");
+}
+
+TEST_CASE("promote: a primary that was stopped learns while it runs that another took over") {
+    Trio trio;
+    Application writer(trio.a.db);
+    writer.run("INSERT INTO t VALUES('first')");
+    REQUIRE(Trio::equal_soon(trio.a, {&trio.b, &trio.c}));
+    trio.a.pause();
+    REQUIRE(trio.run("promote b.db --yes").code == 0);
+    REQUIRE(trio.b.writes());
+    trio.a.go_on();
+    CHECK(eventually([&] { return trio.role(trio.a) == "replica"; }));
+    CHECK(writer.run("INSERT INTO t VALUES('late')").starts_with("error"));
+    CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+}
+
+TEST_CASE("promote: refused while the primary lives, whatever is forced") {
+    Trio trio;
+    const Outcome refused = trio.run("promote b.db --yes --force --accept-loss --assert-fenced a");
+    CHECK(refused.code == 3);
+    CHECK(refused.says("living primary"));
+    CHECK(trio.role(trio.b) == "replica");
+    CHECK(trio.a.writes());
+}
+
+TEST_CASE("promote: without a majority it takes force, and the operator's word") {
+    Trio trio;
+    trio.a.daemon.kill();
+    trio.c.daemon.kill();
+    const Outcome plan = trio.run("promote b.db --dry-run");
+    CHECK(plan.code == 0);
+    CHECK(plan.says("no majority"));
+    CHECK(trio.run("promote b.db --yes").code == 3);
+    CHECK(trio.run("promote b.db --yes --force").code == 2);
+    CHECK(trio.run("promote b.db --yes --force --accept-loss").code == 3);
+    CHECK(trio.role(trio.b) == "replica");
+    trio.must("promote b.db --yes --force --accept-loss --assert-fenced a");
+    CHECK(trio.b.writes());
+    const std::string audit = file_text(trio.b.db + "-tanist/audit.log");
+    CHECK(audit.find("asserted dead: a") != std::string::npos);
+}
+
+TEST_CASE("promote: a replica that has less of the history than a reachable one is refused") {
+    Trio trio;
+    trio.c.pause();
+    REQUIRE(trio.a.writes());
+    REQUIRE(Trio::equal_soon(trio.a, {&trio.b}));
+    trio.a.daemon.kill();
+    trio.c.go_on();
+    const Outcome refused = trio.run("promote c.db --yes");
+    CHECK(refused.code == 3);
+    CHECK(refused.says("more of the history"));
+    CHECK(trio.run("promote b.db --yes").code == 0);
 }

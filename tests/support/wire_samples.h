@@ -16,6 +16,8 @@ Id filled(uint8_t from) {
     return id;
 }
 
+using InviteBytes = Id128<struct InviteTag>;
+
 inline Bytes counted(size_t count) {
     Bytes bytes(count);
     for (size_t i = 0; i < count; ++i) bytes[i] = static_cast<uint8_t>(i * 7 + i / 256);
@@ -66,10 +68,17 @@ inline std::vector<Message> wire_samples() {
         SyncEnd{end, 1000},
         StatusAsk{},
         StatusText{"{\"role\":\"replica\"}"},
+        Join{filled<InviteBytes>(1).bytes, filled<NodeKey>(65), counted(200)},
+        Joined{filled<NodeKey>(129), "replica.db"},
+        MembersList{counted(200)},
+        MembersHave{12},
+        NewKey{filled<NodeKey>(65), filled<Signature>(1), filled<Signature>(101)},
         Command{"{\"command\":\"fence\"}"},
         CommandResult{"{\"done\":true}"},
         HistoryAsk{Lsn(104500)},
-        History{Lsn(104500), true, {Epoch(6), Lsn(104500)}, filled<Chain>(97)}};
+        History{Lsn(104500), true, {Epoch(6), Lsn(104500)}, filled<Chain>(97)},
+        Roster{"version = 1\n"},
+        Vote{filled<NodeKey>(65), counted(50)}};
     std::vector<Message> messages;
     for (Body& body : bodies) {
         Message message{envelope, std::move(body)};

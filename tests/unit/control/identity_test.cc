@@ -39,3 +39,28 @@ TEST_CASE("identity: a damaged file is corrupt and is left alone") {
     CHECK(load_or_create_identity(path).error().code == Errc::corrupt);
     CHECK(read_file(path, 4096).value() == bytes);
 }
+
+TEST_CASE("identity: the CURVE key that others derive from the public key is our own") {
+    const Identity identity = std::move(Identity::create()).value();
+    CHECK(curve_key_of(identity.key()) == identity.curve().open);
+    CHECK_FALSE(curve_key_of(NodeKey{}));
+}
+
+TEST_CASE("identity: what one signs, another verifies, and only that") {
+    const Identity identity = std::move(Identity::create()).value();
+    const Signature signature = identity.sign(view_of("text"));
+    CHECK(verify(identity.key(), view_of("text"), signature));
+    CHECK_FALSE(verify(identity.key(), view_of("Text"), signature));
+    CHECK_FALSE(verify(std::move(Identity::create()).value().key(), view_of("text"), signature));
+}
+
+TEST_CASE("identity: what is saved is loaded") {
+    TempDir dir;
+    const Identity identity = std::move(Identity::create()).value();
+    REQUIRE(identity.save(dir.path("identity")).ok());
+    const Result<Identity> loaded = Identity::load(dir.path("identity"));
+    REQUIRE(loaded.ok());
+    CHECK(loaded->key() == identity.key());
+    CHECK(loaded->curve().secret == identity.curve().secret);
+    CHECK(Identity::load(dir.path("absent")).error().code == Errc::not_found);
+}

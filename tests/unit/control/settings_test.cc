@@ -159,7 +159,9 @@ TEST_CASE("settings: endpoints that others can reach are refused, with the way o
         Status checked = check_endpoint(open);
         REQUIRE_FALSE(checked.ok());
         CHECK_MESSAGE(checked.error().code == Errc::refused, open);
-        CHECK(checked.error().message.find("tanist keys") != std::string::npos);
+        CHECK(checked.error().message.find("tanist members add") != std::string::npos);
+        CHECK_MESSAGE(check_any_endpoint(open).ok(), open);
+        CHECK_FALSE(is_local_endpoint(open));
     }
 }
 

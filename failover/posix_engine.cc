@@ -1,5 +1,4 @@
-// Who runs the command, and the daemon that it may start.
-#include <pwd.h>
+// The daemon that a command may start.
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,13 +24,6 @@ std::string daemon_path() {
 }
 
 }  // namespace
-
-std::string operator_name() {
-    const uid_t uid = ::getuid();
-    const passwd* entry = ::getpwuid(uid);
-    return std::string(entry != nullptr ? entry->pw_name : "unknown") + " (uid " +
-           std::to_string(uid) + ")";
-}
 
 Status start_engine(const std::string& db) {
     const std::string daemon = daemon_path();
