@@ -20,6 +20,7 @@ constexpr uint32_t kChangeAt = 8;
 constexpr uint32_t kPageBytesAt = 12;  // the upper half of this word
 constexpr uint32_t kMaxFrameAt = 16;
 constexpr uint32_t kBackfilledAt = 96;
+constexpr uint32_t kReadMarksAt = 100;
 
 // A writer that may go on by appending waits only a moment for a restart while the WAL is short;
 // the longer it is, the longer: that is the brake on a writer that outruns its engine. A RESTART or
@@ -31,7 +32,7 @@ constexpr int64_t kWriterPatienceLongestNs = 30'000'000;  // beyond a quarter
 constexpr int64_t kCheckpointPatienceNs = 1'000'000'000;
 // An engine that died in such a moment leaves its word set; the wait ends all the same.
 constexpr int64_t kEngineWritesPatienceNs = 100'000'000;
-constexpr int64_t kRefusalHoldsNs = 20'000'000;
+constexpr int64_t kRefusalHoldsNs = 5'000'000;
 constexpr int64_t kRefusalHoldsLongestNs = 1'000'000'000;  // of an engine that does not answer
 // With fewer frames than this to write back, a checkpoint that cannot end in a restart is not worth
 // its two fsyncs.
@@ -68,8 +69,8 @@ int WalGate::lock(DatabaseFile& file, sqlite3_file* real, int first, int count, 
         } else if (exclusive && first == kFirstRestartSlot && count == kRestartSlots) {
             rc = take_restart(file, real);
         } else if (exclusive && first == kLockCheckpoint && count == 1 &&
-                   (exclusive_ & mask_of(kLockWrite, 1)) == 0 && checkpoint_is_useless(file)) {
-            rc = SQLITE_BUSY;
+                   (exclusive_ & mask_of(kLockWrite, 1)) == 0) {
+            rc = take_checkpoint(file, real);
         } else {
             rc = real_lock(real, first, count, flags);
         }
@@ -143,6 +144,16 @@ bool WalGate::checkpoint_is_useless(DatabaseFile& file) const {
     return refused_lately();
 }
 
+// The next writer will want the WAL restarted: the engine has the time of a checkpoint to get
+// there.
+int WalGate::take_checkpoint(DatabaseFile& file, sqlite3_file* real) {
+    if (checkpoint_is_useless(file)) return SQLITE_BUSY;
+    const int rc = real_lock(real, kLockCheckpoint, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+    const bool ours = rc == SQLITE_OK && file.active && file.role() == Role::primary;
+    if (ours && file.control && !wal_is_captured(file)) file.control.ring(true);
+    return rc;
+}
+
 uint64_t WalGate::wal_bytes() const {
     const uint64_t raw = word(kPageBytesAt) >> 16;
     const uint64_t page_bytes = raw == 1 ? 65536 : raw;
@@ -155,16 +166,90 @@ int64_t WalGate::writer_patience_ns(const DatabaseFile& file) const {
     return bytes > file.settings.wal_bytes_max / 8 ? kWriterPatienceLongNs : kWriterPatienceNs;
 }
 
+// True: the log has what the WAL has, every frame of it. WRITE is held, so this stays true. A
+// marked iChange (capture/capture_rule.h) proves it to an engine that starts after a crash, too.
+bool WalGate::wal_is_captured(const DatabaseFile& file) const {
+    if (region0_ == nullptr) return false;
+    const std::optional<WalIndexHeader> now = read_wal_index_header(region0_);
+    if (!now || !is_marked(now->change)) return false;
+    const CapturedPoint captured = file.control.captured();
+    return captured.position.lsn.value != 0 && captured.salt1 == now->salt.salt1 &&
+           captured.salt2 == now->salt.salt2 && captured.frame == now->max_frame &&
+           captured.change == now->change;
+}
+
+bool WalGate::captured_before(const DatabaseFile& file, Instant deadline) const {
+    const Control& control = file.control;
+    while (true) {
+        const uint32_t tick = control->captured_tick.load(std::memory_order_seq_cst);
+        if (wal_is_captured(file)) return true;
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) return false;
+        control.ring(true);
+        control.wait_captured(tick, left);
+    }
+}
+
+// Held by the engine, "not used", and shared by us from now on: nobody can change the mark.
+bool WalGate::share_pin(sqlite3_file* real, int mark) {
+    constexpr int kShare = SQLITE_SHM_LOCK | SQLITE_SHM_SHARED;
+    constexpr int kGive = SQLITE_SHM_UNLOCK;
+    const uint32_t at = kReadMarksAt + 4 * static_cast<uint32_t>(mark);
+    if (word(at) != kReadMarkNotUsed) return false;
+    const int slot = lock_read(mark);
+    if (real_lock(real, slot, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) == SQLITE_OK) {
+        real_lock(real, slot, 1, kGive | SQLITE_SHM_EXCLUSIVE);
+        return false;  // no pin: no engine
+    }
+    if (real_lock(real, slot, 1, kShare) != SQLITE_OK) return false;
+    real->pMethods->xShmBarrier(real);
+    if (word(at) == kReadMarkNotUsed) return true;
+    real_lock(real, slot, 1, kGive | SQLITE_SHM_SHARED);
+    return false;
+}
+
+// READ1 gets the mark 0 in a restart, so a pin there is in the way.
+int WalGate::lock_beside_pin(sqlite3_file* real) {
+    constexpr int kTake = SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE;
+    constexpr int kGive = SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE;
+    for (int mark = kRestartSlots; mark >= 2; --mark) {
+        if (!share_pin(real, mark)) continue;
+        const int above = kRestartSlots - mark;
+        const int below = mark - 1;
+        if (real_lock(real, kFirstRestartSlot, below, kTake) == SQLITE_OK) {
+            if (above == 0 || real_lock(real, lock_read(mark + 1), above, kTake) == SQLITE_OK) {
+                pin_slot_ = mark;
+                return SQLITE_OK;
+            }
+            real_lock(real, kFirstRestartSlot, below, kGive);
+        }
+        real_lock(real, lock_read(mark), 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED);
+    }
+    return SQLITE_BUSY;
+}
+
+int WalGate::lock_for_restart(DatabaseFile& file, sqlite3_file* real) {
+    const bool beside = file.control && wal_is_captured(file);
+    if (beside && lock_beside_pin(real) == SQLITE_OK) return SQLITE_OK;
+    return real_lock(real, kFirstRestartSlot, kRestartSlots,
+                     SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+}
+
 bool WalGate::restart_granted(DatabaseFile& file, bool for_checkpoint) {
+    if (wal_is_captured(file)) return true;
     if (!for_checkpoint && refused_lately()) return false;
     if (!file.ensure_engine()) return false;
     // A stopped process keeps its locks. A checkpoint that was asked for may wait for it.
     if (!for_checkpoint && !file.engine_answers()) return false;
     Control& control = file.control;
-    const uint32_t mine = control->restart_request.fetch_add(1, std::memory_order_seq_cst) + 1;
-    control.ring(true);
     const Instant deadline =
         boot_now() + Nanos(for_checkpoint ? kCheckpointPatienceNs : writer_patience_ns(file));
+    if (region0_ != nullptr && is_marked(word(kChangeAt))) {
+        return captured_before(file, deadline);
+    }
+    // Not yet marked, so the engine must let its pin go and see the new WAL begin.
+    const uint32_t mine = control->restart_request.fetch_add(1, std::memory_order_seq_cst) + 1;
+    control.ring(true);
     while (true) {
         const uint32_t granted = control->restart_grant.load(std::memory_order_seq_cst);
         if (static_cast<int32_t>(granted - mine) >= 0) return true;
@@ -211,7 +296,7 @@ int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
         if (rc != SQLITE_OK) return SQLITE_BUSY;
         checkpoint_is_ours_ = true;
     }
-    const int rc = real_lock(real, kFirstRestartSlot, kRestartSlots, kTake);
+    const int rc = lock_for_restart(file, real);
     if (rc != SQLITE_OK && checkpoint_is_ours_) {
         real_lock(real, kLockCheckpoint, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
         checkpoint_is_ours_ = false;
@@ -222,7 +307,16 @@ int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
 
 int WalGate::give_restart(sqlite3_file* real) {
     constexpr int kGive = SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE;
-    const int rc = real_lock(real, kFirstRestartSlot, kRestartSlots, kGive);
+    int rc = SQLITE_OK;
+    if (pin_slot_ == 0) {
+        rc = real_lock(real, kFirstRestartSlot, kRestartSlots, kGive);
+    } else {
+        real_lock(real, kFirstRestartSlot, pin_slot_ - 1, kGive);
+        const int above = kRestartSlots - pin_slot_;
+        if (above > 0) real_lock(real, lock_read(pin_slot_ + 1), above, kGive);
+        real_lock(real, lock_read(pin_slot_), 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED);
+        pin_slot_ = 0;
+    }
     if (checkpoint_is_ours_) {
         real_lock(real, kLockCheckpoint, 1, kGive);
         checkpoint_is_ours_ = false;

@@ -6,9 +6,18 @@
 //   recovery      takes WRITE without READ, or CHECKPOINT..RECOVER, and must always pass;
 //   a restart     asks for READ1..READ4 at once, holding WRITE (a writer, or a RESTART or TRUNCATE
 //                 checkpoint, which holds CHECKPOINT as well).
+//
+// A restart beside the pin. The engine's pin is a SHARED lock on a slot whose mark is "not used"
+// (capture/wal_pin.h). When the control block says that the log has every frame, the pin has
+// nothing left to protect: the restart then takes the other three slots for itself and shares the
+// pinned one, which keeps readers off it as well as owning it would, and which a restart leaves
+// "not used" anyway. The pin is never let go, so nothing is uncovered at any moment, and nobody
+// waits for the engine.
 #pragma once
 
 #include <cstdint>
+
+#include "replicator/base/clock.h"
 
 struct sqlite3_file;
 
@@ -28,8 +37,14 @@ class WalGate {
     int take_write(DatabaseFile& file, sqlite3_file* real);
     int wait_for_engine(DatabaseFile& file, sqlite3_file* real);
     int give_write(DatabaseFile& file, sqlite3_file* real);
+    int take_checkpoint(DatabaseFile& file, sqlite3_file* real);
     int take_restart(DatabaseFile& file, sqlite3_file* real);
     int give_restart(sqlite3_file* real);
+    int lock_for_restart(DatabaseFile& file, sqlite3_file* real);
+    int lock_beside_pin(sqlite3_file* real);
+    bool share_pin(sqlite3_file* real, int mark);
+    bool wal_is_captured(const DatabaseFile& file) const;
+    bool captured_before(const DatabaseFile& file, Instant deadline) const;
     bool restart_granted(DatabaseFile& file, bool for_checkpoint);
     bool checkpoint_is_useless(DatabaseFile& file) const;
     bool refused_lately() const;
@@ -43,6 +58,7 @@ class WalGate {
     uint32_t exclusive_ = 0;
     uint32_t change_at_lock_ = 0;
     bool checkpoint_is_ours_ = false;  // taken with a restart, given back with it
+    int pin_slot_ = 0;                 // READ slot that a restart left to the engine's pin, or 0
     int64_t refused_ns_ = 0;           // coarse clock; the engine's last refusal of a restart...
     int64_t refusal_holds_ns_ = 0;     // ...and how long it is not asked again
     bool overrun_noted_ = false;

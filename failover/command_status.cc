@@ -6,6 +6,8 @@
 #include "failover/output.h"
 #include "failover/status_ask.h"
 #include "replicator/base/file.h"
+#include "replicator/control/identity.h"
+#include "replicator/control/node_address.h"
 #include "replicator/control/node_file.h"
 #include "replicator/control/status.h"
 
@@ -56,7 +58,10 @@ std::string say_sync(const Json& json) {
 std::string say_engine(const Json& status) {
     const Json engine = child(status, "engine");
     if (!get(engine, "alive", false)) return "not running";
-    return "running, process " + std::to_string(number(engine, "pid"));
+    const std::string process = "process " + std::to_string(number(engine, "pid"));
+    if (get(engine, "answers", true)) return "running, " + process;
+    return "silent for " + say_seconds(get<double>(engine, "last_seen_seconds", 0)) + ", " +
+           process;
 }
 
 std::string render_replicas(const Json& status) {
@@ -92,6 +97,12 @@ std::string render(const Json& status) {
     if (std::string problem = text(status, "problem"); !problem.empty()) {
         out += "  problem    " + problem + "\n";
     }
+    if (std::string alarm = text(status, "alarm"); !alarm.empty()) {
+        out += "  alarm      " + alarm + "\n";
+    }
+    if (std::string notice = text(status, "notice"); !notice.empty()) {
+        out += "  notice     " + notice + "\n";
+    }
     if (role == "replica") {
         std::string state = text(status, "state");
         if (std::string sync = say_sync(status); !sync.empty()) state += ", " + sync;
@@ -107,8 +118,11 @@ std::string render(const Json& status) {
 
 // One line, for --watch where there is no terminal.
 std::string render_line(const Json& status) {
-    std::string line = text(status, "role") + " " + text(status, "position") + " engine " +
-                       (get(child(status, "engine"), "alive", false) ? "running" : "stopped");
+    const Json engine = child(status, "engine");
+    std::string line = text(status, "role") + " " + text(status, "position") + " engine ";
+    line += !get(engine, "alive", false)   ? "stopped"
+            : get(engine, "answers", true) ? "running"
+                                           : "silent";
     if (text(status, "role") == "replica") return line + " behind " + say_lag(child(status, "lag"));
     line += " at risk " + say_lag(child(status, "data_at_risk"));
     for (const Json& replica : child(status, "replicas")) {
@@ -126,7 +140,19 @@ Result<Json> parse_status(const std::string& from, const std::string& answer) {
     return json;
 }
 
-Result<Json> status_of(const std::string& target) {
+// With the identity of `as`, or with a key that nobody knows.
+Result<Json> ask_node(const std::string& target, const std::string& as) {
+    Result<NodeAddress> address = parse_node_address(target);
+    if (!address) return std::move(address).error();
+    Result<Identity> self = as.empty() ? Identity::create() : Identity::load(Layout(as).identity());
+    if (!self) return std::move(self).error();
+    Result<std::string> answer = ask_status(*address, *self, kStatusPatience);
+    if (!answer) return std::move(answer).error();
+    return parse_status(address->endpoint, *answer);
+}
+
+Result<Json> status_of(const std::string& target, const std::string& as) {
+    if (is_node_address(target)) return ask_node(target, as);
     if (target.find("://") != std::string::npos) {
         Result<std::string> answer = ask_status(target, kStatusPatience);
         if (!answer) return std::move(answer).error();
@@ -146,7 +172,7 @@ Result<Json> status_of(const std::string& target) {
 }
 
 int print_status(const StatusOptions& options, bool redraw) {
-    Result<Json> status = status_of(options.target);
+    Result<Json> status = status_of(options.target, options.as);
     if (redraw) std::printf("\033[H\033[J");
     if (!status) return print_error(status.error(), options.json);
     if (options.json) {

@@ -15,7 +15,7 @@ int run_init(const InitOptions& options);
 
 struct MembersOptions {
     std::string db;
-    std::string node;  // add: endpoint; remove: name or endpoint
+    std::string node;  // add: endpoint or tanist:// address; remove: name or endpoint
     std::string name;  // add: "" for host:port
     bool json = false;
 };
@@ -23,8 +23,17 @@ int run_members_list(const MembersOptions& options);
 int run_members_add(const MembersOptions& options);
 int run_members_remove(const MembersOptions& options);
 
+struct KeysOptions {
+    std::string db;  // "": the only one in this directory
+    bool clear_alarm = false;
+    bool json = false;
+};
+int run_keys_show(const KeysOptions& options);
+int run_keys_rotate(const KeysOptions& options);
+
 struct StatusOptions {
-    std::string target;  // a database or an endpoint
+    std::string target;  // a database, an endpoint or a tanist:// address
+    std::string as;      // with an address: the database whose identity asks
     bool watch = false;
     bool json = false;
 };
@@ -61,6 +70,14 @@ struct PromoteOptions {
     bool json = false;
 };
 int run_promote(const PromoteOptions& options);
+
+struct SwitchoverOptions {
+    std::string target;  // the primary's database, or its daemon's admin socket
+    std::string to;      // name or endpoint of a member
+    bool dry_run = false;
+    bool json = false;
+};
+int run_switchover(const SwitchoverOptions& options);
 
 struct DivergedOptions {
     std::string db;

@@ -4,7 +4,9 @@
 #include "failover/output.h"
 #include "failover/status_ask.h"
 #include "replicator/base/file.h"
+#include "replicator/control/alarm.h"
 #include "replicator/control/setup.h"
+#include "replicator/control/status.h"
 #include "replicator/log/log.h"
 
 namespace tanist {
@@ -16,7 +18,12 @@ constexpr auto kReplicaPatience = 1s;
 
 void find_engine(const Layout& layout, Role role, Findings& findings) {
     const char* check = role == Role::replica ? "daemon" : "engine";
-    if (engine_lives(layout.ship_lock())) {
+    Result<Control> control = Control::open(layout.control(), false, false);
+    const bool lives = engine_lives(layout.ship_lock());
+    const std::string silence = lives && control ? why_silent(*control, role) : "";
+    if (!silence.empty()) {
+        findings.push_back({check, FindingLevel::fail, silence, "let it go on, or end it"});
+    } else if (lives) {
         findings.push_back({check, FindingLevel::ok, "running", ""});
     } else if (role == Role::replica) {
         findings.push_back({check, FindingLevel::fail, "not running: nothing reaches this replica",
@@ -28,10 +35,12 @@ void find_engine(const Layout& layout, Role role, Findings& findings) {
                             "tanistd --db " +
                                 layout.db});
     }
-    Result<Control> control = Control::open(layout.control(), false, false);
-    if (!control) return;
+    if (!control || !lives) return;
     if (std::string problem = control->problem(); !problem.empty()) {
         findings.push_back({check, FindingLevel::warn, problem, "see " + layout.engine_log()});
+    }
+    if (std::string notice = control->notice(); !notice.empty()) {
+        findings.push_back({check, FindingLevel::warn, notice, "look whether this is meant"});
     }
 }
 
@@ -59,6 +68,25 @@ std::vector<std::string> endpoints_of(const Layout& layout, Findings& findings) 
     return endpoints;
 }
 
+// Over CURVE, with this node's identity, where the member has a key.
+Result<std::string> ask_member(const Layout& layout, const std::string& endpoint) {
+    Result<std::vector<Member>> members = read_members(layout.members());
+    for (const Member& member : members ? *members : std::vector<Member>{}) {
+        if (member.endpoint != endpoint || member.key.is_zero()) continue;
+        Result<Identity> self = Identity::load(layout.identity());
+        if (!self) return std::move(self).error();
+        return ask_status(NodeAddress{member.key, endpoint, {}}, *self, kReplicaPatience);
+    }
+    return ask_status(endpoint, kReplicaPatience);
+}
+
+void find_alarm(const Layout& layout, Findings& findings) {
+    const std::string alarm = read_alarm(layout);
+    if (alarm.empty()) return;
+    findings.push_back({"security", FindingLevel::fail, alarm,
+                        "see docs/security.md, then: tanist keys show --clear-alarm " + layout.db});
+}
+
 void find_replicas(const Layout& layout, Findings& findings) {
     const std::vector<std::string> endpoints = endpoints_of(layout, findings);
     if (endpoints.empty()) {
@@ -66,7 +94,7 @@ void find_replicas(const Layout& layout, Findings& findings) {
                             "tanist members add " + layout.db + " tcp://127.0.0.1:PORT"});
     }
     for (const std::string& endpoint : endpoints) {
-        Result<std::string> answer = ask_status(endpoint, kReplicaPatience);
+        Result<std::string> answer = ask_member(layout, endpoint);
         if (answer) {
             findings.push_back({"replicas", FindingLevel::ok, endpoint + " answers", ""});
         } else {
@@ -110,6 +138,7 @@ void find_replication(const Layout& layout, Findings& findings) {
     findings.push_back(
         {"replication", FindingLevel::ok,
          std::string(to_string(node->role)) + ", epoch " + std::to_string(node->epoch.value), ""});
+    find_alarm(layout, findings);
     find_engine(layout, node->role, findings);
     if (node->role == Role::primary) find_replicas(layout, findings);
     find_log(layout, findings);

@@ -1,9 +1,11 @@
 // The command line: options of every command, and nothing else. This is the only file with CLI11.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <functional>
+#include <string_view>
 
 #include "failover/commands.h"
-#include "replicator/base/exit_code.h"
+#include "failover/output.h"
 
 namespace tanist {
 namespace {
@@ -18,17 +20,32 @@ using Chosen = std::function<int()>;
 struct Options {
     InitOptions init;
     MembersOptions members;
+    KeysOptions keys;
     StatusOptions status;
     DoctorOptions doctor;
     LogCommandOptions log;
     FenceOptions fence;
     PromoteOptions promote;
     DivergedOptions diverged;
+    SwitchoverOptions switchover;
 };
 
 void finish_command(CLI::App& command, const char* examples, bool& json) {
     command.add_flag("--json", json, "print one JSON value instead of text");
     command.footer(std::string("\nExamples:\n") + examples + kExitCodes);
+}
+
+void finish_group(CLI::App& group, const char* examples) {
+    group.footer(std::string("\nExamples:\n") + examples + kExitCodes);
+}
+
+// Whoever asked for JSON gets it although the line was not understood.
+int wrong_usage(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+    const bool asked = error.get_exit_code() == 0;  // --help, --version
+    const bool json = std::any_of(
+        argv, argv + argc, [](const char* word) { return std::string_view(word) == "--json"; });
+    if (!asked && json) return print_error({Errc::invalid, error.what()}, true, kExitUsage);
+    return app.exit(error) == 0 ? kExitDone : kExitUsage;
 }
 
 void define_init(CLI::App& app, InitOptions& options, Chosen& chosen) {
@@ -43,7 +60,7 @@ void define_init(CLI::App& app, InitOptions& options, Chosen& chosen) {
 void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand("members", "Who belongs to the cluster of a primary");
     group->require_subcommand(1);
-    group->footer(kExitCodes);
+    finish_group(*group, "  tanist members add app.db tcp://127.0.0.1:7401\n");
     CLI::App* list = group->add_subcommand("list", "Show the members");
     list->add_option("database", options.db, "the primary's database")->required();
     finish_command(*list, "  tanist members list app.db\n", options.json);
@@ -51,11 +68,14 @@ void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
 
     CLI::App* add = group->add_subcommand("add", "Let the primary replicate to a daemon");
     add->add_option("database", options.db, "the primary's database")->required();
-    add->add_option("endpoint", options.node, "where its tanistd listens")->required();
+    add->add_option("endpoint", options.node,
+                    "where its tanistd listens, or the tanist:// address that it printed")
+        ->required();
     add->add_option("--name", options.name, "a name; host:port otherwise");
     finish_command(*add,
                    "  tanist members add app.db tcp://127.0.0.1:7401\n"
-                   "  tanist members add app.db ipc:///run/tanist/b.sock --name b\n",
+                   "  tanist members add app.db ipc:///run/tanist/b.sock --name b\n"
+                   "  tanist members add app.db 'tanist://KEY@HOST:7400?invite=SECRET'\n",
                    options.json);
     add->callback([&] { chosen = [&] { return run_members_add(options); }; });
 
@@ -66,15 +86,38 @@ void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
     remove->callback([&] { chosen = [&] { return run_members_remove(options); }; });
 }
 
+void define_keys(CLI::App& app, KeysOptions& options, Chosen& chosen) {
+    CLI::App* group = app.add_subcommand("keys", "The key of a node, and those that it knows");
+    group->require_subcommand(1);
+    group->footer(kExitCodes);
+    CLI::App* show = group->add_subcommand("show", "Public keys and rights; never a secret");
+    show->add_option("database", options.db, "its database; the only one here otherwise");
+    show->add_flag("--clear-alarm", options.clear_alarm, "the alarm has been seen to");
+    finish_command(*show, "  tanist keys show app.db\n  tanist keys show replica.db --json\n",
+                   options.json);
+    show->callback([&] { chosen = [&] { return run_keys_show(options); }; });
+
+    CLI::App* rotate = group->add_subcommand(
+        "rotate", "A new key for this node, announced to its cluster under the old one");
+    rotate->add_option("database", options.db, "its database; the only one here otherwise");
+    finish_command(*rotate, "  tanist keys rotate app.db\n", options.json);
+    rotate->callback([&] { chosen = [&] { return run_keys_rotate(options); }; });
+}
+
 void define_status(CLI::App& app, StatusOptions& options, Chosen& chosen) {
     CLI::App* command =
         app.add_subcommand("status", "Role, position, replicas, lag, and what would be lost now");
-    command->add_option("target", options.target, "a database, or the endpoint of a tanistd")
+    command
+        ->add_option("target", options.target,
+                     "a database, or the endpoint or tanist:// address of a tanistd")
         ->required();
+    command->add_option("--as", options.as,
+                        "with a tanist:// address: the database whose identity asks");
     command->add_flag("--watch", options.watch, "again each second, until interrupted");
     finish_command(*command,
                    "  tanist status app.db\n"
                    "  tanist status tcp://127.0.0.1:7401 --json\n"
+                   "  tanist status tanist://KEY@HOST:7400 --as app.db\n"
                    "  tanist status app.db --watch\n",
                    options.json);
     command->callback([&] { chosen = [&] { return run_status(options); }; });
@@ -126,6 +169,22 @@ void define_promote(CLI::App& app, PromoteOptions& options, Chosen& chosen) {
     command->callback([&] { chosen = [&] { return run_promote(options); }; });
 }
 
+void define_switchover(CLI::App& app, SwitchoverOptions& options, Chosen& chosen) {
+    CLI::App* command = app.add_subcommand(
+        "switchover",
+        "Make a member the primary, planned and without loss; writers wait meanwhile");
+    command
+        ->add_option("database", options.target,
+                     "the primary's database, on its machine, or its daemon's ipc:// endpoint")
+        ->required();
+    command->add_option("--to", options.to, "a member: its name or endpoint")
+        ->required()
+        ->type_name("NODE");
+    command->add_flag("--dry-run", options.dry_run, "say whether it could begin, and do nothing");
+    finish_command(*command, "  tanist switchover app.db --to b\n", options.json);
+    command->callback([&] { chosen = [&] { return run_switchover(options); }; });
+}
+
 void define_diverged(CLI::App& app, DivergedOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand(
         "diverged", "Commits that a failover discarded, as this node saved them");
@@ -153,7 +212,7 @@ void define_diverged(CLI::App& app, DivergedOptions& options, Chosen& chosen) {
 void define_log(CLI::App& app, LogCommandOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand("log", "Look into a replication log");
     group->require_subcommand(1);
-    group->footer(kExitCodes);
+    finish_group(*group, "  tanist log verify app.db\n");
     struct Verb {
         const char* name;
         const char* help;
@@ -183,11 +242,13 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", std::string("tanist ") + TANIST_VERSION);
     define_init(app, options.init, chosen);
     define_members(app, options.members, chosen);
+    define_keys(app, options.keys, chosen);
     define_status(app, options.status, chosen);
     define_doctor(app, options.doctor, chosen);
     define_log(app, options.log, chosen);
     define_fence(app, options.fence, chosen);
     define_promote(app, options.promote, chosen);
+    define_switchover(app, options.switchover, chosen);
     define_diverged(app, options.diverged, chosen);
     app.footer(std::string("\nExamples:\n"
                            "  tanistd --db replica.db --listen tcp://127.0.0.1:7401\n"
@@ -198,7 +259,7 @@ int run(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? kExitDone : kExitUsage;
+        return wrong_usage(app, error, argc, argv);
     }
     return chosen();
 }

@@ -56,7 +56,8 @@ Status start(const SqliteApi& api, const std::string& path) {
     auto settings = read_settings(layout.settings());
     if (!settings) return std::move(settings).error();
     TANIST_TRY(apply_environment(*settings));
-    settings->listen.clear();  // an application never listens
+    set_note_level(settings->log_level);  // of all engines in this process
+    settings->listen.clear();             // an application never listens
     SignalsBlocked quiet;
     auto engine = Engine::start(
         api, {.db_path = path, .settings = std::move(*settings), .leave_when_idle = true});

@@ -31,6 +31,7 @@ engine, which connects to the members. With --listen it answers `tanist status` 
 Examples:
   tanistd --db replica.db --listen tcp://127.0.0.1:7401
   tanistd --db replica.db --listen ipc:///run/tanist/replica.sock
+  tanistd --db replica.db --listen tcp://0.0.0.0:7400       (prints how to add it)
   tanistd --db replica.db --listen 'tcp://127.0.0.1:*'      (prints the port it got)
   tanistd --db app.db                                       (the engine of a primary)
   tanistd --config /etc/tanist/app.toml
@@ -46,12 +47,15 @@ struct SettingOption {
     const char* setting;
     const char* help;
 };
-constexpr std::array<SettingOption, 5> kSettingOptions = {{
+constexpr std::array<SettingOption, 8> kSettingOptions = {{
     {"--log-level", "log_level", "info, warning or error"},
     {"--log-segment-bytes", "log_segment_bytes", "size of one file of the log"},
     {"--log-bytes-max", "log_bytes_max", "most that the log may hold"},
     {"--wal-bytes-max", "wal_bytes_max", "the WAL is started anew beyond this (primary)"},
     {"--engine-idle-exit", "engine_idle_exit", "an engine leaves after this time unused"},
+    {"--curve", "curve", "true: keys on ipc and loopback, too"},
+    {"--status-open", "status_open", "whether anybody may ask for the status"},
+    {"--invite-expires", "invite_expires", "how long a new replica's invitation is good"},
 }};
 
 struct Arguments {
@@ -188,6 +192,12 @@ int serve_node(const Layout& layout, const Arguments& arguments, const Settings&
     const std::string endpoints = join((*node)->endpoints());
     if ((*node)->role() == Role::replica) {
         say_ready("replica " + layout.db + " ready on " + endpoints);
+        for (const std::string& address : (*node)->invitations()) {
+            say_ready(
+                "it waits to be added; run this on its primary, the secret is good once:\n"
+                "  tanist members add DATABASE '" +
+                address + "'");
+        }
     } else {
         say_ready("engine of " + layout.db + " ready, process " + std::to_string(process_id()) +
                   (endpoints.empty() ? "" : ", on " + endpoints));
@@ -260,6 +270,7 @@ int serve(Arguments& arguments) {
         const bool unsafe = settings.error().code == Errc::refused;
         return fail(settings.error(), unsafe ? kExitRefused : kExitUsage);
     }
+    set_note_level(settings->log_level);
     if (std::optional<Error> unfit = why_unfit(layout, *node, arguments, *settings)) {
         return fail(*unfit, unfit->code == Errc::refused ? kExitRefused : kExitUsage);
     }

@@ -100,6 +100,20 @@ void Candidate::on_tick(Instant now, Actions& out) {
     }
 }
 
+GrantTerms Candidate::terms_for(Epoch epoch) {
+    GrantTerms terms;
+    terms.cluster = standing_.config.cluster;
+    terms.group = standing_.config.group;
+    terms.epoch = epoch;
+    terms.candidate = standing_.self();
+    terms.nonce = dice_.next();
+    terms.config = standing_.config.id;
+    terms.base = standing_.log.end;
+    terms.kind = automatic_kind();
+    terms.loss_epoch = voter_.loss_epoch();
+    return terms;
+}
+
 // Pre-vote: asks until a quorum would. No epoch is used up, so two candidates cannot keep each
 // other from winning, and a node that only lost its own link disturbs nobody.
 void Candidate::begin_round(Instant now, Actions& out) {
@@ -115,9 +129,7 @@ void Candidate::begin_round(Instant now, Actions& out) {
         refusals_.clear();
         ask_ = VoteAsk{};
         ask_.pre = true;
-        ask_.terms = {standing_.config.cluster, standing_.config.group, *epoch,
-                      standing_.self(),         dice_.next(),           standing_.config.id,
-                      standing_.log.end,        automatic_kind()};
+        ask_.terms = terms_for(*epoch);
         give_up_ = now + kVoteRounds * timing.round;
     }
     ask_.release.reset();
@@ -137,9 +149,7 @@ void Candidate::begin_vote(Instant now, Actions& out) {
         next_epoch(std::max(voter_.promised(), voter_.highest_seen()));
     if (!epoch) return stop();
     ask_.pre = false;
-    ask_.terms = {standing_.config.cluster, standing_.config.group, *epoch,
-                  standing_.self(),         dice_.next(),           standing_.config.id,
-                  standing_.log.end,        automatic_kind()};
+    ask_.terms = terms_for(*epoch);
     if (ask_.order) {
         ask_.terms.kind = ask_.order->kind;
         if (ask_.order->kind == VoteKind::forced || ask_.order->epoch > *epoch) {

@@ -47,6 +47,7 @@ class Candidate {
     Instant deadline(Instant now) const;
 
   private:
+    GrantTerms terms_for(Epoch epoch);
     void begin_round(Instant now, Actions& out);
     void begin_vote(Instant now, Actions& out);
     void ask_all(Actions& out);

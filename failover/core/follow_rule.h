@@ -39,7 +39,13 @@ struct FollowDecision {
     Lsn matched;  // take: history up to here is the sender's
 };
 
-// `previous` is the point before the first of `records`. `committed` is this node's watermark.
+// How far a watermark forbids cutting. It was learned from the holder of `watermark.epoch`; a loss
+// that an operator or the config accepted in a later epoch may have given those records up.
+inline Lsn binding(Position watermark, Epoch loss_epoch) {
+    return watermark.epoch < loss_epoch ? Lsn(0) : watermark.lsn;
+}
+
+// `previous` is the point before the first of `records`. `committed`: as binding() says.
 // Requires: the sender's epoch was admitted (Voter::admit).
 FollowDecision follow(const LogPoint& previous, std::span<const LogPoint> records,
                       const LogIndex& log, Lsn committed);

@@ -57,6 +57,9 @@ struct GrantTerms {
     ConfigId config;
     LogPoint base;  // the candidate's log end: the history that the epoch continues
     VoteKind kind = VoteKind::automatic;
+    // The newest epoch of this history, before this one, that began without the data rule: what
+    // was committed earlier than that may have been given up, and binds nobody any more (S8).
+    Epoch loss_epoch;
     bool operator==(const GrantTerms&) const = default;
 };
 
@@ -109,6 +112,10 @@ struct Token {
 
     Epoch epoch() const { return terms.epoch; }
     const NodeKey& holder() const { return terms.candidate; }
+    // loss_epoch of the next token, if it continues this one.
+    Epoch loss_epoch_after() const {
+        return without_data_rule(terms.kind) ? terms.epoch : terms.loss_epoch;
+    }
     bool operator==(const Token&) const = default;
 };
 

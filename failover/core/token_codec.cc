@@ -46,6 +46,7 @@ void encode(const GrantTerms& terms, ByteWriter& out) {
     out.u32(terms.config.version);
     encode(terms.base, out);
     out.u8(static_cast<uint8_t>(terms.kind));
+    out.u64(terms.loss_epoch.value);
 }
 
 GrantTerms decode_terms(ByteReader& in) {
@@ -59,6 +60,7 @@ GrantTerms decode_terms(ByteReader& in) {
     terms.config.version = in.u32();
     terms.base = decode_log_point(in);
     terms.kind = decode_kind(in);
+    terms.loss_epoch = Epoch(in.u64());
     return terms;
 }
 

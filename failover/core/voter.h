@@ -48,6 +48,8 @@ class Voter {
     void on_promise_ask(const NodeKey& from, const PromiseAsk& ask, Actions& out);
     void on_promise_told(const NodeKey& from, const PromiseTold& told, Instant now, Actions& out);
     void on_persisted(uint64_t serial);
+    // A new token's holder will renew soon: no campaign of one's own before that could be late.
+    void expect_holder(Instant now) { patience_until_ = now + standing_.config.timing.promise; }
     void on_tick(Instant now, Actions& out);
     void on_clean_stop(Actions& out);
     // A token seen anywhere: verified, kept if it is the newest, promised.
@@ -75,6 +77,8 @@ class Voter {
     const Ballot& ballot() const { return ballot_; }
     const std::optional<Token>& token() const { return token_; }
     const std::optional<ReleaseCert>& release() const { return release_; }
+    // See GrantTerms::loss_epoch: of a history that continues what this node knows.
+    Epoch loss_epoch() const { return token_ ? token_->loss_epoch_after() : Epoch(0); }
     bool durable(uint64_t serial) const { return durable_serial_ >= serial; }
     // May this node itself ask for votes: its own promise and withholding are over, or released.
     bool own_promise_over(Instant now) const { return now >= campaign_after(); }
@@ -114,6 +118,7 @@ class Voter {
     Epoch highest_seen_;          // in any authenticated message
     std::optional<Promise> promise_;
     Instant withhold_until_{0};
+    Instant patience_until_{0};
     std::optional<ReleaseCert> release_;
     Instant released_at_{0};
     Instant heard_holder_{0};

@@ -125,6 +125,8 @@ bool Voter::electable() const {
 
 Instant Voter::campaign_after() const {
     Instant after = std::max(withhold_until_, promise_ends_for(standing_.self(), nullptr));
+    const bool given_up = release_ && token_ && release_->epoch == token_->epoch();
+    if (!given_up) after = std::max(after, patience_until_);
     // Who has just given an epoch up lets the others go first.
     if (release_ && release_->holder == standing_.self() && release_->epoch == ballot_.promised) {
         const Timing& timing = standing_.config.timing;

@@ -44,10 +44,13 @@ class File {
     Result<size_t> read_at(uint64_t offset, MutableBytes out) const;
     Status read_exactly_at(uint64_t offset, MutableBytes out) const;  // corrupt when too short
     Status write_at(uint64_t offset, ByteView bytes);
+    // On the disk when it returns, with what is needed to find it; other writes need not be.
+    Status write_at_durably(uint64_t offset, ByteView bytes);
     Status truncate(uint64_t bytes);
     Status allocate(uint64_t bytes);  // reserves blocks; the range reads as zeros
     Status sync_data();               // fdatasync
     Result<FileStat> stat() const;
+    Result<File> duplicate() const;  // another descriptor of the same open file
     // flock(2). False: another open file description holds it.
     Result<bool> try_lock(bool exclusive);
     void unlock();

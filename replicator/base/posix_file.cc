@@ -3,6 +3,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -127,6 +128,18 @@ Status File::write_at(uint64_t offset, ByteView bytes) {
     return ok_status();
 }
 
+Status File::write_at_durably(uint64_t offset, ByteView bytes) {
+    iovec piece{const_cast<uint8_t*>(bytes.data()), bytes.size()};
+    ssize_t put;
+    do {
+        put = ::pwritev2(fd_, &piece, 1, static_cast<off_t>(offset), RWF_DSYNC);
+    } while (put < 0 && errno == EINTR);
+    if (put >= 0 && static_cast<size_t>(put) == bytes.size()) return ok_status();
+    if (put < 0 && errno != EOPNOTSUPP && errno != ENOSYS) return os_error("write", path_, errno);
+    TANIST_TRY(write_at(offset, bytes));
+    return sync_data();
+}
+
 Status File::truncate(uint64_t bytes) {
     int result;
     do {
@@ -153,6 +166,14 @@ Status File::sync_data() {
     } while (result != 0 && errno == EINTR);
     if (result != 0) return os_error("sync", path_, errno);
     return ok_status();
+}
+
+Result<File> File::duplicate() const {
+    File copy;
+    copy.fd_ = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+    if (copy.fd_ < 0) return os_error("duplicate", path_, errno);
+    copy.path_ = path_;
+    return copy;
 }
 
 Result<FileStat> File::stat() const {

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdio>
 
@@ -10,18 +11,6 @@
 
 namespace tanist {
 namespace {
-
-const char* name_of(NoteLevel level) {
-    switch (level) {
-        case NoteLevel::info:
-            return "info";
-        case NoteLevel::warning:
-            return "warning";
-        case NoteLevel::error:
-            return "error";
-    }
-    return "?";
-}
 
 // One write per line, so that lines of several threads and processes do not mix.
 void write_to_stderr(NoteLevel level, const std::string& line) {
@@ -33,12 +22,13 @@ void write_to_stderr(NoteLevel level, const std::string& line) {
     size_t length = std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &parts);
     std::snprintf(stamp + length, sizeof stamp - length, ".%03dZ ",
                   static_cast<int>(now_ns / 1'000'000 % 1000));
-    const std::string whole = stamp + std::string(name_of(level)) + " " + line + "\n";
+    const std::string whole = stamp + std::string(to_string(level)) + " " + line + "\n";
     // Nobody can be told that telling failed.
     [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, whole.data(), whole.size());
 }
 
 std::atomic<NoteSink> current_sink{&write_to_stderr};
+std::atomic<NoteLevel> least_level{NoteLevel::info};
 
 // A fact is one word, or a quoted string in which nothing can end the line.
 void append_fact(std::string& line, std::string_view text) {
@@ -65,13 +55,38 @@ void append_fact(std::string& line, std::string_view text) {
     line += '"';
 }
 
+constexpr std::array<NoteLevel, 3> kLevels = {NoteLevel::info, NoteLevel::warning,
+                                              NoteLevel::error};
+
 }  // namespace
+
+const char* to_string(NoteLevel level) {
+    switch (level) {
+        case NoteLevel::info:
+            return "info";
+        case NoteLevel::warning:
+            return "warning";
+        case NoteLevel::error:
+            return "error";
+    }
+    return "?";
+}
+
+std::optional<NoteLevel> note_level_of(std::string_view name) {
+    for (NoteLevel level : kLevels) {
+        if (name == to_string(level)) return level;
+    }
+    return std::nullopt;
+}
 
 void set_note_sink(NoteSink sink) {
     current_sink.store(sink != nullptr ? sink : &write_to_stderr, std::memory_order_release);
 }
 
+void set_note_level(NoteLevel least) { least_level.store(least, std::memory_order_relaxed); }
+
 void note(NoteLevel level, std::string_view event, std::initializer_list<NoteFact> facts) {
+    if (level < least_level.load(std::memory_order_relaxed)) return;
     std::string line(event);
     for (const auto& [name, value] : facts) {
         line += ' ';

@@ -24,6 +24,8 @@ Result<bool> Capturer::State::capture_up_to(const WalIndexHeader& now) {
         TANIST_TRY(append_rebase(now, decision->reason));
         return true;
     }
+    // Beside the pin only the extension restarts the WAL (extension/wal_gate.h).
+    if (decision->restarted && pin.held()) last_request_at = boot_now();
     if (decision->first_frame <= now.max_frame) return take_range(now, *decision);
     const std::string wrong = why_count_is_wrong(known, now, *decision, 0);
     if (!wrong.empty()) {

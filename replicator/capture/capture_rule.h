@@ -7,8 +7,8 @@
 //  - the checksum of a frame, which covers all frames before it: the same checksum at the same
 //    frame under the same salts proves the same prefix, whatever happened in between;
 //  - iChange, one more per commit through restarts, but 0 after every recovery. A *marked* iChange
-//    (see mark_change) cannot be reached by counting from a recovery, so two marked values close to
-//    each other prove that none ran between them.
+//    (wal_index.h, mark_change) cannot be reached by counting from a recovery, so two marked values
+//    close to each other prove that none ran between them.
 #pragma once
 
 #include <optional>
@@ -66,12 +66,5 @@ struct FrameOfPage {
 // `pgnos` are the page numbers of frames first_frame, first_frame + 1, ...
 void select_pages(uint32_t first_frame, const uint32_t* pgnos, size_t count, uint32_t db_pages,
                   std::vector<FrameOfPage>& out);
-
-// iChange values at or above this are marked. Counting from a recovery takes 2^31 commits to get
-// there; the random part makes two marks of different wal-index lives differ.
-constexpr uint32_t kChangeMark = 0x80000000u;
-constexpr bool is_marked(uint32_t change) { return change >= kChangeMark; }
-// Leaves room for 2^30 commits above it.
-constexpr uint32_t mark_change(uint32_t random) { return kChangeMark | (random & 0x3fffffffu); }
 
 }  // namespace tanist

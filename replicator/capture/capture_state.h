@@ -62,8 +62,8 @@ struct Capturer::State {
     Status restart_when_due(Instant now);
     bool restart_is_due(Instant now);
     Result<bool> restart(bool truncate, Nanos patience);
-    Result<bool> backfill_before(Instant deadline, uint32_t max_frame);
-    Result<bool> restart_under_write_lock(bool truncate, Instant deadline);
+    Result<bool> backfill_before(Instant deadline, uint32_t target);
+    Result<bool> restart_without_readers(bool truncate, bool write_held);
     Status mark_change_when_quiet(Instant now);
     void let_wal_go_when_log_is_full();
     uint64_t wal_bytes() const;

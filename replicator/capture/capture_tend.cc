@@ -13,8 +13,6 @@ using namespace std::chrono_literals;
 
 // SQLite's own checkpoint habit: from here on every commit writes back and the next may restart.
 constexpr uint32_t kRestartFrames = 1000;
-// Under saturation the WAL is never quite written back; the rest is then done under our lock.
-constexpr uint32_t kNearlyBackfilledFrames = 4000;
 constexpr uint32_t kCheckpointBeforeLockFrames = 256;
 constexpr auto kGrantPatience = 20ms;
 constexpr auto kShimIsActiveFor = 2s;
@@ -26,9 +24,9 @@ constexpr auto kMarkAgainAfter = 100ms;
 constexpr Nanos kLockPatience = 200us;
 constexpr Nanos kLockPatienceBeyondBound = 5ms;
 constexpr Nanos kRestartBackoffBeyondBound = 20ms;
-// With the write lock in hand: for a checkpointer that is in the middle of the same work, which the
-// writer that we keep waiting would otherwise do after each of its commits.
+// For a checkpointer that is in the middle of the same work, and how often it is looked at.
 constexpr Nanos kBackfillPatience = 20ms;
+constexpr Nanos kCheckpointerLook = 50us;
 constexpr Nanos kLockPatienceAtStop = 100ms;
 constexpr uint64_t kLetGoFactor = 4;
 constexpr uint64_t kImpoliteFactor = 2;
@@ -39,9 +37,12 @@ constexpr int64_t kFileClockNs = 20'000'000;
 class SlotLock {
   public:
     explicit SlotLock(SqliteHandle& handle) : handle_(handle) {}
-    ~SlotLock() {
+    ~SlotLock() { give(); }
+    void give() {
         if (count_ != 0) handle_.unlock(first_, count_, true);
+        count_ = 0;
     }
+    bool held() const { return count_ != 0; }
     SlotLock(const SlotLock&) = delete;
     SlotLock& operator=(const SlotLock&) = delete;
     // Tries until `deadline`; at least once. A holder in another process cannot be waited for in
@@ -68,6 +69,36 @@ class SlotLock {
     SqliteHandle& handle_;
     int first_ = 0;
     int count_ = 0;
+};
+
+// Slots READ1 to READ4 but for the pin's. Whoever holds them all is alone: nobody reads from the
+// WAL, and a writer has a READ slot before it asks for WRITE. To begin a transaction SQLite then
+// tries again and again by itself, without ever saying SQLITE_BUSY.
+class ReaderSlots {
+  public:
+    ReaderSlots(SqliteHandle& handle, int pin_slot)
+        : below_(handle), above_(handle), pin_slot_(pin_slot) {}
+
+    Result<bool> take_before(Instant deadline) {
+        for (;;) {
+            Result<bool> taken = take();
+            if (!taken || *taken || boot_now() >= deadline) return taken;
+        }
+    }
+
+  private:
+    Result<bool> take() {
+        Result<bool> taken = below_.take(lock_read(1), pin_slot_ - 1);
+        if (!taken || !*taken) return taken;
+        const int left = kReadMarks - 1 - pin_slot_;
+        if (left > 0) taken = above_.take(lock_read(pin_slot_ + 1), left);
+        if (!taken || !*taken) below_.give();
+        return taken;
+    }
+
+    SlotLock below_;
+    SlotLock above_;
+    int pin_slot_;
 };
 
 // Says in the control block, for the length of a scope, that WRITE is ours for a moment.
@@ -173,13 +204,14 @@ bool Capturer::State::restart_is_due(Instant now) {
     }
     if (wal_bytes() > options.wal_bytes_max) return true;
     if (max_frame < kRestartFrames) return false;
-    const uint32_t left = max_frame - info.backfilled;
     const bool shim_restarts = last_request_at.ns != 0 && now - last_request_at < kShimIsActiveFor;
-    if (left != 0) {
+    // A program without the extension cannot restart a WAL that is pinned. Once it has begun to
+    // write back, it does so after each of its commits, two fsyncs each, until the WAL begins anew.
+    if (!shim_restarts) return info.backfilled != 0 || info.backfill_attempted != 0;
+    if (info.backfilled != max_frame) {
         restartable_since = {};
-        return !shim_restarts && max_frame >= kNearlyBackfilledFrames && left <= max_frame / 16;
+        return false;
     }
-    if (!shim_restarts) return true;
     if (restartable_since.ns == 0) restartable_since = now;
     return now - restartable_since > kLeaveToShimFor;
 }
@@ -199,69 +231,83 @@ Status Capturer::State::restart_when_due(Instant now) {
 
 // False: somebody was in the way; nothing changed.
 Result<bool> Capturer::State::restart(bool truncate, Nanos patience) {
-    const WalCheckpointInfo info = read_checkpoint_info(index);
-    if (info.backfilled + kCheckpointBeforeLockFrames < known.wal.frame) {
-        // The bulk of the work, while writers go on.
-        Result<SqliteHandle::Checkpointed> done = checkpoints.checkpoint_passive();
-        if (!done && done.error().code != Errc::busy) return std::move(done).error();
-    }
+    Status moved = pin.leave_slot_1();
+    if (!moved && moved.error().code != Errc::busy) return std::move(moved).error();
+    if (!moved || !pin.held()) return false;
+    // The bulk of the work, while writers go on; when another checkpointer is at it, it finishes.
+    const uint32_t most = known.wal.frame - std::min(known.wal.frame, kCheckpointBeforeLockFrames);
+    Result<bool> begun = backfill_before(boot_now() + kBackfillPatience, most);
+    if (!begun) return begun;
+
     EngineWrites told(control);
     SlotLock write(handle);
-    Result<bool> locked = write.take_before(boot_now() + patience, kLockWrite, 1);
+    ReaderSlots readers(handle, pin.slot());
+    Result<bool> locked = readers.take_before(boot_now() + patience);
+    if (locked.ok() && !*locked && wal_bytes() > options.wal_bytes_max) {
+        // Some transaction is always under way: from now on no new one gets to write.
+        locked = write.take_before(boot_now() + patience, kLockWrite, 1);
+        if (locked.ok() && *locked) locked = readers.take_before(boot_now() + patience);
+    }
     if (!locked || !*locked) return locked;
-    return restart_under_write_lock(truncate, boot_now() + std::max(patience, kBackfillPatience));
+    return restart_without_readers(truncate, write.held());
 }
 
-// Until everything is written back: another checkpointer may be at it. False: a reader needs the
-// old pages.
-Result<bool> Capturer::State::backfill_before(Instant deadline, uint32_t max_frame) {
-    while (read_checkpoint_info(index).backfilled < max_frame) {
+// Until at least `target` are written back: another checkpointer may be at it. False: a reader
+// needs the old pages.
+Result<bool> Capturer::State::backfill_before(Instant deadline, uint32_t target) {
+    const std::atomic<uint32_t> nobody_wakes{0};
+    for (;;) {
+        const uint32_t before = read_checkpoint_info(index).backfilled;
+        if (before >= target) return true;
         Result<SqliteHandle::Checkpointed> done = checkpoints.checkpoint_passive();
         if (!done && done.error().code != Errc::busy) return std::move(done).error();
-        if (boot_now() >= deadline) break;
+        const uint32_t after = read_checkpoint_info(index).backfilled;
+        if (boot_now() >= deadline || (done && after == before)) return after >= target;
+        if (!done) futex_wait(&nobody_wakes, 0, kCheckpointerLook);
     }
-    return read_checkpoint_info(index).backfilled == max_frame;
 }
 
-// With WRITE held nothing is added; with CHECKPOINT held too, no checkpointer can store an
-// nBackfill of the old WAL into the new one (SQLite's WAL-reset bug).
-Result<bool> Capturer::State::restart_under_write_lock(bool truncate, Instant deadline) {
+// All of READ1 to READ4 are held, by us and the pin. READ0 is taken as well, so that nobody begins
+// a transaction at all, and only then WRITE: it is never refused to anyone who has begun one. With
+// CHECKPOINT held, no checkpointer can store an nBackfill of the old WAL into the new one (SQLite's
+// WAL-reset bug).
+Result<bool> Capturer::State::restart_without_readers(bool truncate, bool write_held) {
     TANIST_TRY(look_until_even());
-    const std::optional<WalIndexHeader> now = read_wal_index_header(index);
-    if (!now || !pin.held()) return false;
-    Result<bool> locked = backfill_before(deadline, now->max_frame);
+    const uint32_t target = known.wal.frame;
+    // Older marks would hold the checkpoint back: it cannot know that their slots are ours.
+    store_read_mark(index, 1, target);
+    for (int mark = 2; mark < kReadMarks; ++mark) store_read_mark(index, mark, kReadMarkNotUsed);
+    Result<bool> locked = backfill_before(boot_now() + kBackfillPatience, target);
+    if (!locked || !*locked) return locked;
+    const Instant deadline = boot_now() + kLockPatience;
+    // A reader on slot 0 loses nothing by a restart, but when it wants to write it would be told
+    // SQLITE_BUSY_SNAPSHOT. That is spared it unless the WAL grows and grows.
+    const bool spare = wal_bytes() <= kImpoliteFactor * options.wal_bytes_max;
+    SlotLock reader_0(handle);
+    if (spare) locked = reader_0.take_before(deadline, lock_read(0), 1);
+    if (!locked || !*locked) return locked;
+    SlotLock write(handle);
+    if (!write_held) locked = write.take_before(deadline, kLockWrite, 1);
     if (!locked || !*locked) return locked;
     SlotLock checkpoint(handle);
     locked = checkpoint.take_before(deadline, kLockCheckpoint, 1);
     if (!locked || !*locked) return locked;
-    if (read_checkpoint_info(index).backfilled != now->max_frame) return false;
-    pin.let_go();
-    bool restarted = false;
-    {
-        // A reader on slot 0 loses nothing by a restart, but when it wants to write it would be
-        // told SQLITE_BUSY_SNAPSHOT. That is spared it unless the WAL grows and grows.
-        const bool spare = wal_bytes() <= kImpoliteFactor * options.wal_bytes_max;
-        SlotLock readers(handle);
-        locked = spare ? readers.take(lock_read(0), kReadMarks)
-                       : readers.take(lock_read(1), kReadMarks - 1);
-        if (locked.ok() && *locked) {
-            WalIndexHeader before = *now;
-            if (spare && !is_marked(before.change)) {
-                before.change = mark_change(static_cast<uint32_t>(random_u64()));
-            }
-            const WalIndexHeader fresh =
-                restart_wal_index(index, before, static_cast<uint32_t>(random_u64()));
-            known.wal = {fresh.salt.salt1, fresh.salt.salt2, 0, fresh.change, 0, 0};
-            known.live = true;
-            restarted = true;
-            if (truncate) TANIST_TRY(handle.truncate_wal());
-        }
+    TANIST_TRY(look_until_even());
+    const std::optional<WalIndexHeader> now = read_wal_index_header(index);
+    if (!now || now->max_frame != target || read_checkpoint_info(index).backfilled != target) {
+        return false;
     }
-    Status pinned = pin.take();
-    if (!pinned && pinned.error().code != Errc::busy) return std::move(pinned).error();
-    if (!locked) return locked;
-    if (restarted) TANIST_TRY(announce());
-    return restarted;
+    WalIndexHeader before = *now;
+    if (spare && !is_marked(before.change)) {
+        before.change = mark_change(static_cast<uint32_t>(random_u64()));
+    }
+    const WalIndexHeader fresh =
+        restart_wal_index(index, before, static_cast<uint32_t>(random_u64()));
+    known.wal = {fresh.salt.salt1, fresh.salt.salt2, 0, fresh.change, 0, 0};
+    known.live = true;
+    if (truncate) TANIST_TRY(handle.truncate_wal());
+    TANIST_TRY(announce());
+    return true;
 }
 
 // Moves iChange to a value that no count from a recovery reaches (capture_rule.h). To SQLite it
@@ -273,12 +319,9 @@ Status Capturer::State::mark_change_when_quiet(Instant now) {
     }
     mark_not_before = now + kMarkAgainAfter;
     EngineWrites told(control);
-    SlotLock write(handle);
-    Result<bool> locked = write.take(kLockWrite, 1);
-    if (!locked) return std::move(locked).error();
-    if (!*locked) return ok_status();
+    // The READ slots first: then nobody is there to whom WRITE could be refused.
     SlotLock lower(handle);
-    locked = lower.take(lock_read(0), pin.slot());
+    Result<bool> locked = lower.take(lock_read(0), pin.slot());
     if (!locked) return std::move(locked).error();
     if (!*locked) return ok_status();
     SlotLock upper(handle);
@@ -287,6 +330,10 @@ Status Capturer::State::mark_change_when_quiet(Instant now) {
         if (!locked) return std::move(locked).error();
         if (!*locked) return ok_status();
     }
+    SlotLock write(handle);
+    locked = write.take(kLockWrite, 1);
+    if (!locked) return std::move(locked).error();
+    if (!*locked) return ok_status();
     std::optional<WalIndexHeader> header = read_wal_index_header(index);
     if (!header || raw_header() != seen) return ok_status();
     header->change = mark_change(static_cast<uint32_t>(random_u64()));

@@ -29,6 +29,16 @@ Status WalPin::take_slot(int mark) {
     return ok_status();
 }
 
+Status WalPin::leave_slot_1() {
+    if (slot_ != 1) return ok_status();
+    for (int mark = kReadMarks - 1; mark > 1; --mark) {
+        Status status = take_slot(mark);
+        if (status.ok()) handle_.unlock(lock_read(1), 1, false);
+        if (status.ok() || status.error().code != Errc::busy) return status;
+    }
+    return Error{Errc::busy, "all reader slots of the WAL are in use"};
+}
+
 void WalPin::let_go() {
     if (!held()) return;
     handle_.unlock(lock_read(slot_), 1, false);

@@ -21,6 +21,8 @@ class WalPin {
     // Never waits. busy: readers have all four slots at this moment.
     Status take();
     void let_go();
+    // Off slot 1, whose mark a restart sets, without ever being away. busy: no other slot is free.
+    Status leave_slot_1();
 
   private:
     Status take_slot(int mark);

@@ -142,6 +142,18 @@ std::string Control::problem() const {
     return whole ? sentence : std::string();
 }
 
+void Control::set_notice(const std::string& sentence) {
+    SequenceWriter writer(block_->notice_sequence);
+    set_text(block_->notice, sizeof(block_->notice), sentence);
+}
+
+std::string Control::notice() const {
+    std::string sentence;
+    const bool whole = read_consistently(
+        block_->notice_sequence, [&] { sentence = text(block_->notice, sizeof(block_->notice)); });
+    return whole ? sentence : std::string();
+}
+
 void Control::set_peer(size_t index, const PeerReport& report) {
     ControlPeer& entry = block_->peer[index];
     SequenceWriter writer(entry.sequence);

@@ -116,6 +116,11 @@ struct ControlBlock {
     std::atomic<uint8_t> problem[256];  // the engine's present trouble, one sentence; "" none
 
     alignas(64) ControlPeer peer[limits::kMembersMax];
+
+    // What the engine did or refused and the operator may not expect, one sentence; "" none. Unlike
+    // a problem it holds nothing up.
+    alignas(64) std::atomic<uint32_t> notice_sequence;
+    std::atomic<uint8_t> notice[256];
 };
 static_assert(sizeof(ControlBlock) <= kControlBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
@@ -171,6 +176,8 @@ class Control {
     bool ring(bool urgent) const;
     void set_problem(const std::string& sentence);  // engine
     std::string problem() const;
+    void set_notice(const std::string& sentence);  // engine
+    std::string notice() const;
     // Requires: index < limits::kMembersMax. The engine sets block.peers itself.
     void set_peer(size_t index, const PeerReport& report);  // engine
     PeerReport peer(size_t index) const;

@@ -95,7 +95,8 @@ Status write_members(const std::string& path, const std::vector<Member>& members
 }
 
 Status add_member(std::vector<Member>& members, Member member) {
-    TANIST_TRY(check_endpoint(member.endpoint));
+    TANIST_TRY(member.key.is_zero() ? check_endpoint(member.endpoint)
+                                    : check_any_endpoint(member.endpoint));
     if (member.endpoint.ends_with(":*")) {
         return Error{Errc::invalid, member.endpoint +
                                         " has no port: a member is connected to, so "
@@ -112,7 +113,8 @@ Status add_member(std::vector<Member>& members, Member member) {
                                         " members, which is the most"};
     }
     for (const Member& other : members) {
-        if (other.endpoint == member.endpoint || other.name == member.name) {
+        if (other.endpoint == member.endpoint || other.name == member.name ||
+            (!member.key.is_zero() && other.key == member.key)) {
             return Error{Errc::refused,
                          "member " + other.name + " (" + other.endpoint + ") is there already"};
         }

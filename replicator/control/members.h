@@ -1,5 +1,6 @@
-// <db>-tanist/members: who belongs to the cluster, as this node knows it. Text (TOML), replaced
-// atomically. The engine rereads it when its modification time changes.
+// <db>-tanist/members: to whom this primary ships. Text (TOML), replaced atomically. The engine
+// rereads it when its modification time changes. Which keys a cluster knows is in members.signed
+// (control/member_list.h).
 #pragma once
 
 #include <string>
@@ -13,7 +14,7 @@ namespace tanist {
 struct Member {
     std::string name;      // unique; host:port unless given
     std::string endpoint;  // tcp:// or ipc://
-    NodeKey key;           // zero until it has been heard
+    NodeKey key;           // its connections use CURVE; zero: they are plain, on this machine
     bool operator==(const Member&) const = default;
 };
 

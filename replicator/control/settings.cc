@@ -78,10 +78,9 @@ Status set_ship(Settings& settings, const std::string& text) {
 }
 
 Status set_log_level(Settings& settings, const std::string& text) {
-    if (text != "info" && text != "warning" && text != "error") {
-        return wrong("\"" + text + "\" is none of info, warning, error");
-    }
-    settings.log_level = text;
+    std::optional<NoteLevel> level = note_level_of(text);
+    if (!level) return wrong("\"" + text + "\" is none of info, warning, error");
+    settings.log_level = *level;
     return ok_status();
 }
 

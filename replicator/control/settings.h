@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "replicator/base/notes.h"
 #include "replicator/base/result.h"
 #include "replicator/control/control_block.h"
 
@@ -20,7 +21,7 @@ struct Settings {
     std::vector<std::string> replicas;  // endpoints; quick form, joins members of the file
     ShipHost ship = ShipHost::automatic;
     std::vector<std::string> listen;  // tanistd
-    std::string log_level = "info";
+    NoteLevel log_level = NoteLevel::info;
     uint64_t log_segment_bytes = 16u << 20;
     uint64_t log_bytes_max = 1u << 30;
     uint64_t wal_bytes_max = 64u << 20;  // the WAL is restarted by the engine beyond this

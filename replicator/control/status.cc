@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "replicator/control/alarm.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/node_file.h"
 
@@ -11,6 +12,9 @@ namespace tanist {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// The engine beats once a second; a slow disk may hold it for a while.
+constexpr int64_t kSilentAfterNs = 5'000'000'000;
 
 double seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
 
@@ -110,7 +114,12 @@ void add_live(Json& json, const Control& control, const Layout& layout, Role rol
         add_replica(json, control, now);
     else
         add_primary(json, control, end, now, live);
-    json["problem"] = live ? control.problem() : no_engine(layout, role);
+    const std::string silence = live ? why_silent(control, role) : "";
+    json["engine"]["answers"] = live && silence.empty();
+    json["problem"] = !live             ? no_engine(layout, role)
+                      : silence.empty() ? control.problem()
+                                        : silence;
+    json["notice"] = live ? control.notice() : "";
     if (live && role == Role::fenced && json["problem"] == "") {
         json["problem"] = "fenced: every write is refused; `tanist unfence " + layout.db +
                           "` restores it, when this node is still the rightful primary";
@@ -119,9 +128,25 @@ void add_live(Json& json, const Control& control, const Layout& layout, Role rol
 
 }  // namespace
 
+std::string why_silent(const Control& control, Role role) {
+    const int64_t silent_ns = boot_now().ns - control->engine_beat_ns.load();
+    if (silent_ns < kSilentAfterNs) return "";
+    const std::string pid = std::to_string(control->engine_pid.load());
+    const std::string stands = "process " + pid + " has done nothing for " +
+                               std::to_string(silent_ns / 1'000'000'000) +
+                               " s: it is stopped, or it hangs; ";
+    const std::string remedy = "`kill -CONT " + pid + "` lets a stopped one go on";
+    if (role == Role::replica) {
+        return "the daemon, " + stands + "this replica stays as it is; " + remedy;
+    }
+    return "the engine, " + stands +
+           "commits go on, nothing is shipped, and the WAL grows as long as this lasts; " + remedy +
+           ", and when it ends, the next commit through the extension starts another";
+}
+
 std::string status_json(const Layout& layout) {
-    Json json{{"database", layout.db}, {"role", "unknown"}, {"epoch", 0},   {"position", "0:0"},
-              {"lease", nullptr},      {"engine", nullptr}, {"problem", ""}};
+    Json json{{"database", layout.db}, {"role", "unknown"}, {"epoch", 0},    {"position", "0:0"},
+              {"lease", nullptr},      {"engine", nullptr}, {"problem", ""}, {"notice", ""}};
     auto node = read_node_file(layout.node());
     if (!node) {
         json["problem"] = node.error().message;
@@ -131,6 +156,7 @@ std::string status_json(const Layout& layout) {
     json["epoch"] = node->epoch.value;
     json["cluster"] = to_string(node->cluster);
     json["group"] = to_string(node->group);
+    json["alarm"] = read_alarm(layout);
     auto control = Control::open(layout.control(), false, false);
     if (!control)
         json["problem"] = control.error().code == Errc::not_found ? "no engine has run yet"

@@ -77,15 +77,39 @@ class Finder {
         found_.spares = names->spares;
         found_.resetting = names->resetting;
         TANIST_TRY(check_last_header(names->segments));
+        read_marks(names->segments);
         for (size_t i = 0; i < names->segments.size() && !found_.stopped; ++i) {
             std::optional<Lsn> until;
             if (i + 1 < names->segments.size()) until = parse_segment_name(names->segments[i + 1]);
-            TANIST_TRY(add(names->segments[i], until));
+            Result<bool> goes_on = add(names->segments[i], until);
+            if (!goes_on.ok()) return std::move(goes_on).error();
+            if (*goes_on) continue;
+            // It is among the segments when its beginning was good.
+            const bool held = found_.segments.back().name == names->segments[i];
+            found_.dropped.assign(names->segments.begin() + static_cast<ptrdiff_t>(i + held),
+                                  names->segments.end());
+            break;
         }
         return std::move(found_);
     }
 
   private:
+    // Without a mark nothing is known about synced records: nothing is excused either.
+    void read_marks(const std::vector<std::string>& names) {
+        for (const std::string& name : names) {
+            Result<Opened> opened = open_segment(directory_, name);
+            if (!opened.ok() || !opened->mark) continue;
+            found_.durable = std::max(found_.durable, opened->mark->durable);
+            found_.power_lost = opened->mark->boot != boot_id();
+        }
+    }
+
+    // A segment whose records need not all have reached the disk.
+    bool may_be_torn(const std::string& name) const {
+        return found_.power_lost && !found_.segments.empty() &&
+               *parse_segment_name(name) > found_.durable;
+    }
+
     // A crash can leave a last segment with a name and without a header (a file system may do the
     // renaming before the writing). It never held a published record, so it is not damage.
     Status check_last_header(std::vector<std::string>& names) {
@@ -140,17 +164,21 @@ class Finder {
         return ok_status();
     }
 
-    Status add(const std::string& name, std::optional<Lsn> until) {
+    // False: a power cut ended the log here, before `until`.
+    Result<bool> add(const std::string& name, std::optional<Lsn> until) {
         Result<Opened> opened = open_segment(directory_, name);
-        if (!opened.ok()) return std::move(opened).error();
-        TANIST_TRY(check_place(opened->found));
+        Status placed = opened.ok() ? check_place(opened->found) : Status(opened.error());
+        if (!placed.ok()) {
+            if (placed.error().code != Errc::corrupt || !may_be_torn(name)) return placed.error();
+            found_.torn_reason = placed.error().message;
+            return false;
+        }
         ScanAsk ask;
         ask.header = opened->found.header;
         ask.until = until;
         ask.check_payloads = check_payloads_;
-        if (opened->mark) ask.durable = opened->mark->durable;
-        // Without a mark nothing is known about synced records: nothing is excused either.
-        ask.power_lost = opened->mark && opened->mark->boot != boot_id();
+        ask.durable = found_.durable;
+        ask.power_lost = found_.power_lost;
         if (visit_) {
             ask.visit = [&](uint64_t offset, const RecordHeader& header) {
                 return visit_(name, offset, header);
@@ -168,7 +196,12 @@ class Finder {
         found_.torn_bytes = scan->torn_bytes;
         found_.torn_reason = scan->torn_reason.empty() ? "" : name + ": " + scan->torn_reason;
         found_.stopped = scan->stopped;
-        return ok_status();
+        if (!until || scan->stopped || scan->end.position.lsn.next() == *until) return true;
+        if (found_.torn_reason.empty()) {
+            found_.torn_reason = name + ": nothing stands at LSN " +
+                                 std::to_string(scan->end.position.lsn.next().value);
+        }
+        return false;
     }
 
     const std::string& directory_;

@@ -29,7 +29,11 @@ struct FoundLog {
     std::vector<FoundSegment> segments;
     std::vector<std::string> spares;
     std::string unfinished;  // name of a last segment whose header never was written
-    bool resetting = false;  // segments holds only kResetName
+    // After a power cut the log ended in the last of `segments`; these had followed it.
+    std::vector<std::string> dropped;
+    bool power_lost = false;  // the machine was started again since the newest mark
+    Lsn durable;              // the highest LSN that a mark speaks of
+    bool resetting = false;   // segments holds only kResetName
     uint64_t records = 0;
     LogPoint end;
     std::optional<RecordHeader> last;

@@ -244,13 +244,17 @@ Status Log::State::make_room(uint64_t record_bytes) {
     return ok_status();
 }
 
-// The old segment is on the disk before the new one has a name. So only the last segment can miss
-// anything after a power cut.
+// The old segment is on the disk before the new one has a name, or it is remembered to be synced.
 Status Log::State::roll(uint64_t bytes) {
     TANIST_TRY(flush_buffer());
-    TANIST_TRY(sync_tail());
+    if (!options.sync_later) {
+        TANIST_TRY(sync_tail());
+        durable = finished.position.lsn;
+    }
     Result<File> made = make_segment(segment_name(finished.position.lsn.next()), finished, bytes);
     if (!made.ok()) return std::move(made).error();
+    if (dirty || sync_begun) unsynced.push_back({segments.back().first(), std::move(tail)});
+    dirty = false;
     tail = *std::move(made);
     buffer_at = kRecordsAt;
     std::lock_guard lock(mutex);
@@ -269,27 +273,85 @@ Status Log::publish() {
 
 // -- durability and retention
 
+void Log::State::lose_sync(const Error& error) {
+    sync_lost = Error(error).in("what the log had written may be lost; open it again");
+}
+
 Status Log::State::sync_tail() {
     if (sync_lost) return *sync_lost;
-    if (!dirty) return ok_status();
-    Status synced = tail.sync_data();
+    Status synced = ok_status();
+    for (Unsynced& older : unsynced)
+        if (synced.ok()) synced = older.file.sync_data();
+    if (synced.ok() && dirty) synced = tail.sync_data();
     if (!synced.ok()) {
-        sync_lost = Error(synced.error()).in("what the log had written may be lost; open it again");
+        lose_sync(synced.error());
         return synced;
     }
+    unsynced.clear();
     dirty = false;
     return ok_status();
+}
+
+Result<LogPoint> Log::State::synced_through(const LogPoint& point) {
+    durable = std::max(durable, point.position.lsn);
+    TANIST_TRY(write_mark(durable));
+    return point;
 }
 
 Result<LogPoint> Log::sync() {
     State& s = *state_;
     if (s.sync_lost) return *s.sync_lost;
-    if (!s.dirty) return s.published;
+    if (!s.dirty && s.unsynced.empty() && s.durable >= s.published.position.lsn) {
+        return s.published;
+    }
     // Finished records that the buffer wrote out early are synced with the others, but the mark
-    // speaks only of what was written whole.
+    // speaks only of what was written whole. What is being synced elsewhere is not yet done.
+    if (s.sync_begun) s.dirty = true;
     TANIST_TRY(s.sync_tail());
-    TANIST_TRY(s.write_mark(s.published.position.lsn));
-    return s.published;
+    return s.synced_through(s.published);
+}
+
+Status LogSync::run() {
+    for (File& file : files_) TANIST_TRY(file.sync_data());
+    return ok_status();
+}
+
+Result<std::optional<LogSync>> Log::begin_sync() {
+    State& s = *state_;
+    if (s.sync_lost) return *s.sync_lost;
+    std::optional<LogSync> task;
+    if (s.sync_begun || (!s.dirty && s.unsynced.empty())) return task;
+    task.emplace();
+    const auto take = [&](const File& file) -> Status {
+        Result<File> copy = file.duplicate();
+        if (!copy.ok()) return std::move(copy).error();
+        task->files_.push_back(*std::move(copy));
+        return ok_status();
+    };
+    for (const State::Unsynced& older : s.unsynced) {
+        TANIST_TRY(take(older.file));
+        task->whole_.push_back(older.first);
+    }
+    TANIST_TRY(take(s.tail));
+    task->through_ = s.published;
+    task->generation_ = s.generation;
+    s.dirty = false;
+    s.sync_begun = true;
+    return task;
+}
+
+Result<LogPoint> Log::end_sync(const LogSync& task, const Status& outcome) {
+    State& s = *state_;
+    s.sync_begun = false;
+    if (!outcome.ok()) {
+        s.lose_sync(outcome.error());
+        return outcome.error();
+    }
+    if (task.generation_ != s.generation) return s.published;  // of a history before a reset
+    std::erase_if(s.unsynced, [&](const State::Unsynced& older) {
+        return std::find(task.whole_.begin(), task.whole_.end(), older.first) != task.whole_.end();
+    });
+    return s.synced_through(task.through_);
 }
 
 Status Log::reset(const LogPoint& base) {
@@ -305,6 +367,8 @@ Status Log::reset(const LogPoint& base) {
         s.generation += 1;
     }
     s.tail = *std::move(made);
+    s.unsynced.clear();
+    s.durable = base.position.lsn;
     s.finished = base;
     s.last.reset();
     s.buffer.clear();
@@ -333,6 +397,8 @@ Result<Lsn> Log::retain(Lsn needed, uint64_t keep_bytes) {
             std::lock_guard lock(s.mutex);
             s.segments.erase(s.segments.begin());
         }
+        std::erase_if(s.unsynced,
+                      [&](const State::Unsynced& older) { return older.first == oldest.first(); });
         held -= bytes;
         TANIST_TRY(s.retire(oldest));
     }

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "replicator/base/file.h"
 #include "replicator/base/limits.h"
@@ -25,6 +26,23 @@ namespace tanist {
 struct LogOptions {
     uint64_t segment_bytes = limits::kSegmentBytes;
     uint64_t bytes_max = limits::kLogBytesMax;  // hard bound of retention
+    // A full segment is not synced when the next one begins, but with the next sync: for a log
+    // whose appending must not wait for the disk. After a power cut it ends somewhere behind the
+    // last sync, in whichever segment that is.
+    bool sync_later = false;
+};
+
+// A sync that another thread waits for: Log::begin_sync(), run(), Log::end_sync().
+class LogSync {
+  public:
+    Status run();  // any thread
+
+  private:
+    friend class Log;
+    std::vector<File> files_;
+    std::vector<Lsn> whole_;  // first LSNs of the full segments among them
+    LogPoint through_;
+    uint64_t generation_ = 0;
 };
 
 struct LogStat {
@@ -77,6 +95,10 @@ class Log {
     // fdatasync nothing can be appended until the log is opened again: the kernel forgets what it
     // could not write.
     Result<LogPoint> sync();
+    // The same in three steps, so that the second can be another thread's: the appending goes on
+    // meanwhile. Nothing: all is durable, or one is under way. end_sync() returns as sync().
+    Result<std::optional<LogSync>> begin_sync();
+    Result<LogPoint> end_sync(const LogSync& task, const Status& outcome);
     // Forgets all records; the history continues after `base`. Durable when it returns.
     Status reset(const LogPoint& base);
     // Drops the oldest whole segments while more than bytes_max are held, or all below `needed`

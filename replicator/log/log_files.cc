@@ -41,9 +41,9 @@ Result<File> Log::State::make_segment(const std::string& name, const LogPoint& p
         std::array<uint8_t, kRecordsAt> head{};
         SegmentHeader header{group, previous};
         seal_segment(header, std::span(head).first<kSegmentHeaderBytes>());
-        seal_mark({boot, previous.position.lsn}, std::span(head).subspan<kMarkAt, kMarkBytes>());
-        TANIST_TRY(file->write_at(0, head));
-        TANIST_TRY(file->sync_data());
+        const Lsn known = name == kResetName ? previous.position.lsn : durable;
+        seal_mark({boot, known}, std::span(head).subspan<kMarkAt, kMarkBytes>());
+        TANIST_TRY(file->write_at_durably(0, head));
         TANIST_TRY(rename_path(fresh, path(name)));
         TANIST_TRY(sync_directory(directory));
         return file;
@@ -54,6 +54,7 @@ Result<File> Log::State::make_segment(const std::string& name, const LogPoint& p
 }
 
 Status Log::State::create_first(const LogPoint& base) {
+    durable = base.position.lsn;
     Result<File> made =
         make_segment(segment_name(base.position.lsn.next()), base, options.segment_bytes);
     if (!made.ok()) return std::move(made).error();
@@ -98,6 +99,7 @@ Status Log::State::adopt(FoundLog&& found) {
         TANIST_TRY(sync_directory(directory));
         recovery.torn_reason = found.unfinished + ": its header was not written";
     }
+    TANIST_TRY(drop_torn(found));
     LiveSegment& end = segments.back();
     Result<File> file = File::open(segment_path(end.first()), File::Mode::write);
     if (!file.ok()) return std::move(file).error();
@@ -110,9 +112,35 @@ Status Log::State::adopt(FoundLog&& found) {
     }
     // What was found may be in memory only, left there by a killed process. Everything from now
     // on builds on it, so it is made durable, and then the mark speaks of this boot.
-    if (!found.mark || found.mark->boot != boot || found.mark->durable != published.position.lsn) {
+    durable = published.position.lsn;
+    if (!found.mark || found.mark->boot != boot || found.mark->durable != durable) {
+        TANIST_TRY(sync_older(found));
         TANIST_TRY(tail.sync_data());
-        TANIST_TRY(write_mark(published.position.lsn));
+        TANIST_TRY(write_mark(durable));
+    }
+    return ok_status();
+}
+
+// After a power cut the log ends in `segments.back()`; what had followed it goes, the last first,
+// so that a crash meanwhile leaves the same to be judged again. Spares go too: a renaming that the
+// disk did not keep may have left records in them that are not older than the log's end.
+Status Log::State::drop_torn(const FoundLog& found) {
+    if (found.dropped.empty() && (found.torn_bytes == 0 || !found.power_lost)) return ok_status();
+    for (auto name = found.dropped.rbegin(); name != found.dropped.rend(); ++name) {
+        TANIST_TRY(remove_path(path(*name)));
+        TANIST_TRY(sync_directory(directory));
+    }
+    for (const std::string& spare : spares) TANIST_TRY(remove_path(path(spare)));
+    spares.clear();
+    return sync_directory(directory);
+}
+
+Status Log::State::sync_older(const FoundLog& found) {
+    for (size_t i = 0; i + 1 < segments.size(); ++i) {
+        if (segments[i + 1].previous.position.lsn <= found.durable) continue;
+        Result<File> file = File::open(segment_path(segments[i].first()), File::Mode::write);
+        if (!file.ok()) return std::move(file).error();
+        TANIST_TRY(file->sync_data());
     }
     return ok_status();
 }
@@ -125,9 +153,9 @@ Status Log::State::cut_tail(const FoundLog& found) {
     return write_zeros(tail, end.end_offset, end.file_bytes);
 }
 
-Status Log::State::write_mark(Lsn durable) {
+Status Log::State::write_mark(Lsn up_to) {
     std::array<uint8_t, kMarkBytes> bytes{};
-    seal_mark({boot, durable}, bytes);
+    seal_mark({boot, up_to}, bytes);
     return tail.write_at(kMarkAt, bytes);
 }
 

@@ -36,6 +36,14 @@ struct Log::State {
 
     // -- owner thread only, from here on.
     File tail;  // the last segment
+    // Earlier segments that are not yet synced (LogOptions::sync_later), oldest first.
+    struct Unsynced {
+        Lsn first;
+        File file;
+    };
+    std::vector<Unsynced> unsynced;
+    Lsn durable;              // what the next mark says: records up to here are on the disk
+    bool sync_begun = false;  // a LogSync is under way
     std::optional<RecordHeader> last;
     LogPoint finished;  // the position of `last`, or base
 
@@ -62,13 +70,17 @@ struct Log::State {
     Status create_first(const LogPoint& base);
     Status adopt(FoundLog&& found);
     Status cut_tail(const FoundLog& found);
+    Status drop_torn(const FoundLog& found);
+    Status sync_older(const FoundLog& found);
     Status finish_reset();
     Result<File> make_segment(const std::string& name, const LogPoint& previous, uint64_t bytes);
-    Status write_mark(Lsn durable);
+    Status write_mark(Lsn up_to);
     Status make_room(uint64_t record_bytes);
     Status roll(uint64_t record_bytes);
     Status flush_buffer();
     Status sync_tail();
+    Result<LogPoint> synced_through(const LogPoint& point);
+    void lose_sync(const Error& error);
     void drop_append();
     Status complete(RecordHeader& header, std::span<const uint8_t, kRecordHeaderBytes> sealed);
     Hash128 payload_hash();

@@ -75,13 +75,15 @@ class Scanner {
 
   private:
     bool is_last_segment() const { return !ask_.until.has_value(); }
+    bool may_be_missing(Lsn lsn) const { return ask_.power_lost && lsn > ask_.durable; }
     Lsn expected() const { return scan_.end.position.lsn.next(); }
 
     // Without payloads to check, headers are far apart: read ahead only little.
     size_t ahead() const { return wants_payload(expected()) ? kWindowBytes : 4096; }
 
     bool wants_payload(Lsn lsn) const {
-        return ask_.check_payloads || is_last_segment() || lsn.next() == *ask_.until;
+        return ask_.check_payloads || is_last_segment() || lsn.next() == *ask_.until ||
+               may_be_missing(lsn);
     }
 
     Result<Spot> look() {
@@ -145,7 +147,7 @@ class Scanner {
         const uint64_t at = scan_.end_offset;
         const std::string where =
             "LSN " + std::to_string(expected().value) + " at byte " + std::to_string(at);
-        if (!is_last_segment()) {
+        if (!is_last_segment() && !may_be_missing(expected())) {
             return Error{Errc::corrupt, where + ": " + spot.why + "; the log goes on at LSN " +
                                             std::to_string(ask_.until->value) + ", " +
                                             std::to_string(source_.bytes() - at) +

@@ -26,8 +26,8 @@ struct ScanAsk {
     SegmentHeader header;
     // The next segment's first LSN; nullopt: this is the last segment.
     std::optional<Lsn> until;
-    Lsn durable;              // last segment: records up to here were synced
-    bool power_lost = false;  // last segment: unsynced records may be missing in any order
+    Lsn durable;              // records up to here were synced
+    bool power_lost = false;  // unsynced records may be missing in any order
     bool check_payloads = false;
     // Every good record; false stops the scan.
     std::function<bool(uint64_t offset, const RecordHeader&)> visit;

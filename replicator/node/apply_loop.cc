@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 
 namespace tanist {
 namespace {
@@ -59,6 +60,7 @@ void ApplyLoop::stop() {
 }
 
 void ApplyLoop::run() {
+    give_way(shared_.gives_way);
     while (true) {
         std::deque<ApplyCommand> commands = shared_.to_apply.wait(retry_ ? kRetry : kIdle);
         if (commands.empty() && shared_.to_apply.closed()) break;

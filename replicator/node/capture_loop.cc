@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 
 namespace tanist {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Nanos kNapShortest = 300us;
-constexpr Nanos kNapLongest = 5ms;
+constexpr Nanos kNapLongest = 1ms;
 // More than this many commits in one look: naps grow.
 constexpr uint64_t kBusyCommits = 16;
 // Looks in a row that found nothing before the bell is armed.
@@ -19,7 +20,11 @@ constexpr Nanos kSleepLongest = 1s;  // the engine's beat
 // A file watch fires before the commit is visible: look again this often, this many times.
 constexpr Nanos kAfterWatch = 200us;
 constexpr Nanos kMaintainEvery = 200ms;
+// Nobody waits for this log to be durable, and what is recycled before the next sync never has to
+// reach the disk, which the application needs for its own syncs.
 constexpr Nanos kSyncEvery = 1s;
+constexpr Nanos kSyncEveryInStorm = 5s;
+constexpr Nanos kQuietFor = 200ms;
 
 }  // namespace
 
@@ -39,6 +44,7 @@ Status CaptureLoop::start() {
     auto handle = SqliteHandle::open(api_, options_.layout.db, open);
     if (!handle) return std::move(handle).error();
     handle_ = std::move(handle).value();
+    tell_switch();
     auto checkpoints = SqliteHandle::open(api_, options_.layout.db, {});
     if (!checkpoints) return std::move(checkpoints).error();
     checkpoints_ = std::move(checkpoints).value();
@@ -51,6 +57,16 @@ Status CaptureLoop::start() {
     capturer_ = std::move(capturer).value();
     thread_ = std::thread([this] { run(); });
     return ok_status();
+}
+
+void CaptureLoop::tell_switch() {
+    const std::string& from = handle_->switched_from();
+    control_.set_notice("");
+    if (from.empty()) return;
+    control_.set_notice(options_.layout.db + " was in journal mode '" + from +
+                        "' and was switched to WAL, which replication needs");
+    note(NoteLevel::warning, "switched to WAL, which replication needs",
+         {{"database", options_.layout.db}, {"from", from}});
 }
 
 void CaptureLoop::stop() {
@@ -74,7 +90,10 @@ uint64_t CaptureLoop::request_barrier() {
 void CaptureLoop::wake() { control_.ring(true); }
 
 void CaptureLoop::run() {
+    run_soon_after_waking();
     while (!stopping_.load()) {
+        // Read before the look: whoever rings after it, for what the look missed, ends the nap.
+        bell_seen_ = control_->bell.load();
         uint64_t barriers = barriers_asked_.load();
         bool captured = look();
         bool passed = problem_.empty() && view_.barriers_done.load() != barriers;
@@ -118,8 +137,6 @@ bool CaptureLoop::look() {
     return captured;
 }
 
-// The bell word is read before the last look, so a commit between that look and the wait changes
-// the word and ends the wait at once.
 void CaptureLoop::rest(bool captured) {
     quiet_looks_ = captured ? 0 : quiet_looks_ + 1;
     bool restless = capturer_->restless();
@@ -127,9 +144,8 @@ void CaptureLoop::rest(bool captured) {
         sleep_until_rung();
         return;
     }
-    uint32_t bell = control_->bell.load();
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::napping));
-    futex_wait(&control_->bell, bell, restless ? kNapShortest : nap_);
+    futex_wait(&control_->bell, bell_seen_, restless ? kNapShortest : nap_);
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
 }
 
@@ -167,12 +183,22 @@ void CaptureLoop::maintain() {
     LogStat stat = log_.stat();
     control_->log_bytes.store(stat.bytes, std::memory_order_relaxed);
     control_->log_first_lsn.store(stat.first.value, std::memory_order_relaxed);
-    if (now - synced_ > kSyncEvery &&
-        control_->durable_lsn.load() < log_.end().position.lsn.value) {
-        synced_ = now;
-        if (auto synced = log_.sync(); synced)
+    sync_log_elsewhere(now);
+}
+
+void CaptureLoop::sync_log_elsewhere(Instant now) {
+    if (auto done = syncer_.take()) {
+        auto synced = log_.end_sync(done->task, done->outcome);
+        if (synced)
             control_->durable_lsn.store(synced->position.lsn.value, std::memory_order_relaxed);
     }
+    const bool quiet = now - Instant{view_.last_commit_ns.load()} > kQuietFor;
+    if (now - synced_ < (quiet ? kSyncEvery : kSyncEveryInStorm)) return;
+    if (control_->durable_lsn.load() >= log_.end().position.lsn.value) return;
+    auto begun = log_.begin_sync();
+    if (!begun || !*begun) return;
+    synced_ = now;
+    syncer_.put(std::move(**begun));
 }
 
 }  // namespace tanist

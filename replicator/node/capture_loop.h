@@ -4,7 +4,7 @@
 // Pacing. After a commit it naps for a moment that grows with the rate, so that a busy writer is
 // not rung for by every commit and the log and the replicas get batches; when nothing came, it arms
 // the bell and the file watch and sleeps. A lone commit is therefore captured at once, a storm in
-// batches of some milliseconds.
+// batches of about a millisecond; longer ones would let the WAL grow, whose restart waits for them.
 #pragma once
 
 #include <atomic>
@@ -18,6 +18,7 @@
 #include "replicator/control/layout.h"
 #include "replicator/control/settings.h"
 #include "replicator/node/file_watch.h"
+#include "replicator/node/log_syncer.h"
 
 namespace tanist {
 
@@ -54,10 +55,12 @@ class CaptureLoop {
 
   private:
     void run();
+    void tell_switch();
     bool look();  // one poll; true when something was captured
     void rest(bool captured);
     void sleep_until_rung();
     void maintain();
+    void sync_log_elsewhere(Instant now);
 
     const SqliteApi& api_;
     CaptureLoopOptions options_;
@@ -71,10 +74,12 @@ class CaptureLoop {
     std::unique_ptr<Capturer> capturer_;
     std::atomic<bool> stopping_{false};
     std::atomic<uint64_t> barriers_asked_{0};
+    uint32_t bell_seen_ = 0;  // the bell word before the last look
     Nanos nap_{0};
     int quiet_looks_ = 0;
     Instant maintained_{0};
     Instant synced_{0};
+    LogSyncer syncer_;
     std::string problem_;
     std::thread thread_;
 };

@@ -76,7 +76,8 @@ Status Engine::State::open() {
     control->epoch.store(node.epoch.value);
     if (!options.database_is_at_log_end) control->role.store(static_cast<uint32_t>(node.role));
     LogOptions log_options{.segment_bytes = options.settings.log_segment_bytes,
-                           .bytes_max = options.settings.log_bytes_max};
+                           .bytes_max = options.settings.log_bytes_max,
+                           .sync_later = true};
     auto opened = Log::open(layout.log(), node.group, log_options);
     if (!opened) return std::move(opened).error();
     log = std::move(opened).value();
@@ -163,6 +164,12 @@ void Engine::wait_finished(int wake_fd) {
     std::string reason;
     while (!wait_readable(wake_fd, 500ms))
         if (finished(&reason)) return;
+}
+
+LogPoint Engine::log_end() const { return state_->log->end(); }
+
+void Engine::tell(const std::string& endpoint, Bytes vote) {
+    if (state_->ship) state_->ship->tell(endpoint, std::move(vote));
 }
 
 std::string Engine::status_json() const { return tanist::status_json(state_->layout); }

@@ -43,6 +43,10 @@ class Engine {
     void wait_finished(int wake_fd);             // returns when finished or wake_fd is readable
     std::vector<std::string> endpoints() const;  // as bound; none unless settings.listen
     std::string status_json() const;
+    LogPoint log_end() const;
+    // A message of the failover protocol for a member with which there is a session; lost when
+    // there is none. Any thread.
+    void tell(const std::string& endpoint, Bytes vote);
 
   private:
     struct State;

@@ -10,12 +10,11 @@ constexpr Nanos kPatience = 300ms;
 
 }  // namespace
 
-std::optional<Superseded> ask_for_higher_epoch(const std::vector<Member>& members,
+std::optional<Superseded> ask_for_higher_epoch(const Layout& layout, const Settings& settings,
+                                               const std::vector<Member>& members,
                                                const NodeFile& self) {
-    std::vector<std::string> endpoints;
-    for (const Member& member : members) endpoints.push_back(member.endpoint);
     std::optional<Superseded> highest;
-    for (const PolledStatus& answer : poll_status(endpoints, kPatience)) {
+    for (const PolledStatus& answer : poll_status(layout, settings, members, kPatience)) {
         if (!answer.reached || answer.cluster != to_string(self.cluster) ||
             answer.group != to_string(self.group) || answer.epoch <= self.epoch) {
             continue;

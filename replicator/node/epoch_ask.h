@@ -8,11 +8,13 @@
 
 #include "replicator/control/members.h"
 #include "replicator/control/node_file.h"
+#include "replicator/control/settings.h"
 #include "replicator/node/role_host.h"
 
 namespace tanist {
 
-std::optional<Superseded> ask_for_higher_epoch(const std::vector<Member>& members,
+std::optional<Superseded> ask_for_higher_epoch(const Layout& layout, const Settings& settings,
+                                               const std::vector<Member>& members,
                                                const NodeFile& self);
 
 }  // namespace tanist

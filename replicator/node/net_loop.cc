@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 #include "replicator/control/members.h"
 #include "replicator/control/status.h"
 
@@ -13,6 +14,18 @@ using namespace std::chrono_literals;
 constexpr Nanos kWaitLongest = 1s;
 
 }  // namespace
+
+Status NetLoop::invite() {
+    link_ = &shared_.host->link();
+    door_ = &shared_.host->door();
+    newcomer_ = std::make_unique<Newcomer>(*door_, shared_.layout.db);
+    if (!shared_.node.cluster.is_zero() && door_->list().version == 0) return ok_status();
+    auto invited =
+        newcomer_->invite(*link_, shared_.host->endpoints(), shared_.settings.invite_expires);
+    if (!invited) return std::move(invited).error();
+    invitations_ = std::move(invited).value();
+    return ok_status();
+}
 
 void NetLoop::start(ReceiverStart start) {
     receiver_ = std::make_unique<Receiver>(std::move(start));
@@ -27,12 +40,14 @@ void NetLoop::stop() {
 }
 
 void NetLoop::run() {
+    give_way(shared_.gives_way);
     while (true) {
         Nanos left = receiver_->deadline() - boot_now();
         link_->wait({shared_.to_net.fd()}, std::clamp(left, Nanos(0), kWaitLongest));
         for (ReceiverEvent& event : shared_.to_net.take()) step(event);
         if (stopping_.load()) return;
         receive_all();
+        newcomer_->tick(*link_);
         step(receiver_event::Tick{});
         if (tail_check_.waiting()) check_tail(LogPoint(tail_check_.base()));
         publish_view();
@@ -46,16 +61,22 @@ void NetLoop::receive_all() {
             note(NoteLevel::warning, "message refused", {{"reason", envelope.error().message}});
             continue;
         }
+        if (!door_->admits(*link_, *incoming, *envelope)) continue;
         if (envelope->type == MessageType::status_ask) {
             serve_status(*incoming, *envelope);
             continue;
         }
+        // A release of the epoch counts when it comes from the primary that we follow.
+        if (envelope->type == MessageType::vote && incoming->from != receiver_->view().link)
+            continue;
         if (shared_.host->serve(*incoming, *envelope)) continue;
         auto body = decode_body(*envelope, incoming->body.bytes());
         if (!body) {
             note(NoteLevel::warning, "message refused", {{"reason", body.error().message}});
             continue;
         }
+        if (!door_->is_genuine(*link_, *incoming, *envelope, *body)) continue;
+        if (newcomer_->takes(*link_, *incoming, *envelope, *body, shared_.node.cluster)) continue;
         if (const auto* history = std::get_if<History>(&*body)) {
             const bool ours = envelope->session == receiver_->view().session;
             if (ours && tail_check_.answered(*history, *shared_.log)) go_on_with_reset();
@@ -65,6 +86,8 @@ void NetLoop::receive_all() {
             keep_roster(*envelope, *roster);
             continue;
         }
+        if (auto* hello = std::get_if<Hello>(&*body))
+            hello->node = door_->first_key_of(hello->node);
         frame_ = incoming->body;
         step(receiver_event::Received{incoming->from, *envelope, std::move(body).value()});
         frame_ = {};
@@ -88,7 +111,13 @@ void NetLoop::send(LinkId to, const Message& message) {
         shared_.to_net.put(receiver_event::SendFailed{to});
 }
 
-void NetLoop::act(receiver_action::Send& action) { send(action.to, action.message); }
+void NetLoop::act(receiver_action::Send& action) {
+    // The key may have been rotated since the receiver was made.
+    if (auto* welcome = std::get_if<Welcome>(&action.message.body)) {
+        welcome->node = door_->identity().key();
+    }
+    send(action.to, action.message);
+}
 
 void NetLoop::act(receiver_action::Adopt& action) {
     NodeFile node = shared_.node;
@@ -222,6 +251,8 @@ void NetLoop::publish_view() {
     block.engine_beat_ns.store(now.ns, std::memory_order_relaxed);
     Epoch of_log = shared_.log ? shared_.log->end().position.epoch : Epoch{};
     shared_.control.set_captured({.position = {of_log, view.received}});
+    if (view.refusal != told_refusal_) shared_.control.set_notice(view.refusal);
+    told_refusal_ = view.refusal;
     std::string state = view.connected ? "connected" : "waiting for its primary";
     if (view.state == ReplicaState::empty) state += ", empty";
     if (view.state == ReplicaState::needs_sync) state += ", delta sync";

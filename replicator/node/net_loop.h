@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "replicator/node/newcomer.h"
 #include "replicator/node/replica_state.h"
 #include "replicator/node/tail_check.h"
 #include "replicator/receive/receiver.h"
@@ -17,9 +18,12 @@ class NetLoop {
   public:
     explicit NetLoop(ReplicaShared& shared) : shared_(shared) {}
     ~NetLoop() { stop(); }
-    void use(Link& link) { link_ = &link; }
+    // Takes the host's link and keys; opens an invitation when this node is in no cluster.
+    Status invite();
     void start(ReceiverStart start);
     void stop();
+    // Addresses by which this node can be added, while it is in no cluster.
+    const std::vector<std::string>& invitations() const { return invitations_; }
 
   private:
     void run();
@@ -50,11 +54,15 @@ class NetLoop {
 
     ReplicaShared& shared_;
     Link* link_ = nullptr;  // the host's
+    Door* door_ = nullptr;  // the host's
+    std::unique_ptr<Newcomer> newcomer_;
+    std::vector<std::string> invitations_;
     std::unique_ptr<Receiver> receiver_;
     TailCheck tail_check_;
     Frame frame_;  // keeps the bytes of the message being handled
     uint64_t primary_log_bytes_ = 0;
     std::string told_state_;
+    std::string told_refusal_;
     std::thread thread_;
     std::atomic<bool> stopping_{false};
 };

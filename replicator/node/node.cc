@@ -1,6 +1,8 @@
 #include "replicator/node/node.h"
 
+#include "failover/core/message.h"
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 #include "replicator/control/identity.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
@@ -43,19 +45,34 @@ Status Node::State::open() {
     auto key = load_or_create_identity(layout.identity());
     if (!key) return std::move(key).error();
     identity = *key;
-    auto created = Link::create();
-    if (!created) return std::move(created).error();
-    bound = std::move(created).value();
-    for (const std::string& endpoint : options.settings.listen) {
-        auto at = bound->bind(endpoint);
-        if (!at) return std::move(at).error();
-        bound_endpoints.push_back(std::move(at).value());
-    }
+    // libzmq's own threads start with the first socket and inherit from the thread that makes it.
+    Status listening = ok_status();
+    std::thread([&] {
+        if (file.role != Role::replica)
+            give_way(kShippingGivesWay);
+        else if (stays_on_this_machine(options.settings.listen))
+            give_way(kReplicaGivesWay);
+        listening = bind();
+    }).join();
+    TANIST_TRY(std::move(listening));
     auto block = Control::open(layout.control(), true, false);
     if (!block) return std::move(block).error();
     control = std::move(block).value();
     epoch.store(file.epoch.value);
     role.store(file.role);
+    return ok_status();
+}
+
+Status Node::State::bind() {
+    auto created = Link::create();
+    if (!created) return std::move(created).error();
+    bound = std::move(created).value();
+    TANIST_TRY(keys.open(*bound));
+    for (const std::string& endpoint : options.settings.listen) {
+        auto at = keys.bind(*bound, endpoint);
+        if (!at) return std::move(at).error();
+        bound_endpoints.push_back(std::move(at).value());
+    }
     return ok_status();
 }
 
@@ -68,7 +85,9 @@ Status Node::State::start_role() {
         for (const std::string& endpoint : options.settings.replicas) {
             members->push_back({.name = endpoint, .endpoint = endpoint, .key = {}});
         }
-        if (auto news = ask_for_higher_epoch(*members, file)) return demote(*news);
+        if (auto news = ask_for_higher_epoch(layout, options.settings, *members, file)) {
+            return demote(*news);
+        }
     }
     if (file.superseded_by.value != 0) return become_replica();
     if (file.role == Role::primary && file.mark_pending) return finish_opening();
@@ -135,6 +154,8 @@ void Node::State::run() {
     while (!stopping.load()) {
         for (NodeOrder& order : orders.wait(kLookEvery)) {
             if (stopping.load()) return;
+            // A replica's network thread writes what it learns of its cluster and the epoch.
+            if (auto now = read_node_file(layout.node()); now && replica) file = std::move(*now);
             std::visit([this](auto& o) { handle(o); }, order);
         }
         if (mark_pending && mark_fenced(0s)) mark_pending = false;
@@ -155,6 +176,7 @@ Json Node::State::execute(const Json& command) {
     if (name == "fence") return fence(command);
     if (name == "unfence") return unfence(command);
     if (name == "promote") return promote(command);
+    if (name == "switchover") return switch_over(command);
     return failure({Errc::invalid, "this tanistd does not know the command \"" + name + "\""});
 }
 
@@ -205,7 +227,22 @@ bool Node::State::serve(const Incoming& incoming, const Envelope& envelope) {
     if (envelope.type == MessageType::hello && role.load() != Role::replica) {
         return answer_hello(incoming, envelope);
     }
+    if (envelope.type == MessageType::vote) return take_vote(incoming, envelope);
     return false;
+}
+
+// Of the failover protocol, so far only the primary's release of its epoch (switchover.cc).
+bool Node::State::take_vote(const Incoming& incoming, const Envelope& envelope) {
+    auto body = decode_body(envelope, incoming.body.bytes());
+    if (!body) return true;
+    const Vote& vote = std::get<Vote>(*body);
+    if (!keys.is_genuine(*bound, incoming, envelope, *body)) return true;
+    auto message = failover::decode_message(vote.message);
+    if (!message) return true;
+    if (const auto* release = std::get_if<failover::Release>(&*message)) {
+        orders.put(node_order::TakeOver{release->cert, vote.from});
+    }
+    return true;
 }
 
 // Somebody believes to be our primary. Whoever has the lower epoch learns it here.
@@ -215,6 +252,7 @@ bool Node::State::answer_hello(const Incoming& incoming, const Envelope& envelop
     const Hello& hello = std::get<Hello>(*body);
     const Epoch ours{epoch.load()};
     Refuse refusal{RefuseCode::not_a_replica, layout.db + " is a primary itself"};
+    if (!keys.is_genuine(*bound, incoming, envelope, *body)) return true;
     if (hello.cluster != file.cluster || hello.group != file.group) {
         refusal = {RefuseCode::other_cluster, "this node belongs to another cluster or group"};
     } else if (envelope.epoch < ours) {
@@ -294,5 +332,10 @@ void Node::wait_finished(int wake_fd) {
 Role Node::role() const { return state_->role.load(); }
 
 const std::vector<std::string>& Node::endpoints() const { return state_->bound_endpoints; }
+
+std::vector<std::string> Node::invitations() const {
+    std::lock_guard lock(state_->roles);
+    return state_->replica ? state_->replica->invitations() : std::vector<std::string>{};
+}
 
 }  // namespace tanist

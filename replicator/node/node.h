@@ -42,6 +42,8 @@ class Node {
     void wait_finished(int wake_fd);  // returns when finished or wake_fd is readable
     Role role() const;
     const std::vector<std::string>& endpoints() const;  // as bound
+    // tanist:// addresses, with an open invitation, of a node that waits to be added.
+    std::vector<std::string> invitations() const;
 
   private:
     struct State;

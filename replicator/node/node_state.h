@@ -8,6 +8,7 @@
 #include <thread>
 #include <variant>
 
+#include "failover/core/token.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
 #include "replicator/control/members.h"
@@ -30,8 +31,13 @@ struct Command {
     std::string json;
     AdminServer::Answer answer;
 };
+// The primary that we follow has given up its epoch, in a switchover.
+struct TakeOver {
+    failover::ReleaseCert cert;
+    NodeKey from;
+};
 }  // namespace node_order
-using NodeOrder = std::variant<node_order::Command, Superseded, Divergence>;
+using NodeOrder = std::variant<node_order::Command, node_order::TakeOver, Superseded, Divergence>;
 
 // What a promotion would do. `impossible`: why it cannot be done at all; `unsafe`: why it must not
 // be done unless an operator forces it.
@@ -44,7 +50,10 @@ struct PromotionPlan {
 
 struct Node::State final : RoleHost {
     State(const SqliteApi& sqlite, NodeOptions o)
-        : api(sqlite), options(std::move(o)), layout(options.db_path) {}
+        : api(sqlite),
+          options(std::move(o)),
+          layout(options.db_path),
+          keys(layout, options.settings) {}
 
     const SqliteApi& api;
     NodeOptions options;
@@ -52,6 +61,7 @@ struct Node::State final : RoleHost {
     ShipLock ship_lock;
     NodeKey identity;
     std::unique_ptr<Link> bound;
+    Door keys;
     std::vector<std::string> bound_endpoints;
     Control control;
     NodeFile file;  // node thread; as it stands on the disk
@@ -70,6 +80,7 @@ struct Node::State final : RoleHost {
 
     // -- RoleHost
     Link& link() override { return *bound; }
+    Door& door() override { return keys; }
     const std::vector<std::string>& endpoints() const override { return bound_endpoints; }
     bool serve(const Incoming& incoming, const Envelope& envelope) override;
     void superseded(const Superseded& news) override { orders.put(news); }
@@ -77,6 +88,7 @@ struct Node::State final : RoleHost {
 
     // -- node.cc; node thread unless said otherwise
     Status open();
+    Status bind();
     Status start_role();
     Status start_engine(bool database_is_at_log_end);
     Status finish_opening();
@@ -84,11 +96,13 @@ struct Node::State final : RoleHost {
     void stop_role(Nanos patience);
     void run();
     void handle(node_order::Command& command);
+    void handle(node_order::TakeOver& order);
     void handle(Superseded& news);
     void handle(Divergence& found);
     Json execute(const Json& command);
     Status write_file(NodeFile next);
     void set_role(Role next);
+    bool take_vote(const Incoming& incoming, const Envelope& envelope);
     bool answer_hello(const Incoming& incoming, const Envelope& envelope);
 
     // -- role_change.cc
@@ -103,9 +117,20 @@ struct Node::State final : RoleHost {
     Result<std::vector<Member>> other_members() const;
     PromotionPlan plan_promotion();
     Json promote(const Json& command);
-    Status become_primary(Epoch next_epoch);
+    // `at`: where the log must end; nothing: wherever it does.
+    Status become_primary(Epoch next_epoch, std::optional<LogPoint> at);
     Status open_as_primary(Epoch next_epoch);
     void audit_outcome_of(const std::string& who, const std::string& what, const Status& outcome);
+
+    // -- switchover.cc
+    Result<Member> member_named(const std::string& name) const;
+    std::optional<PeerReport> report_on(const Member& member) const;
+    std::string why_no_switchover(const Member& target) const;
+    Json switch_over(const Json& command);
+    Status hand_over(const Member& target);
+    Result<LogPoint> drain(WriteHold& hold, const Member& target);
+    Result<Bytes> sign_release(const Member& target, const LogPoint& final) const;
+    bool tell_until_taken(const Member& target, const Bytes& cert, Epoch next);
 };
 
 // {"done": false, "error": ..., "code": ...}; refused is exit code 3 of the command line.

@@ -57,9 +57,8 @@ PromotionPlan Node::State::plan_promotion() {
         plan.impossible = members.error().message;
         return plan;
     }
-    std::vector<std::string> endpoints;
-    for (const Member& member : *members) endpoints.push_back(member.endpoint);
-    const std::vector<PolledStatus> answers = poll_status(endpoints, kAskPatience);
+    const std::vector<PolledStatus> answers =
+        poll_status(layout, options.settings, *members, kAskPatience);
     Epoch highest{epoch.load()};
     size_t reached = 1;  // this node
     Json list = Json::array();
@@ -137,7 +136,7 @@ Json Node::State::promote(const Json& command) {
                                    "begun, epoch " + std::to_string(plan.next.value) +
                                        (word.empty() ? "" : ", asserted dead: " + word)});
     if (!logged) return failure(logged.error());
-    Status done = become_primary(plan.next);
+    Status done = become_primary(plan.next, std::nullopt);
     audit_outcome_of(who, "promote", done);
     if (!done) {
         Json failed = failure(done.error());
@@ -158,8 +157,8 @@ void Node::State::audit_outcome_of(const std::string& who, const std::string& wh
 
 // Nobody may write from the moment at which the database is at the log's end until the engine
 // watches: SQLite's write lock is held all the while.
-Status Node::State::become_primary(Epoch next_epoch) {
-    auto finished = replica->finish();
+Status Node::State::become_primary(Epoch next_epoch, std::optional<LogPoint> at) {
+    auto finished = replica->finish(at);
     {
         std::lock_guard lock(roles);
         replica.reset();

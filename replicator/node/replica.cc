@@ -1,6 +1,9 @@
 #include "replicator/node/replica.h"
 
+#include <algorithm>
+
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 #include "replicator/control/identity.h"
 #include "replicator/control/setup.h"
 #include "replicator/node/apply_loop.h"
@@ -9,6 +12,13 @@
 #include "replicator/node/store_loop.h"
 
 namespace tanist {
+
+bool stays_on_this_machine(const std::vector<std::string>& endpoints) {
+    return std::all_of(endpoints.begin(), endpoints.end(), [](const std::string& endpoint) {
+        return endpoint.starts_with("ipc://") || endpoint.starts_with("tcp://127.") ||
+               endpoint.starts_with("tcp://localhost:") || endpoint.starts_with("tcp://[::1]:");
+    });
+}
 
 struct Replica::State {
     State(const SqliteApi& api, ReplicaOptions options)
@@ -45,14 +55,16 @@ Status Replica::State::open(bool replace) {
     shared.control->epoch.store(shared.node.epoch.value);
     shared.control->role.store(static_cast<uint32_t>(Role::replica));
     shared.control.set_problem("");
+    shared.control.set_notice("");
     if (shared.node.group.is_zero()) return ok_status();
     return shared.open_log(shared.node.group);
 }
 
 Status Replica::State::run() {
+    if (stays_on_this_machine(shared.settings.listen)) shared.gives_way = kReplicaGivesWay;
     std::string sync_reason;
     TANIST_TRY(apply.open(&sync_reason));
-    net.use(shared.host->link());
+    TANIST_TRY(net.invite());
     LogPoint end = shared.log ? shared.log->end() : LogPoint{};
     ReceiverStart start{.cluster = shared.node.cluster,
                         .group = shared.node.group,
@@ -89,7 +101,7 @@ Replica::Replica(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Replica::~Replica() { stop(Nanos(0)); }
 
-Status Replica::finish() {
+Status Replica::finish(const std::optional<LogPoint>& wanted) {
     ReplicaShared& shared = state_->shared;
     if (!shared.log || !state_->apply.has_database()) {
         return Error{Errc::refused, shared.layout.db + " is empty: there is nothing to promote"};
@@ -100,6 +112,10 @@ Status Replica::finish() {
     const LogPoint end = shared.log->end();
     const LogPoint at = state_->apply.applied();
     stop(Nanos(0));
+    if (wanted && *wanted != end) {
+        return Error{Errc::refused, shared.layout.db + " ends at " + to_string(end.position) +
+                                        ", not at " + to_string(wanted->position)};
+    }
     if (at == end) return ok_status();
     return Error{Errc::refused, shared.layout.db + " is at " + to_string(at.position) +
                                     " and its log at " + to_string(end.position) +
@@ -115,5 +131,7 @@ void Replica::stop(Nanos) {
     state_->net.stop();
     state_->shared.control->engine_state.store(static_cast<uint32_t>(EngineState::none));
 }
+
+std::vector<std::string> Replica::invitations() const { return state_->net.invitations(); }
 
 }  // namespace tanist

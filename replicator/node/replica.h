@@ -5,7 +5,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "replicator/base/clock.h"
 #include "replicator/base/result.h"
@@ -22,14 +24,20 @@ struct ReplicaOptions {
     RoleHost* host = nullptr;  // its link and flock are borrowed; must outlive the replica
 };
 
+// A node that only programs of this machine can reach shares it with them.
+bool stays_on_this_machine(const std::vector<std::string>& endpoints);
+
 class Replica {
   public:
     static Result<std::unique_ptr<Replica>> start(const SqliteApi& api, ReplicaOptions options);
     ~Replica();
     // Stops, with everything that was received applied, whether or not a primary said that it is
-    // committed. refused: the log does not lead the database to its end; nothing was lost.
-    Status finish();
+    // committed. refused: the log does not lead the database to its end, or it does not end at
+    // `wanted`; nothing was lost.
+    Status finish(const std::optional<LogPoint>& wanted);
     void stop(Nanos patience);  // applies what is logged, acknowledges, says goodbye
+    // tanist:// addresses, with an open invitation, of a node that waits to be added.
+    std::vector<std::string> invitations() const;
 
   private:
     struct State;

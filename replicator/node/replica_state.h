@@ -68,6 +68,7 @@ struct ReplicaShared {
     Layout layout;
     Settings settings;
     RoleHost* host = nullptr;
+    int gives_way = 0;  // steps of priority, of every thread; set before they start
     NodeFile node;
     NodeKey identity;
     Control control;

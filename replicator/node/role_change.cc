@@ -69,7 +69,7 @@ Json Node::State::unfence(const Json& command) {
     if (file.role == Role::primary) return result;
     auto members = read_members(layout.members());
     if (!members) return failure(members.error());
-    if (auto news = ask_for_higher_epoch(*members, file)) {
+    if (auto news = ask_for_higher_epoch(layout, options.settings, *members, file)) {
         superseded(*news);
         return failure({Errc::refused, news->by + " knows a primary of epoch " +
                                            std::to_string(news->epoch.value) +

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "replicator/log/log.h"
+#include "replicator/node/door.h"
 #include "replicator/wire/link.h"
 #include "replicator/wire/message.h"
 
@@ -34,6 +35,7 @@ class RoleHost {
     // Bound already. Used by the role's network thread alone, from the role's start to its stop;
     // connections that the role opened are closed when it stops.
     virtual Link& link() = 0;
+    virtual Door& door() = 0;  // the keys of that link
     virtual const std::vector<std::string>& endpoints() const = 0;
     // On the role's network thread: a message that does not belong to a session of the role. True:
     // it has been dealt with.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
 #include "replicator/base/random.h"
 
 namespace tanist {
@@ -23,15 +24,24 @@ ShipLoop::~ShipLoop() { stop(Nanos(0)); }
 Status ShipLoop::start() {
     if (options_.host != nullptr) {
         link_ = &options_.host->link();
+        door_ = &options_.host->door();
         endpoints_ = options_.host->endpoints();
     } else {
         auto link = Link::create();
         if (!link) return std::move(link).error();
         own_link_ = std::move(link).value();
         link_ = own_link_.get();
+        own_door_ = std::make_unique<Door>(options_.layout, options_.settings);
+        door_ = own_door_.get();
+        TANIST_TRY(door_->open(*link_));
     }
-    syncs_ = std::make_unique<SyncWorker>(api_, options_.layout.db);
-    reload_members();
+    announcer_ = std::make_unique<Announcer>(*door_);
+    // libzmq's own threads start with the first socket and inherit from the thread that makes it.
+    std::thread([this] {
+        give_way(kShippingGivesWay);
+        syncs_ = std::make_unique<SyncWorker>(api_, options_.layout.db);
+        reload_members();
+    }).join();
     thread_ = std::thread([this] { run(); });
     return ok_status();
 }
@@ -63,17 +73,21 @@ void ShipLoop::stop(Nanos patience) {
 }
 
 void ShipLoop::run() {
+    give_way(kShippingGivesWay);
     while (!stopping_.load()) {
-        link_->wait({wake_.fd(), syncs_->fd(), capture_.watch().fd()}, until_next_deadline());
+        link_->wait({wake_.fd(), syncs_->fd(), capture_.watch().fd(), votes_.fd()},
+                    until_next_deadline());
         wake_.drain();
         if (capture_.watch().drain()) capture_.wake();
         reload_members();
         receive_all();
+        tend_keys();
         send_sync_pages();
         end_settled();
         for (auto& peer : peers_) step(*peer, follower_event::Tick{});
         publish_views();
         tell_roster();
+        send_votes();
     }
 }
 
@@ -118,7 +132,9 @@ void ShipLoop::reload_members() {
     std::erase_if(members, [&](const Member& member) { return is_self(member); });
     for (const Member& member : members) {
         bool known = std::any_of(peers_.begin(), peers_.end(), [&](auto& peer) {
-            return peer->member.endpoint == member.endpoint;
+            if (peer->member.endpoint != member.endpoint) return false;
+            peer->member.key = member.key;
+            return true;
         });
         if (known || peers_.size() >= limits::kMembersMax) continue;
         auto peer = std::make_unique<Peer>();
@@ -140,11 +156,16 @@ bool ShipLoop::is_self(const Member& member) const {
 void ShipLoop::tell_roster() {
     if (roster_looked_ == members_looked_) return;
     roster_looked_ = members_looked_;
+    // Without a member list connections are plain, and a key would ask for CURVE.
+    const bool keyed = door_->list().version > 0;
     std::vector<Member> all;
-    if (!endpoints_.empty())
-        all.push_back({options_.self.name, endpoints_.front(), options_.self.node});
-    for (const auto& peer : peers_)
-        all.push_back({peer->member.name, peer->member.endpoint, peer->follower->view().node});
+    if (!endpoints_.empty()) {
+        all.push_back(
+            {options_.self.name, endpoints_.front(), keyed ? options_.self.node : NodeKey{}});
+    }
+    for (const auto& peer : peers_) {
+        all.push_back({peer->member.name, peer->member.endpoint, peer->member.key});
+    }
     const std::string text = members_text(all);
     for (auto& peer : peers_) {
         const PeerState state = peer->follower->view().state;
@@ -153,15 +174,51 @@ void ShipLoop::tell_roster() {
         if (!up || told) continue;
         peer->roster_session = peer->session;
         peer->roster_told = text;
-        Message message;
-        message.envelope.session = peer->session;
-        message.envelope.epoch = options_.self.epoch;
-        message.body = Roster{text};
-        Bytes envelope;
-        Bytes body;
-        encode(message, envelope, body);
-        if (!link_->send(peer->main, envelope, std::move(body)))
-            step(*peer, follower_event::LinkFailed{"the connection takes nothing"});
+        send_apart(*peer, Roster{text});
+    }
+}
+
+void ShipLoop::send_votes() {
+    for (auto& [endpoint, vote] : votes_.take()) {
+        for (auto& peer : peers_) {
+            if (peer->member.endpoint != endpoint || peer->main == 0) continue;
+            send_apart(*peer, Vote{options_.self.node, std::move(vote)});
+            break;
+        }
+    }
+}
+
+// Within the session, beside what its Follower says.
+void ShipLoop::send_apart(Peer& peer, Body content) {
+    Message message;
+    message.envelope.session = peer.session;
+    message.envelope.epoch = options_.self.epoch;
+    message.body = std::move(content);
+    Bytes envelope;
+    Bytes body;
+    encode(message, envelope, body);
+    if (!link_->send(peer.main, envelope, std::move(body)))
+        step(peer, follower_event::LinkFailed{"the connection takes nothing"});
+}
+
+// The list goes to whoever lacks it; a new key of this node begins every session anew.
+void ShipLoop::tend_keys() {
+    std::vector<Member> members;
+    std::vector<MemberLink> links;
+    for (const auto& peer : peers_) {
+        members.push_back(peer->member);
+        if (peer->follower->view().state >= PeerState::syncing && peer->main != 0)
+            links.push_back({peer->main, peer->session, peer->server});
+    }
+    for (auto& peer : peers_) {
+        if (peer->main != 0 && !announcer_->may_keep(peer->server, peer->member.key))
+            step(*peer, follower_event::LinkFailed{"its key was taken off the list"});
+    }
+    if (!announcer_->look(*link_, members, links)) return;
+    options_.self.node = door_->identity().key();
+    for (auto& peer : peers_) {
+        peer->follower->set_identity(options_.self);
+        step(*peer, follower_event::LinkFailed{"this node has a new key"});
     }
 }
 
@@ -189,6 +246,9 @@ void ShipLoop::receive_all() {
             step(peer, follower_event::LinkFailed{body.error().message});
             continue;
         }
+        const MemberLink member{incoming->from, peer.session, peer.server};
+        if (announcer_->takes(*link_, member, *body)) continue;
+        if (envelope->type == MessageType::welcome) announcer_->welcomed(*link_, member);
         if (incoming->from == peer.sync)
             step(peer, follower_event::SyncReceived{*envelope, std::move(body).value()});
         else
@@ -206,16 +266,18 @@ void ShipLoop::end_settled() {
 
 // What is no business of the session's Follower.
 bool ShipLoop::served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope) {
-    if (envelope.type == MessageType::status_ask) {
-        serve_status(incoming, envelope);
-        return true;
+    if (peer == nullptr) {
+        if (!door_->admits(*link_, incoming, envelope)) return true;
+        if (envelope.type == MessageType::status_ask) {
+            serve_status(incoming, envelope);
+            return true;
+        }
+        return options_.host != nullptr && options_.host->serve(incoming, envelope);
     }
     if (envelope.type == MessageType::history_ask) {
         answer_history(incoming, envelope);
         return true;
     }
-    if (peer == nullptr)
-        return options_.host != nullptr && options_.host->serve(incoming, envelope);
     if (envelope.type == MessageType::refuse && envelope.epoch > options_.self.epoch &&
         options_.host != nullptr) {
         options_.host->superseded({envelope.epoch, peer->member.endpoint});
@@ -277,7 +339,8 @@ void ShipLoop::perform(Peer& peer, FollowerAction&& action) {
 }
 
 void ShipLoop::act(Peer& peer, follower_action::Connect&) {
-    auto link = link_->connect(peer.member.endpoint);
+    peer.server = announcer_->key_for(peer.member.key, peer.attempts++);
+    auto link = door_->connect(*link_, peer.member.endpoint, peer.server);
     if (!link) {
         pending_.emplace_back(&peer, follower_event::LinkFailed{link.error().message});
         return;
@@ -321,7 +384,7 @@ void ShipLoop::act(Peer& peer, follower_action::LookUp& action) {
 }
 
 void ShipLoop::act(Peer& peer, follower_action::StartSync&) {
-    auto link = link_->connect(peer.member.endpoint);
+    auto link = door_->connect(*link_, peer.member.endpoint, peer.server);
     if (!link) {
         pending_.emplace_back(&peer, follower_event::SyncSourceFailed{link.error().message});
         return;

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "replicator/control/members.h"
+#include "replicator/node/announcer.h"
 #include "replicator/node/capture_loop.h"
+#include "replicator/node/mailbox.h"
 #include "replicator/node/role_host.h"
 #include "replicator/node/sync_worker.h"
 #include "replicator/ship/follower.h"
@@ -35,6 +37,8 @@ class ShipLoop {
     // Ships what the log holds to the members that stream, at most for `patience`.
     void stop(Nanos patience);
     void log_grew() { wake_.signal(); }
+    // See Engine::tell.
+    void tell(const std::string& endpoint, Bytes vote) { votes_.put({endpoint, std::move(vote)}); }
     // Every connected member has applied everything; true when there is none.
     bool all_shipped() const { return all_shipped_.load(); }
     std::vector<std::string> endpoints() const { return endpoints_; }
@@ -51,12 +55,17 @@ class ShipLoop {
         uint64_t session = 0;
         std::string roster_told;  // in this session
         uint64_t roster_session = 0;
+        unsigned attempts = 0;  // connections opened
+        NodeKey server;         // whose key the present one was opened to
     };
 
     void run();
     void reload_members();
     bool is_self(const Member& member) const;
+    void send_votes();
+    void send_apart(Peer& peer, Body message);
     void tell_roster();
+    void tend_keys();
     void receive_all();
     void serve_status(const Incoming& incoming, const Envelope& envelope);
     bool served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope);
@@ -87,8 +96,12 @@ class ShipLoop {
     Control& control_;
     CaptureLoop& capture_;
     Event wake_;
+    Mailbox<std::pair<std::string, Bytes>> votes_;  // endpoint, message
     std::unique_ptr<Link> own_link_;
     Link* link_ = nullptr;  // ours, or the host's
+    std::unique_ptr<Door> own_door_;
+    Door* door_ = nullptr;  // ours, or the host's
+    std::unique_ptr<Announcer> announcer_;
     std::unique_ptr<SyncWorker> syncs_;
     std::vector<std::unique_ptr<Peer>> peers_;
     std::map<LinkId, Peer*> by_link_;

@@ -3,6 +3,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "replicator/node/door.h"
 #include "replicator/wire/link.h"
 #include "replicator/wire/message.h"
 
@@ -36,14 +37,17 @@ void read_status(const std::string& status, Epoch epoch, PolledStatus& into) {
 
 }  // namespace
 
-std::vector<PolledStatus> poll_status(const std::vector<std::string>& endpoints, Nanos patience) {
-    std::vector<PolledStatus> answers(endpoints.size());
-    for (size_t i = 0; i < endpoints.size(); ++i) answers[i].endpoint = endpoints[i];
+std::vector<PolledStatus> poll_status(const Layout& layout, const Settings& settings,
+                                      const std::vector<Member>& members, Nanos patience) {
+    std::vector<PolledStatus> answers(members.size());
+    for (size_t i = 0; i < members.size(); ++i) answers[i].endpoint = members[i].endpoint;
     auto link = Link::create();
     if (!link) return answers;
+    Door door(layout, settings);
+    if (!door.open(**link)) return answers;
     std::map<LinkId, size_t> asked;
-    for (size_t i = 0; i < endpoints.size(); ++i) {
-        auto to = (*link)->connect(endpoints[i]);
+    for (size_t i = 0; i < members.size(); ++i) {
+        auto to = door.connect(**link, members[i].endpoint, members[i].key);
         if (!to) continue;
         Message question;
         question.body = StatusAsk{};

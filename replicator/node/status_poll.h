@@ -6,6 +6,9 @@
 
 #include "replicator/base/clock.h"
 #include "replicator/base/ids.h"
+#include "replicator/control/layout.h"
+#include "replicator/control/members.h"
+#include "replicator/control/settings.h"
 #include "replicator/log/log.h"
 
 namespace tanist {
@@ -21,7 +24,9 @@ struct PolledStatus {
     Lsn applied;
 };
 
-// In the order of `endpoints`. Returns when all have answered, or after `patience`.
-std::vector<PolledStatus> poll_status(const std::vector<std::string>& endpoints, Nanos patience);
+// In the order of `members`, with the keys of this node. Returns when all have answered, or after
+// `patience`.
+std::vector<PolledStatus> poll_status(const Layout& layout, const Settings& settings,
+                                      const std::vector<Member>& members, Nanos patience);
 
 }  // namespace tanist

@@ -2,12 +2,17 @@
 
 #include <utility>
 
+#include "replicator/base/priority.h"
+
 namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
 constexpr Nanos kRetainEvery = 500ms;
 constexpr uint64_t kTellWritten = 1u << 20;  // of one large record
+// A batch of more than this is a storm; the next one is not begun before this time has passed.
+constexpr uint64_t kStormBytes = 256u << 10;
+constexpr Nanos kStormNap = 4ms;
 
 }  // namespace
 
@@ -18,13 +23,23 @@ void StoreLoop::stop() {
 }
 
 void StoreLoop::run() {
+    give_way(shared_.gives_way);
     while (true) {
+        rest_in_storm();
         std::deque<StoreCommand> commands = shared_.to_store.wait(1s);
         for (StoreCommand& command : commands) std::visit([&](auto& c) { handle(c); }, command);
         make_durable();
         retain();
         if (commands.empty() && shared_.to_store.closed()) return;
     }
+}
+
+// Small batches are synced at once: a lone commit, or commits that somebody waits for. In a storm
+// the fixed cost of a sync is shared by what comes in some milliseconds.
+void StoreLoop::rest_in_storm() {
+    if (batch_bytes_ < kStormBytes || shared_.to_store.closed()) return;
+    const std::atomic<uint32_t> nobody_wakes{0};
+    futex_wait(&nobody_wakes, 0, kStormNap - (boot_now() - synced_));
 }
 
 void StoreLoop::fail(const Error& error) {
@@ -65,6 +80,7 @@ void StoreLoop::handle(store_command::Finish& command) {
     }
     appended_ = true;
     taken_bytes_ = 0;
+    unsynced_bytes_ += command.header.record_bytes();
     if (std::exchange(problem_told_, false)) shared_.control.set_problem("");
     shared_.to_net.put(receiver_event::Appended{command.header.lsn, command.header.record_bytes(),
                                                 command.header.chain});
@@ -113,6 +129,8 @@ void StoreLoop::make_durable() {
         return;
     }
     appended_ = false;
+    synced_ = boot_now();
+    batch_bytes_ = std::exchange(unsynced_bytes_, 0);
     uint64_t lsn = synced->position.lsn.value;
     shared_.durable_lsn.store(lsn);
     shared_.control->durable_lsn.store(lsn, std::memory_order_relaxed);

@@ -26,15 +26,19 @@ class StoreLoop {
     void handle(store_command::Reset& command);
     void handle(store_command::Create& command);
     void fail(const Error& error);
+    void rest_in_storm();
     void make_durable();
     void retain();
 
     ReplicaShared& shared_;
-    bool problem_told_ = false;  // until a record was stored again
-    bool failed_ = false;        // everything is ignored until the receiver abandons
-    bool open_ = false;          // a record is between begin and finish
-    bool appended_ = false;      // something is not yet durable
-    uint64_t taken_bytes_ = 0;   // of the record being appended, not yet told
+    bool problem_told_ = false;    // until a record was stored again
+    bool failed_ = false;          // everything is ignored until the receiver abandons
+    bool open_ = false;            // a record is between begin and finish
+    bool appended_ = false;        // something is not yet durable
+    uint64_t taken_bytes_ = 0;     // of the record being appended, not yet told
+    uint64_t unsynced_bytes_ = 0;  // of the records appended since the last sync
+    uint64_t batch_bytes_ = 0;     // of those that the last sync covered
+    Instant synced_{0};
     Instant retained_{0};
     std::thread thread_;
 };

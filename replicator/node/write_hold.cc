@@ -78,6 +78,13 @@ Result<bool> WriteHold::set_writable(bool writable) {
     return true;
 }
 
+Result<uint32_t> WriteHold::visible_change() {
+    auto header = slots_->header();
+    if (!header) return std::move(header).error();
+    if (!*header) return Error{Errc::busy, slots_->path() + ": the wal-index does not settle"};
+    return (*header)->change;
+}
+
 Status WriteHold::sync() {
     TANIST_TRY(slots_->sync_wal());
     return slots_->sync_db();

@@ -157,6 +157,9 @@ using ReceiverAction = std::variant<
     receiver_action::SyncBegan, receiver_action::SyncGotPages, receiver_action::SyncComplete,
     receiver_action::SyncAborted, receiver_action::PrimaryHeard, receiver_action::Report>;
 
+// A primary that is refused asks again within seconds; one that has stopped asking is no news.
+constexpr Nanos kRefusalShown = std::chrono::minutes(1);
+
 struct ReceiverView {
     ReplicaState state = ReplicaState::empty;
     std::string reason;
@@ -169,6 +172,8 @@ struct ReceiverView {
     Lsn received, durable, applied;
     Position primary_end;
     Instant heard{0};
+    // Who was refused within the last kRefusalShown, and why; "" nobody.
+    std::string refusal;
 };
 
 class Receiver {

@@ -106,6 +106,7 @@ Status SqliteHandle::enter_wal_mode(const Options& options) {
     Row mode = first_row(*api_, db_, "PRAGMA journal_mode");
     if (mode.rc != SQLITE_OK) return refusal(mode.rc, path_, api_->errmsg(db_));
     if (mode.text != "wal" && options.switch_to_wal) {
+        if (read.text != "0") switched_from_ = mode.text;
         mode = first_row(*api_, db_, "PRAGMA journal_mode=WAL");
         if (mode.rc != SQLITE_OK) return refusal(mode.rc, path_, api_->errmsg(db_));
     }

@@ -35,6 +35,9 @@ class SqliteHandle {
     ~SqliteHandle();
 
     const std::string& path() const { return path_; }
+    // The journal mode that was left for WAL in open(); "" when it was in WAL mode, or empty, so
+    // that nobody had chosen a mode for it.
+    const std::string& switched_from() const { return switched_from_; }
     sqlite3* connection() const { return db_; }
 
     // Runs one statement; for handles that hold no slot.
@@ -82,6 +85,7 @@ class SqliteHandle {
     sqlite3_file* db_file_ = nullptr;
     sqlite3_file* wal_file_ = nullptr;
     std::string path_;
+    std::string switched_from_;
     uint32_t held_shared_ = 0;
     uint32_t held_exclusive_ = 0;
 };

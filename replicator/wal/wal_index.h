@@ -51,6 +51,13 @@ std::optional<WalIndexHeader> read_wal_index_header(const volatile void* region0
 // Stores copy 1, a barrier, copy 0. Requires: the WRITE lock.
 void write_wal_index_header(volatile void* region0, const WalIndexHeader& header);
 
+// iChange values at or above this are marked. Counting from a recovery takes 2^31 commits to get
+// there; the random part makes two marks of different wal-index lives differ.
+constexpr uint32_t kChangeMark = 0x80000000u;
+constexpr bool is_marked(uint32_t change) { return change >= kChangeMark; }
+// Leaves room for 2^30 commits above it.
+constexpr uint32_t mark_change(uint32_t random) { return kChangeMark | (random & 0x3fffffffu); }
+
 struct WalCheckpointInfo {
     uint32_t backfilled = 0;  // nBackfill
     uint32_t backfill_attempted = 0;

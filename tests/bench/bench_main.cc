@@ -1,10 +1,10 @@
 // The benchmarks of docs/benchmarks.md, in one program and one run.
 //
-//   bench [--part throughput|latency|snapshot|idle|apply] [--quick] [--json FILE]
-//         [--build DIR] [--dir DIR] [--pairs N] [--seconds N]
+//   bench [--part throughput|latency|snapshot|idle|apply|commit] [--quick] [--json FILE]
+//         [--build DIR] [--dir DIR] [--pairs N] [--seconds N] [--only SHAPE]
 //
-// Exit 0 when every bound is met, 1 otherwise. --quick is for trying the program out; its numbers
-// mean nothing.
+// --only 'insert NORMAL' runs the throughput shapes whose names contain that. Exit 0 when every
+// bound is met, 1 otherwise. --quick is for trying the program out; its numbers mean nothing.
 #include <stdlib.h>
 
 #include <cstdio>
@@ -24,12 +24,15 @@ int main(int argc, char** argv) {
     setting.idle_seconds = arguments.number("idle-seconds", setting.quick ? 5 : 60);
     setting.build = std::filesystem::absolute(arguments.text("build", "build"));
     setting.tools = std::filesystem::canonical("/proc/self/exe").parent_path();
+    setting.postgres = arguments.text("postgres", "");
     const std::string part = arguments.text("part", "all");
     const std::string json = arguments.text("json", "");
+    setting.only = arguments.text("only", "");
     std::string directory = arguments.text("dir", "/tmp") + "/bench-XXXXXX";
     arguments.finish(0,
-                     "bench [--part throughput|latency|snapshot|idle|apply] [--quick] "
-                     "[--json FILE] [--build DIR] [--dir DIR] [--pairs N] [--seconds N]");
+                     "bench [--part throughput|latency|snapshot|idle|apply|commit] [--quick] "
+                     "[--json FILE] [--build DIR] [--dir DIR] [--pairs N] [--seconds N] "
+                     "[--only SHAPE]");
     if (!::mkdtemp(directory.data())) {
         std::perror(directory.c_str());
         return 2;
@@ -38,11 +41,10 @@ int main(int argc, char** argv) {
     Report report(json);
     using Part = void (*)(const tanist::bench::Setting&, Report&);
     const std::pair<const char*, Part> parts[] = {
-        {"throughput", tanist::bench::run_throughput},
-        {"latency", tanist::bench::run_latency},
-        {"apply", tanist::bench::run_apply},
-        {"snapshot", tanist::bench::run_snapshot},
-        {"idle", tanist::bench::run_idle},
+        {"throughput", tanist::bench::run_throughput}, {"latency", tanist::bench::run_latency},
+        {"apply", tanist::bench::run_apply},           {"commit", tanist::bench::run_commit},
+        {"snapshot", tanist::bench::run_snapshot},     {"idle", tanist::bench::run_idle},
+        {"postgres", tanist::bench::run_postgres},
     };
     bool found = false;
     for (const auto& [name, run] : parts) {

@@ -19,6 +19,8 @@ struct Setting {
     int pairs = 7;
     double seconds = 3;  // of one load
     bool quick = false;
+    std::string only;  // throughput: shapes whose name contains this
+    std::string postgres;  // tests/bench/postgres, when it is the caller
     int64_t snapshot_mib = 1024;
     int64_t idle_seconds = 60;
 };
@@ -68,6 +70,8 @@ void run_throughput(const Setting& setting, Report& report);
 void run_latency(const Setting& setting, Report& report);
 void run_apply(const Setting& setting, Report& report);
 void run_snapshot(const Setting& setting, Report& report);
+void run_commit(const Setting& setting, Report& report);
+void run_postgres(const Setting& setting, Report& report);
 void run_idle(const Setting& setting, Report& report);
 
 }  // namespace tanist::bench

@@ -85,6 +85,9 @@ TEST_CASE("cli: every command explains itself with an example and its exit codes
         CHECK(help.says("Exit codes: 0 done"));
         CHECK(help.says("--json"));
     }
+    for (const char* group : {"", "members ", "log "}) {
+        CHECK(cli.tanist(std::string(group) + "--help").says("Examples:\n  tanist"));
+    }
     CHECK(cli.tanist("--version").says("tanist 0."));
     CHECK(cli.tanistd("--version").says("tanistd 0."));
     CHECK(cli.tanistd("--help").says("Exit codes"));
@@ -99,10 +102,18 @@ TEST_CASE("cli: wrong usage exits with 2") {
     CHECK(cli.tanistd("--nonsense").code == 2);
 }
 
+TEST_CASE("cli: with --json even wrong usage is answered in JSON") {
+    Cli cli;
+    for (const char* wrong : {"status", "nonsense", "members add app.db", "log dump --colour"}) {
+        CAPTURE(wrong);
+        CHECK(cli.json(wrong, 2)["error"]["code"] == "invalid");
+    }
+}
+
 // A command that does not work yet would be worse than none.
 TEST_CASE("cli: what this version cannot do is not offered") {
     Cli cli;
-    for (const char* later : {"switchover", "keys", "restore"}) {
+    for (const char* later : {"restore"}) {
         CHECK_MESSAGE(cli.tanist(later).code == 2, later);
         CHECK_FALSE(cli.tanist("--help").says(std::string("\n  ") + later));
     }

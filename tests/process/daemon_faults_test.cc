@@ -12,6 +12,7 @@
 #include "replicator/wire/message.h"
 #include "tests/support/application.h"
 #include "tests/support/daemons.h"
+#include "tests/support/in_child.h"
 #include "tests/support/process/engine.h"
 
 using namespace tanist;
@@ -179,28 +180,10 @@ constexpr uid_t kNobody = 65534;
 
 // What a user without any permission to write sees.
 std::string ask_as_nobody(const std::string& path, const std::string& sql) {
-    std::array<int, 2> ends{};
-    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-    const pid_t child = ::fork();
-    if (child == 0) {
-        std::string answer = "error: setuid";
-        if (::setgid(kNobody) == 0 && ::setuid(kNobody) == 0) {
-            try {
-                answer = StockSqlite(path).ask(sql);
-            } catch (const std::exception& error) {
-                answer = std::string("error: ") + error.what();
-            }
-        }
-        const ssize_t written = ::write(ends[1], answer.data(), answer.size());
-        ::_exit(written >= 0 ? 0 : 1);
-    }
-    ::close(ends[1]);
-    char text[4096];
-    const ssize_t got = ::read(ends[0], text, sizeof text);
-    ::close(ends[0]);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return std::string(text, got > 0 ? static_cast<size_t>(got) : 0);
+    return in_child([&] {
+        if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) throw std::runtime_error("setuid");
+        return StockSqlite(path).ask(sql);
+    });
 }
 
 }  // namespace

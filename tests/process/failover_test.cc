@@ -104,8 +104,8 @@ TEST_CASE("promote: after the primary's death a replica takes writes and the oth
 
 TEST_CASE("promote: the old primary comes back as a replica, its lost commits saved") {
     Trio trio;
-    trio.b.pause();
-    trio.c.pause();
+    trio.b.daemon.kill();
+    trio.c.daemon.kill();
     StockSqlite(trio.a.db).must("INSERT INTO t VALUES('lost')");
     // Captured, and shipped to nobody.
     REQUIRE(eventually([&] {
@@ -113,8 +113,8 @@ TEST_CASE("promote: the old primary comes back as a replica, its lost commits sa
                trio.json("status a.db")["replicas"][0]["received"].get<uint64_t>();
     }));
     trio.a.daemon.kill();
-    trio.b.go_on();
-    trio.c.go_on();
+    trio.b.start(trio.dir);
+    trio.c.start(trio.dir);
     REQUIRE(trio.run("promote b.db --yes").code == 0);
     StockSqlite(trio.b.db).must("INSERT INTO t VALUES('kept')");
     trio.a.start(trio.dir);
@@ -178,13 +178,54 @@ TEST_CASE("promote: without a majority it takes force, and the operator's word")
 
 TEST_CASE("promote: a replica that has less of the history than a reachable one is refused") {
     Trio trio;
-    trio.c.pause();
+    trio.c.daemon.kill();
     REQUIRE(trio.a.writes());
     REQUIRE(Trio::equal_soon(trio.a, {&trio.b}));
     trio.a.daemon.kill();
-    trio.c.go_on();
+    trio.c.start(trio.dir);
     const Outcome refused = trio.run("promote c.db --yes");
     CHECK(refused.code == 3);
     CHECK(refused.says("more of the history"));
     CHECK(trio.run("promote b.db --yes").code == 0);
+}
+
+TEST_CASE("switchover: the member takes over, nothing is lost, the old primary follows") {
+    Trio trio;
+    Application open_before(trio.a.db);
+    open_before.run("INSERT INTO t VALUES('before')");
+    CHECK(trio.run("switchover a.db --to nobody").code == 1);
+    CHECK(trio.run("switchover b.db --to c").code == 3);
+    CHECK(trio.run("switchover a.db --to b --dry-run").code == 0);
+    CHECK(trio.role(trio.a) == "primary");
+    const Outcome done = trio.run("switchover a.db --to b");
+    CHECK_MESSAGE(done.code == 0, done.text);
+    CHECK(trio.role(trio.b) == "primary");
+    CHECK(trio.role(trio.a) == "replica");
+    CHECK(open_before.run("INSERT INTO t VALUES('late')").starts_with("error"));
+    CHECK(trio.b.writes());
+    CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+    CHECK(trio.b.ask("SELECT count(*) FROM t WHERE x = 'before'") == "1");
+    CHECK(trio.json("diverged list a.db")["diverged"].empty());
+}
+
+TEST_CASE("switchover: there and back again, while an application writes") {
+    Trio trio;
+    for (auto [from, to] : {std::pair{&trio.a, &trio.b}, {&trio.b, &trio.a}, {&trio.a, &trio.c}}) {
+        StockSqlite(from->db).must("INSERT INTO t VALUES('x')");
+        const std::string command = "switchover " + from->db + " --to " + to->endpoint;
+        REQUIRE(eventually([&] { return trio.run(command + " --dry-run").code == 0; }));
+        const Outcome done = trio.run(command);
+        REQUIRE_MESSAGE(done.code == 0, done.text);
+        REQUIRE(to->writes());
+    }
+    CHECK(Trio::equal_soon(trio.c, {&trio.a, &trio.b}));
+    CHECK(trio.c.ask("SELECT count(*) FROM t") == "6");
+}
+
+TEST_CASE("switchover: refused when the member does not follow, and writing goes on") {
+    Trio trio;
+    trio.b.daemon.kill();
+    REQUIRE(eventually([&] { return trio.run("switchover a.db --to b").code == 3; }));
+    CHECK(trio.a.writes());
+    CHECK(trio.role(trio.a) == "primary");
 }

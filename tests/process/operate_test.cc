@@ -88,3 +88,48 @@ TEST_CASE("status --watch: says that the engine has gone, and ends with its read
     CHECK(watch.says("engine stopped"));
     CHECK(shell(pair.dir, kTanist + " status app.db").says("not running"));
 }
+
+TEST_CASE("log_level: what is below it is not written") {
+    TempDir dir;
+    Daemon chatty(dir, {"--db", dir.path("a.db"), "--listen", "tcp://127.0.0.1:*"});
+    Daemon terse(
+        dir, {"--db", dir.path("b.db"), "--listen", "tcp://127.0.0.1:*", "--log-level", "warning"});
+    REQUIRE(chatty.ready());
+    REQUIRE(terse.ready());
+    CHECK(chatty.stop() == 0);
+    CHECK(terse.stop() == 0);
+    CHECK(chatty.says(" info stopped"));
+    CHECK(terse.said() == "");
+}
+
+TEST_CASE("journal mode: an engine that leaves a rollback journal says so") {
+    TempDir dir;
+    StockSqlite(dir.path("app.db")).must("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
+    REQUIRE(shell(dir, kTanist + " init app.db").code == 0);
+    StockSqlite(dir.path("app.db")).must("PRAGMA journal_mode=DELETE");
+    Daemon engine(dir, {"--db", dir.path("app.db")});
+    REQUIRE(engine.ready());
+    CHECK(engine.says("warning switched to WAL, which replication needs database="));
+    CHECK(shell(dir, kTanist + " status app.db").says("was in journal mode 'delete'"));
+    CHECK(shell(dir, kTanist + " doctor app.db").says("was in journal mode 'delete'"));
+}
+
+TEST_CASE("stopped engine: the application writes on, status and doctor name the process") {
+    Pair pair("CREATE TABLE t(x)");
+    REQUIRE(pair.equal_soon());
+    const std::string process = "process " + std::to_string(pair.engine.pid());
+    ::kill(pair.engine.pid(), SIGSTOP);
+    Application(pair.primary).run("INSERT INTO t VALUES(1)");
+    CHECK(eventually([&] {
+        const Outcome status = shell(pair.dir, kTanist + " status app.db");
+        return status.says("silent for") && status.says(process + " has done nothing for");
+    }));
+    CHECK_FALSE(json_of(pair, "status app.db")["engine"]["answers"].get<bool>());
+    const Outcome doctor = shell(pair.dir, kTanist + " doctor app.db");
+    CHECK(doctor.code == 1);
+    CHECK(doctor.says("fail engine: the engine, " + process));
+    ::kill(pair.engine.pid(), SIGCONT);
+    CHECK(pair.equal_soon());
+    CHECK(eventually(
+        [&] { return json_of(pair, "status app.db")["engine"]["answers"].get<bool>(); }));
+}

@@ -96,6 +96,8 @@ class Daemon {
     }
 
     bool ready() const { return ready_; }
+    // The next line of its output.
+    std::optional<std::string> read_line() { return child_.read_line(std::chrono::seconds(60)); }
     const std::string& endpoint() const { return endpoint_; }
     pid_t pid() const { return child_.pid(); }
     bool runs() { return !child_.poll_end(); }

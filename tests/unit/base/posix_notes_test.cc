@@ -19,4 +19,16 @@ TEST_CASE("notes: a note is one line, whatever the facts hold") {
     set_note_sink(nullptr);
 }
 
+TEST_CASE("notes: what is below the level is not told") {
+    set_note_sink(&keep);
+    set_note_level(NoteLevel::warning);
+    note(NoteLevel::warning, "told");
+    note(NoteLevel::info, "not told");
+    CHECK(last_line == "told");
+    note(NoteLevel::error, "told, too");
+    CHECK(last_line == "told, too");
+    set_note_level(NoteLevel::info);
+    set_note_sink(nullptr);
+}
+
 }  // namespace tanist

@@ -1,3 +1,7 @@
+#include <atomic>
+#include <thread>
+#include <utility>
+
 #include "replicator/capture/capture_rule.h"
 #include "tests/unit/capture/capture_fixture.h"
 
@@ -201,6 +205,32 @@ TEST_CASE("capturer: the engine restarts a long WAL that is written back") {
     CHECK(p.log_equals_database());
     app.run("PRAGMA busy_timeout=0");
     CHECK(app.number("PRAGMA wal_checkpoint(RESTART)") == 1);  // the pin is back
+}
+
+// A program that is its database's only writer has no reason to know SQLITE_BUSY.
+TEST_CASE("capturer: a stock writer without a busy timeout goes on while the WAL is restarted") {
+    Primary p;
+    p.start();
+    std::atomic<int> refused{0};
+    std::atomic<bool> done{false};
+    std::thread writer([&] {
+        Stock app(p.path);
+        sqlite3_busy_timeout(app.db(), 0);
+        for (int k = 1; k <= 8000; ++k) refused += app.try_run(insert(k % 500)) != SQLITE_OK;
+        done = true;
+    });
+    int restarts = 0;
+    for (WalSalt salt = p.header().salt; !done;) {
+        (void)p.poll();
+        p.tend();
+        restarts += p.header().salt != std::exchange(salt, p.header().salt);
+    }
+    writer.join();
+    (void)p.poll();
+    CHECK(refused == 0);
+    CHECK(restarts > 1);
+    CHECK(p.count(RecordKind::rebase) == 1);
+    CHECK(p.log_equals_database());
 }
 
 // It would fail with SQLITE_BUSY_SNAPSHOT although no other writer exists.

@@ -55,6 +55,7 @@ engine_idle_exit = "2min"
     REQUIRE(settings.ok());
     CHECK(settings->replicas.size() == 2);
     CHECK(settings->ship == ShipHost::thread);
+    CHECK(settings->log_level == NoteLevel::error);
     CHECK(settings->log_segment_bytes == 1u << 20);
     CHECK(settings->log_bytes_max == 4'000'000);
     CHECK(settings->wal_bytes_max == 10'000'000);

@@ -348,6 +348,22 @@ TEST_CASE("log: a full disk is no_space, and space that comes back is used") {
     CHECK(log.end().position.lsn == end.position.lsn.next());
 }
 
+TEST_CASE_FIXTURE(LogFixture, "log: another thread can wait for the disk while appending goes on") {
+    options.sync_later = true;
+    REQUIRE(reopen());
+    append(150);
+    auto task = log->begin_sync();
+    REQUIRE(task.ok());
+    REQUIRE(task->has_value());
+    CHECK(!(*log->begin_sync()).has_value());  // one at a time
+    append(150);
+    auto synced = log->end_sync(**task, (*task)->run());
+    REQUIRE(synced.ok());
+    CHECK(synced->position.lsn.value == 150);
+    CHECK(log->sync()->position.lsn.value == 300);
+    CHECK(!(*log->begin_sync()).has_value());
+}
+
 TEST_CASE_FIXTURE(LogFixture, "log: sync returns what is durable") {
     append(2);
     REQUIRE(try_append(1).ok());

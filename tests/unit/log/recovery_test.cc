@@ -76,6 +76,54 @@ TEST_CASE_FIXTURE(LogFixture, "recovery: after a power cut an unsynced hole is t
     CHECK(end_lsn() == 3);
 }
 
+struct LateLog : LogFixture {
+    LateLog() {
+        options.sync_later = true;
+        REQUIRE(reopen());
+        append(5);
+        REQUIRE(log->sync().ok());
+        append(300);
+        segments = log->stat().segments;
+        REQUIRE(segments > 3);
+        log.reset();
+        for (uint64_t i = 0; i < segments; ++i) change_boot(1 + i * per_segment, 5);
+    }
+    const uint64_t per_segment = (options.segment_bytes - kRecordsAt) / kSmallRecordBytes;
+    uint64_t segments = 0;
+};
+
+TEST_CASE_FIXTURE(LateLog, "recovery: a log that syncs later ends where a power cut left a hole") {
+    flip_byte(1 + per_segment, kRecordsAt + 2 * kSmallRecordBytes + 300);
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(end_lsn() == per_segment + 2);
+    CHECK(log->stat().segments == 2);
+    CHECK(log->recovery().torn_bytes > 0);
+    // What had followed is gone for good.
+    append(200, 2);
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(whole(1, per_segment + 202));
+}
+
+TEST_CASE_FIXTURE(LateLog,
+                  "recovery: a log that syncs later survives the loss of a whole segment") {
+    REQUIRE(replace_file(segment_path(1 + per_segment), Bytes(options.segment_bytes)).ok());
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(end_lsn() == per_segment);
+    CHECK(whole(1, per_segment));
+}
+
+TEST_CASE_FIXTURE(LateLog, "recovery: in a log that syncs later a synced record is still owed") {
+    flip_byte(1, kRecordsAt + 3 * kSmallRecordBytes + 20);
+    CHECK(!reopen());
+    CHECK(code == Errc::corrupt);
+}
+
+TEST_CASE_FIXTURE(LateLog, "recovery: a log that syncs later has all when nothing was lost") {
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(end_lsn() == 305);
+    CHECK(whole(1, 305));
+}
+
 TEST_CASE_FIXTURE(LogFixture, "recovery: damage in an earlier segment is damage") {
     append(300);
     REQUIRE(log->stat().segments > 2);

@@ -77,3 +77,12 @@ TEST_CASE_FIXTURE(ReceiverFixture, "receiver: another group's primary is refused
     REQUIRE(refuse != nullptr);
     CHECK(refuse->code == RefuseCode::other_group);
 }
+
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a refusal is shown until a minute after the last") {
+    hello(5, GroupId{{3}});
+    CHECK(receiver.view().refusal.find("holds another database") != std::string::npos);
+    receiver.step(receiver_event::Tick{}, Instant{kRefusalShown.count()});
+    CHECK(receiver.view().refusal != "");
+    receiver.step(receiver_event::Tick{}, Instant{1 + kRefusalShown.count()});
+    CHECK(receiver.view().refusal == "");
+}

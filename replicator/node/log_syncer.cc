@@ -1,0 +1,32 @@
+#include "replicator/node/log_syncer.h"
+
+#include "replicator/base/priority.h"
+
+namespace tanist {
+
+LogSyncer::~LogSyncer() {
+    tasks_.close();
+    thread_.join();
+}
+
+std::optional<LogSyncer::Done> LogSyncer::take() {
+    std::deque<Done> done = done_.take();
+    if (done.empty()) return std::nullopt;
+    // One is under way at a time.
+    return std::move(done.front());
+}
+
+void LogSyncer::run() {
+    using namespace std::chrono_literals;
+    give_way(kShippingGivesWay);
+    while (true) {
+        std::deque<LogSync> tasks = tasks_.wait(1h);
+        for (LogSync& task : tasks) {
+            Status outcome = task.run();
+            done_.put({std::move(task), std::move(outcome)});
+        }
+        if (tasks.empty() && tasks_.closed()) return;
+    }
+}
+
+}  // namespace tanist

@@ -1,0 +1,72 @@
+#include "replicator/wire/authority.h"
+
+namespace tanist {
+namespace {
+
+using Kind = Caller::Kind;
+
+enum class Subject { stream, vote, list, join, status, answer };
+
+Subject subject_of(MessageType type) {
+    switch (type) {
+        case MessageType::hello:
+        case MessageType::data:
+        case MessageType::heartbeat:
+        case MessageType::sync_begin:
+        case MessageType::sync_pages:
+        case MessageType::sync_end:
+        case MessageType::refuse:
+        case MessageType::history:
+        case MessageType::roster:
+            return Subject::stream;
+        case MessageType::vote:
+            return Subject::vote;
+        case MessageType::members:
+            return Subject::list;
+        case MessageType::join:
+            return Subject::join;
+        case MessageType::status_ask:
+            return Subject::status;
+        default:
+            return Subject::answer;
+    }
+}
+
+}  // namespace
+
+const char* why_denied(const Caller& caller, MessageType type, const AuthorityPolicy& policy) {
+    const bool member = caller.kind == Kind::member;
+    switch (subject_of(type)) {
+        case Subject::stream:
+            if (caller.kind == Kind::local && !policy.keyed) return "";
+            if (member && caller.rights.has(Right::lead)) return "";
+            return member ? "its key may not lead this cluster"
+                          : "this node follows keys of its cluster only";
+        case Subject::vote:
+            if (member || (caller.kind == Kind::local && !policy.keyed)) return "";
+            return "only members of its cluster vote here";
+        case Subject::list:
+            return member && caller.rights.has(Right::lead) ? "" : "its key may not lead";
+        case Subject::join:
+            if (member && caller.rights.has(Right::admit)) return "";
+            if (caller.kind == Kind::stranger && policy.inviting) return "";
+            return "nobody is invited here";
+        case Subject::status:
+            if (caller.kind == Kind::local ? policy.status_local : member) return "";
+            if (caller.kind == Kind::stranger && policy.status_strangers) return "";
+            return "the status is for members only";
+        case Subject::answer:
+            break;
+    }
+    return "nobody asked for that";
+}
+
+const char* why_forged(const Caller& caller, const Body& body) {
+    const auto* hello = std::get_if<Hello>(&body);
+    const auto* vote = std::get_if<Vote>(&body);
+    if (caller.kind != Kind::member || (hello == nullptr && vote == nullptr)) return "";
+    if ((hello != nullptr ? hello->node : vote->from) == caller.node) return "";
+    return "it names another node than its key is of";
+}
+
+}  // namespace tanist

@@ -1,0 +1,213 @@
+// (f) What waiting for a replica costs: commit latency of one writer against the floor of this
+// machine (bench_floor), and how many commits a second many waiting writers make together.
+#include <cstdio>
+#include <cstdlib>
+
+#include "tests/bench/rig.h"
+#include "tests/support/process/database.h"
+
+namespace tanist::bench {
+namespace {
+
+using std::chrono::seconds;
+
+struct Figures {
+    double per_second = 0;
+    double p50_us = 0;
+    double p99_us = 0;
+};
+
+struct Shape {
+    std::string sync;
+    std::string ack;   // "": stock SQLite
+    std::string mode;  // "": stock SQLite
+    int threads = 1;
+};
+
+std::string said_by(const std::vector<std::string>& command) {
+    testing::ChildOptions options;
+    options.talk = true;
+    testing::Child child(command, options);
+    const auto line = child.read_line(seconds(120));
+    if (child.wait_end(seconds(20)) != 0 || !line) {
+        std::fprintf(stderr, "bench: %s failed\n", command[0].c_str());
+        std::_Exit(1);
+    }
+    return *line;
+}
+
+class Bench {
+  public:
+    explicit Bench(const Setting& setting) : setting_(setting), rig_(setting, "commit", {}) {
+        stock_ = setting.directory + "/commit/stock.db";
+        for (const std::string& path : {rig_.primary(), stock_}) make_database(path);
+        rig_.start_replica();
+        rig_.start_engine();
+        rig_.seconds_until("SELECT count(*) FROM account", kRows, seconds(60));
+    }
+
+    Figures commits(const Shape& shape, int64_t count) {
+        std::vector<std::string> command = {setting_.tools + "/bench_commit",
+                                            shape.ack.empty() ? stock_ : rig_.primary(),
+                                            "--sync",
+                                            shape.sync,
+                                            "--threads",
+                                            std::to_string(shape.threads),
+                                            "--commits",
+                                            std::to_string(setting_.quick ? 100 : count),
+                                            "--run",
+                                            std::to_string(++runs_)};
+        if (!shape.ack.empty()) {
+            for (const std::string& word : rig_.shim()) command.push_back(word);
+            command.insert(command.end(), {"--ack", shape.ack, "--mode", shape.mode});
+        }
+        Figures found;
+        std::sscanf(said_by(command).c_str(), "%lf %lf %lf", &found.per_second, &found.p50_us,
+                    &found.p99_us);
+        return found;
+    }
+
+    Figures floor(bool local_sync) {
+        std::vector<std::string> command = {setting_.tools + "/bench_floor",
+                                            setting_.directory,
+                                            "--bytes",
+                                            std::to_string(kRecordBytes),
+                                            "--commits",
+                                            std::to_string(setting_.quick ? 100 : 2000)};
+        if (local_sync) command.push_back("--local-sync");
+        Figures found;
+        std::sscanf(said_by(command).c_str(), "%lf %lf", &found.p50_us, &found.p99_us);
+        return found;
+    }
+
+  private:
+    static constexpr int64_t kRows = 1000;
+    // One page of 4096 bytes as a record: header, page number, padding.
+    static constexpr int64_t kRecordBytes = 192 + 8 + 4096;
+
+    static void make_database(const std::string& path) {
+        testing::Database db;
+        db.open(path, {});
+        db.run(
+            "PRAGMA journal_mode=WAL;"
+            "CREATE TABLE account(id INTEGER PRIMARY KEY, balance INTEGER, owner TEXT);"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<1000)"
+            " INSERT INTO account SELECT i, 0, 'owner of account '||i FROM n");
+    }
+
+    const Setting& setting_;
+    Rig rig_;
+    std::string stock_;
+    int64_t runs_ = 0;
+};
+
+void latency_against_floor(Bench& bench, const Setting& setting, const std::string& sync,
+                           Report& report) {
+    const Shape shape{sync, "durable:1", "before_visible", 1};
+    Series ratio, ours_p50, ours_p99, floor_p50, floor_p99;
+    for (int pair = 0; pair < setting.pairs; ++pair) {
+        const bool ours_first = pair % 2 == 0;
+        Figures ours;
+        if (ours_first) ours = bench.commits(shape, 2000);
+        const Figures floor = bench.floor(sync == "FULL");
+        if (!ours_first) ours = bench.commits(shape, 2000);
+        ratio.add(ours.p50_us / floor.p50_us);
+        ours_p50.add(ours.p50_us);
+        ours_p99.add(ours.p99_us);
+        floor_p50.add(floor.p50_us);
+        floor_p99.add(floor.p99_us);
+    }
+    report.line("commit", "durable:1 before_visible " + sync + " 1t",
+                {{"ratio", ratio.median()},
+                 {"ratio_least", ratio.least()},
+                 {"ratio_most", ratio.most()},
+                 {"p50_us", ours_p50.median()},
+                 {"p99_us", ours_p99.median()},
+                 {"floor_p50_us", floor_p50.median()},
+                 {"floor_p99_us", floor_p99.median()},
+                 {"pairs", static_cast<double>(ratio.count())}});
+    report.verdict("commit", "durable:1, one writer, " + sync + ": median <= 1.25 of the floor",
+                   ratio.median() <= 1.25);
+}
+
+void many_writers(Bench& bench, const Setting& setting, const std::string& sync, Report& report) {
+    Series gain, of_stock, one_rate, many_rate, stock_rate;
+    for (int pair = 0; pair < setting.pairs; ++pair) {
+        const Figures one = bench.commits({sync, "durable:1", "pipelined", 1}, 3000);
+        const Figures many = bench.commits({sync, "durable:1", "pipelined", 16}, 20'000);
+        const Figures stock = bench.commits({"FULL", "", "", 16}, 10'000);
+        gain.add(many.per_second / one.per_second);
+        of_stock.add(many.per_second / stock.per_second);
+        one_rate.add(one.per_second);
+        many_rate.add(many.per_second);
+        stock_rate.add(stock.per_second);
+    }
+    report.line("commit", "durable:1 pipelined " + sync + " 16t",
+                {{"of_1_writer", gain.median()},
+                 {"of_1_writer_least", gain.least()},
+                 {"of_stock_full_16t", of_stock.median()},
+                 {"of_stock_least", of_stock.least()},
+                 {"per_s_1t", one_rate.median()},
+                 {"per_s_16t", many_rate.median()},
+                 {"stock_full_per_s_16t", stock_rate.median()},
+                 {"pairs", static_cast<double>(gain.count())}});
+    report.verdict("commit", "pipelined, " + sync + ": 16 writers >= 5 times 1 writer",
+                   gain.median() >= 5);
+    report.verdict("commit", "pipelined, " + sync + ": 16 writers >= 0.8 of stock FULL",
+                   of_stock.median() >= 0.8);
+}
+
+// PostgreSQL with one synchronous standby, by tests/bench/postgres, which has started it.
+Figures postgres(const Setting& setting, int clients) {
+    const std::string how_long = setting.quick ? "1" : "4";
+    Figures found;
+    std::sscanf(said_by({setting.postgres, "measure", std::to_string(clients), how_long}).c_str(),
+                "%lf %lf %lf", &found.per_second, &found.p50_us, &found.p99_us);
+    return found;
+}
+
+}  // namespace
+
+void run_postgres(const Setting& setting, Report& report) {
+    if (setting.postgres.empty()) return;  // only tests/bench/postgres can start it
+    Bench bench(setting);
+    Series latency, ours_us, theirs_us, rate, ours_rate, theirs_rate;
+    for (int pair = 0; pair < setting.pairs; ++pair) {
+        const Figures one = bench.commits({"FULL", "durable:1", "before_visible", 1}, 3000);
+        const Figures their_one = postgres(setting, 1);
+        const Figures many = bench.commits({"FULL", "durable:1", "pipelined", 16}, 15'000);
+        const Figures their_many = postgres(setting, 16);
+        latency.add(one.p50_us / their_one.p50_us);
+        ours_us.add(one.p50_us);
+        theirs_us.add(their_one.p50_us);
+        rate.add(many.per_second / their_many.per_second);
+        ours_rate.add(many.per_second);
+        theirs_rate.add(their_many.per_second);
+    }
+    report.line("postgres", "1 client, FULL, durable:1",
+                {{"latency_ratio", latency.median()},
+                 {"ratio_least", latency.least()},
+                 {"ratio_most", latency.most()},
+                 {"p50_us", ours_us.median()},
+                 {"postgres_p50_us", theirs_us.median()}});
+    report.line("postgres", "16 clients, FULL, durable:1",
+                {{"rate_ratio", rate.median()},
+                 {"ratio_least", rate.least()},
+                 {"ratio_most", rate.most()},
+                 {"per_s", ours_rate.median()},
+                 {"postgres_per_s", theirs_rate.median()}});
+    report.verdict("postgres", "median commit latency at 1 client at least as good",
+                   latency.median() <= 1);
+    report.verdict("postgres", "commits a second at 16 clients at least as good",
+                   rate.median() >= 1);
+}
+
+void run_commit(const Setting& setting, Report& report) {
+    Bench bench(setting);
+    latency_against_floor(bench, setting, "NORMAL", report);
+    latency_against_floor(bench, setting, "FULL", report);
+    many_writers(bench, setting, "NORMAL", report);
+    many_writers(bench, setting, "FULL", report);
+}
+
+}  // namespace tanist::bench

@@ -1,0 +1,509 @@
+// A cluster with keys, of real daemons: who joins, who is refused, who is cut, and what is written
+// down of it. The links are CURVE on loopback (`--curve true`); 0.0.0.0 has it always.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "replicator/base/file.h"
+#include "replicator/base/random.h"
+#include "replicator/control/identity.h"
+#include "replicator/control/member_list.h"
+#include "replicator/control/members.h"
+#include "replicator/control/node_address.h"
+#include "replicator/wire/link.h"
+#include "replicator/wire/message.h"
+#include "tests/support/daemons.h"
+
+using namespace tanist;
+using namespace tanist::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+// A replica with keys and the address that it printed.
+struct Node {
+    std::string db;
+    Daemon daemon;
+    NodeAddress address;
+
+    Node(const TempDir& dir, const std::string& name, const std::string& listen,
+         std::vector<std::string> more = {})
+        : db(dir.path(name)) {
+        start(dir, listen, std::move(more));
+        while (std::optional<std::string> line = daemon.read_line()) {
+            std::smatch found;
+            if (!std::regex_search(*line, found, std::regex("tanist://[^']*"))) continue;
+            auto parsed = parse_node_address(found[0]);
+            REQUIRE(parsed.ok());
+            address = *parsed;
+            return;
+        }
+        FAIL("no address was printed: " << daemon.said());
+    }
+    void start(const TempDir& dir, const std::string& listen, std::vector<std::string> more = {}) {
+        std::vector<std::string> arguments = {"--db", db, "--listen", listen, "--curve", "true"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        daemon = Daemon(dir, arguments);
+        REQUIRE_MESSAGE(daemon.ready(), daemon.said());
+    }
+    std::string text() const { return to_string(address); }
+    NodeAddress without_invite() const { return {address.key, address.endpoint, {}}; }
+    std::string status() const { return status_text(db); }
+    static std::string status_text(const std::string& db) { return file_text(Layout(db).alarm()); }
+};
+
+const std::string kAnyPort = "tcp://127.0.0.1:*";
+
+// A primary with its engine, and a directory for everything.
+struct Cluster {
+    TempDir dir;
+    std::string db = dir.path("app.db");
+    Daemon engine;
+
+    Cluster() {
+        StockSqlite(db).must("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
+        REQUIRE(tanist("init app.db").code == 0);
+    }
+    void start_engine() {
+        engine = Daemon(dir, {"--db", db});
+        REQUIRE_MESSAGE(engine.ready(), engine.said());
+    }
+    Outcome tanist(const std::string& arguments) const {
+        return shell(dir, kTanist + " " + arguments);
+    }
+    Outcome add(const std::string& address, const std::string& more = "") const {
+        return tanist("members add app.db '" + address + "'" + more);
+    }
+    void must_add(const Node& node, const std::string& more = "") const {
+        const Outcome added = add(node.text(), more);
+        REQUIRE_MESSAGE(added.code == 0, added.text);
+    }
+    void insert(int value) const {
+        StockSqlite(db).must("INSERT INTO t VALUES(" + std::to_string(value) + ")");
+    }
+    bool equal_soon(const std::string& replica) const {
+        const std::string wanted = image_of(db);
+        return eventually([&] { return image_of(replica) == wanted; });
+    }
+    Identity identity_of(const std::string& database) const {
+        return std::move(Identity::load(Layout(database).identity())).value();
+    }
+    MemberList list_of(const std::string& database) const {
+        return std::move(read_member_list(Layout(database).member_list())).value();
+    }
+    bool status_says(const std::string& database, const std::string& part) const {
+        return tanist("status " + database).says(part);
+    }
+};
+
+// What somebody with these keys hears when he says something to a node.
+struct Visitor {
+    std::unique_ptr<Link> link = std::move(Link::create()).value();
+    LinkId to = 0;
+
+    Visitor(const Identity& self, const NodeAddress& node) {
+        REQUIRE(link->secure(self.curve(), {}).ok());
+        auto opened = link->connect_secured(node.endpoint, *curve_key_of(node.key));
+        REQUIRE(opened.ok());
+        to = *opened;
+    }
+    void say(Body body, Epoch epoch = Epoch(1)) {
+        Message message;
+        message.envelope.session = 7;
+        message.envelope.epoch = epoch;
+        message.body = std::move(body);
+        Bytes envelope, frame;
+        encode(message, envelope, frame);
+        link->send(to, envelope, std::move(frame));
+    }
+    std::optional<Body> hear(int rounds = 100) {
+        for (int round = 0; round < rounds; ++round) {
+            link->wait({}, 50ms);
+            auto incoming = link->receive();
+            if (!incoming) continue;
+            auto envelope = decode_envelope(incoming->envelope);
+            REQUIRE(envelope.ok());
+            auto body = decode_body(*envelope, incoming->body);
+            REQUIRE(body.ok());
+            return *body;
+        }
+        return std::nullopt;
+    }
+    std::string refusal() {
+        auto body = hear();
+        auto* refused = body ? std::get_if<Refuse>(&*body) : nullptr;
+        return refused == nullptr ? "" : refused->text;
+    }
+    bool is_silent() { return !hear(10); }
+};
+
+Identity someone() { return std::move(Identity::create()).value(); }
+
+Join join_of(const Identity& self, const NodeAddress& node, const InviteSecret& secret) {
+    MemberList list;
+    list.cluster = random_id<ClusterId>();
+    ListedNode me{"thief", "", self.key(), {}, Rights{kRightsKnown}};
+    ListedNode other{"node", node.endpoint, node.key, {}, {}};
+    REQUIRE(add_listed(list, me).ok());
+    REQUIRE(add_listed(list, other).ok());
+    sign_list(list, self);
+    return {secret, self.key(), encode_member_list(list)};
+}
+
+}  // namespace
+
+TEST_CASE("security: a node joins by the address it printed, and commits arrive over CURVE") {
+    Cluster cluster;
+    cluster.start_engine();
+    Node node(cluster.dir, "b.db", kAnyPort);
+    cluster.must_add(node);
+    cluster.insert(1);
+    CHECK(cluster.equal_soon(node.db));
+    CHECK(cluster.list_of(node.db) == cluster.list_of(cluster.db));
+    const Json members = Json::parse(cluster.tanist("members list app.db --json").text);
+    CHECK(members["members"][0]["key"] == to_string(node.address.key));
+    const Outcome doctor = cluster.tanist("doctor app.db");
+    CHECK_MESSAGE(doctor.says(node.address.endpoint + " answers"), doctor.text);
+}
+
+TEST_CASE("security: an address that others can reach has keys without being asked") {
+    Cluster cluster;
+    cluster.start_engine();
+    Node node(cluster.dir, "b.db", "tcp://0.0.0.0:*", {"--curve", "false"});
+    CHECK(node.address.endpoint.find("0.0.0.0") == std::string::npos);
+    const size_t colon = node.address.endpoint.rfind(':');
+    node.address.endpoint = "tcp://127.0.0.1" + node.address.endpoint.substr(colon);
+    cluster.must_add(node);
+    cluster.insert(1);
+    CHECK(cluster.equal_soon(node.db));
+    CHECK(cluster.tanist("status " + node.address.endpoint).code == 4);
+    CHECK(cluster.add("tcp://192.0.2.1:7400").says("needs keys"));
+}
+
+TEST_CASE("security: an address with another key than the node's reaches nobody") {
+    Cluster cluster;
+    Node node(cluster.dir, "b.db", kAnyPort);
+    NodeAddress wrong = node.address;
+    wrong.key = someone().key();
+    const Outcome added = cluster.add(to_string(wrong));
+    CHECK(added.code == 4);
+    CHECK(added.says("no answer from a node with that key"));
+    CHECK(cluster.list_of(cluster.db).version == 0);
+    cluster.must_add(node);
+}
+
+TEST_CASE("security: without a key, or with an unknown one, nobody is heard") {
+    Cluster cluster;
+    cluster.start_engine();
+    Node node(cluster.dir, "b.db", kAnyPort, {"--invite-expires", "0s"});
+    // A primary that comes without CURVE.
+    Daemon plain(cluster.dir, {"--db", cluster.db, "--replicas", node.address.endpoint});
+    Visitor stranger(someone(), node.address);
+    stranger.say(StatusAsk{});
+    CHECK(stranger.is_silent());
+    CHECK(cluster.add(node.text()).code == 4);  // the invitation has expired
+    CHECK(image_of(node.db).empty());
+}
+
+TEST_CASE("security: an invitation is good once, and its second use is reported on both sides") {
+    Cluster cluster;
+    Node node(cluster.dir, "b.db", kAnyPort);
+    const Identity thief = someone();
+    Visitor first(thief, node.address);
+    first.say(join_of(thief, node.address, *node.address.invite));
+    auto answer = first.hear();
+    REQUIRE(answer);
+    CHECK(std::holds_alternative<Joined>(*answer));
+    const Outcome added = cluster.add(node.text());
+    CHECK(added.code == 3);
+    CHECK_MESSAGE(added.says("used already, by key " + to_string(thief.key())), added.text);
+    CHECK(cluster.status_says("app.db", "alarm"));
+    CHECK(cluster.status_says("b.db", "presented a second time"));
+    CHECK(node.daemon.says("presented a second time"));
+    CHECK(cluster.list_of(cluster.db).version == 0);
+    CHECK(cluster.tanist("keys show app.db --clear-alarm").code == 0);
+    CHECK_FALSE(cluster.status_says("app.db", "alarm"));
+}
+
+TEST_CASE(
+    "security: guessed secrets are refused, then not answered, and the right one still works") {
+    Cluster cluster;
+    Node node(cluster.dir, "b.db", kAnyPort);
+    int answered = 0;
+    for (int i = 0; i < 20; ++i) {
+        const Identity guesser = someone();
+        Visitor visitor(guesser, node.address);
+        InviteSecret guess;
+        random_bytes(guess.data(), guess.size());
+        visitor.say(join_of(guesser, node.address, guess));
+        auto body = visitor.hear(4);
+        if (body) CHECK(std::holds_alternative<Refuse>(*body));
+        answered += body ? 1 : 0;
+    }
+    CHECK(answered > 0);
+    CHECK(answered <= 10);  // five in each minute
+    cluster.must_add(node);
+    CHECK(file_text(Layout(node.db).invitation()).find(hex(node.address.invite->data(), 16)) ==
+          std::string::npos);
+}
+
+TEST_CASE("security: a join whose key is not the one it came with is refused") {
+    Cluster cluster;
+    Node node(cluster.dir, "b.db", kAnyPort);
+    const Identity named = someone();
+    Visitor visitor(someone(), node.address);
+    visitor.say(join_of(named, node.address, *node.address.invite));
+    CHECK(visitor.refusal().find("another node") != std::string::npos);
+    cluster.must_add(node);
+}
+
+TEST_CASE("security: a replica that claims to be primary is refused, and it is an alarm") {
+    Cluster cluster;
+    cluster.start_engine();
+    Node good(cluster.dir, "b.db", kAnyPort);
+    Node bad(cluster.dir, "c.db", kAnyPort);
+    cluster.must_add(good, " --name b");
+    cluster.must_add(bad, " --name c");
+    cluster.insert(1);
+    REQUIRE(cluster.equal_soon(good.db));
+    REQUIRE(eventually([&] { return cluster.list_of(good.db).version == 2; }));
+    Hello hello;
+    hello.cluster = cluster.list_of(good.db).cluster;
+    hello.group = hello.group;
+    hello.version_min = hello.version_max = kWireVersion;
+    const Identity usurper = cluster.identity_of(bad.db);
+    for (const NodeKey& claimed : {usurper.key(), cluster.identity_of(cluster.db).key()}) {
+        hello.node = claimed;
+        Visitor visitor(usurper, good.without_invite());
+        visitor.say(hello, Epoch(99));
+        CHECK(visitor.refusal().find("may not lead") != std::string::npos);
+    }
+    CHECK(cluster.status_says("b.db", "refused hello of key " + to_string(usurper.key())));
+    cluster.insert(2);
+    CHECK(cluster.equal_soon(good.db));
+}
+
+TEST_CASE("security: the primary's key under another node's name is refused") {
+    Cluster cluster;
+    Node node(cluster.dir, "b.db", kAnyPort);
+    cluster.must_add(node);
+    Hello hello;
+    hello.cluster = cluster.list_of(node.db).cluster;
+    hello.group = random_id<GroupId>();
+    hello.node = someone().key();
+    Visitor visitor(cluster.identity_of(cluster.db), node.without_invite());
+    visitor.say(hello);
+    CHECK(visitor.refusal().find("names another node") != std::string::npos);
+}
+
+TEST_CASE("security: a removed member is cut, everywhere and at once") {
+    Cluster cluster;
+    cluster.start_engine();
+    Node stays(cluster.dir, "b.db", kAnyPort);
+    Node leaves(cluster.dir, "c.db", kAnyPort);
+    cluster.must_add(stays, " --name b");
+    cluster.must_add(leaves, " --name c");
+    cluster.insert(1);
+    REQUIRE(cluster.equal_soon(stays.db));
+    REQUIRE(cluster.equal_soon(leaves.db));
+    REQUIRE(eventually([&] { return cluster.list_of(stays.db).version == 2; }));
+    const std::string ask = "status " + to_string(stays.without_invite()) + " --as c.db";
+    CHECK(cluster.tanist(ask).code == 0);
+    Visitor connected(cluster.identity_of(leaves.db), stays.without_invite());
+    connected.say(StatusAsk{});
+    REQUIRE(connected.hear());
+    REQUIRE(cluster.tanist("members remove app.db c").code == 0);
+    REQUIRE(eventually([&] { return cluster.list_of(stays.db).version == 3; }));
+    connected.say(StatusAsk{});
+    CHECK(connected.is_silent());
+    CHECK(cluster.tanist(ask).code == 4);
+    cluster.insert(2);
+    CHECK(cluster.equal_soon(stays.db));
+    CHECK(image_of(leaves.db) != image_of(cluster.db));
+}
+
+TEST_CASE("security: a primary of another cluster gets no node of ours") {
+    Cluster ours;
+    ours.start_engine();
+    Node node(ours.dir, "b.db", kAnyPort);
+    ours.must_add(node);
+    ours.insert(1);
+    REQUIRE(ours.equal_soon(node.db));
+    Cluster theirs;
+    CHECK(theirs.add(node.text()).code == 3);  // told that it was used
+    // Their member file, forged by hand: their key is on no list of ours.
+    Member forged{.name = "b", .endpoint = node.address.endpoint, .key = node.address.key};
+    REQUIRE(write_members(Layout(theirs.db).members(), {forged}).ok());
+    theirs.start_engine();
+    theirs.insert(666);
+    ours.insert(2);
+    CHECK(ours.equal_soon(node.db));
+    CHECK(theirs.tanist("status app.db").says("connecting"));
+}
+
+// After a 400 libzmq's client never asks again; the session's rule of a fresh socket must help.
+TEST_CASE("security: a primary that was unknown for a while is let in when it is known") {
+    Cluster cluster;
+    cluster.start_engine();
+    Node node(cluster.dir, "b.db", kAnyPort);
+    cluster.must_add(node);
+    cluster.insert(1);
+    REQUIRE(cluster.equal_soon(node.db));
+    REQUIRE(node.daemon.stop() == 0);
+    const std::string list = Layout(node.db).member_list();
+    fs::rename(list, list + ".aside");
+    node.start(cluster.dir, node.address.endpoint);
+    REQUIRE(eventually([&] { return cluster.status_says("app.db", "does not answer"); }));
+    cluster.insert(2);
+    REQUIRE(node.daemon.stop() == 0);
+    fs::rename(list + ".aside", list);
+    node.start(cluster.dir, node.address.endpoint);
+    CHECK(cluster.equal_soon(node.db));
+}
+
+namespace {
+
+// Commits as fast as it can until it goes.
+class Load {
+  public:
+    explicit Load(const std::string& db)
+        : thread_([this, db] {
+              StockSqlite writer(db);
+              writer.must("PRAGMA busy_timeout=30000");
+              while (!stop_.load()) {
+                  writer.must("INSERT INTO t VALUES(1)");
+                  ++commits_;
+              }
+          }) {}
+    ~Load() { stop(); }
+    void stop() {
+        stop_.store(true);
+        if (thread_.joinable()) thread_.join();
+    }
+    int commits() const { return commits_.load(); }
+
+  private:
+    std::atomic<bool> stop_{false};
+    std::atomic<int> commits_{0};
+    std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("security: keys are rotated under load, of the primary and of a replica") {
+    Cluster cluster;
+    cluster.start_engine();
+    Node node(cluster.dir, "b.db", kAnyPort);
+    cluster.must_add(node);
+    cluster.insert(1);
+    REQUIRE(cluster.equal_soon(node.db));
+    Load load(cluster.db);
+    for (const std::string& db : {cluster.db, node.db}) {
+        CAPTURE(db);
+        const Identity before = cluster.identity_of(db);
+        const Outcome rotated = cluster.tanist("keys rotate " + db);
+        REQUIRE_MESSAGE(rotated.code == 0, rotated.text);
+        REQUIRE(eventually([&] {
+            const Identity now = cluster.identity_of(db);
+            const MemberList list = cluster.list_of(node.db);
+            const ListedNode* self = list.node_of(now.key());
+            return now.key() != before.key() && self != nullptr && self->old_key.is_zero() &&
+                   cluster.list_of(cluster.db) == list;
+        }));
+        CHECK_FALSE(fs::exists(Layout(db).next_identity()));
+        // The old key opens nothing any more.
+        Visitor old(before, {cluster.identity_of(node.db).key(), node.address.endpoint, {}});
+        old.say(StatusAsk{});
+        CHECK(old.is_silent());
+    }
+    const int commits = load.commits();
+    REQUIRE(eventually([&] { return load.commits() > commits + 10; }));
+    load.stop();
+    CHECK(cluster.equal_soon(node.db));
+    CHECK_FALSE(cluster.status_says("app.db", "alarm"));
+}
+
+TEST_CASE("security: a rotation waits for a member that is away, and loses nobody") {
+    Cluster cluster;
+    cluster.start_engine();
+    Node node(cluster.dir, "b.db", kAnyPort);
+    cluster.must_add(node);
+    cluster.insert(1);
+    REQUIRE(cluster.equal_soon(node.db));
+    REQUIRE(node.daemon.stop() == 0);
+    const Identity before = cluster.identity_of(cluster.db);
+    REQUIRE(cluster.tanist("keys rotate app.db").code == 0);
+    CHECK(cluster.tanist("keys rotate app.db").says("going on already"));
+    CHECK(cluster.tanist("keys show app.db").says("next key"));
+    // Restarted in the middle of it.
+    REQUIRE(cluster.engine.stop() == 0);
+    cluster.start_engine();
+    cluster.insert(2);
+    CHECK(cluster.identity_of(cluster.db).key() == before.key());
+    node.start(cluster.dir, node.address.endpoint);
+    CHECK(eventually([&] { return cluster.identity_of(cluster.db).key() != before.key(); }));
+    CHECK(cluster.equal_soon(node.db));
+}
+
+TEST_CASE("security: every command about members and keys is in the audit log, secrets are not") {
+    Cluster cluster;
+    Node node(cluster.dir, "b.db", kAnyPort);
+    cluster.must_add(node);
+    CHECK(cluster.tanist("members remove app.db nobody").code != 0);
+    CHECK(cluster.tanist("keys rotate app.db").code == 0);
+    const std::string log = file_text(Layout(cluster.db).audit_log());
+    std::istringstream lines(log);
+    std::vector<Json> entries;
+    for (std::string line; std::getline(lines, line);) entries.push_back(Json::parse(line));
+    REQUIRE(entries.size() == 3);
+    CHECK(entries[0]["what"] == "members add");
+    CHECK(entries[0]["result"] == "done");
+    CHECK(entries[1]["result"] == "no member is named nobody");
+    CHECK(entries[2]["what"] == "keys rotate");
+    CHECK(log.find("invite") == std::string::npos);
+    CHECK(file_text(Layout(node.db).audit_log()).find("\"join\"") != std::string::npos);
+}
+
+TEST_CASE("security: who may ask for the status is a setting") {
+    Cluster cluster;
+    Node open(cluster.dir, "b.db", kAnyPort, {"--status-open", "true"});
+    CHECK(cluster.tanist("status " + to_string(open.without_invite())).code == 0);
+    Daemon closed(cluster.dir, {"--db", cluster.dir.path("c.db"), "--listen", kAnyPort,
+                                "--status-open", "false"});
+    const Outcome denied = cluster.tanist("status " + closed.endpoint());
+    CHECK(denied.code == 3);
+    CHECK(denied.says("for members only"));
+}
+
+TEST_CASE("security: a settings file that everybody can write is refused") {
+    Cluster cluster;
+    const std::string path = Layout(cluster.db).settings();
+    fs::permissions(path, fs::perms::others_write, fs::perm_options::add);
+    const Outcome refused = shell(cluster.dir, kTanistd + " --db app.db");
+    CHECK(refused.code == 3);
+    CHECK_MESSAGE(refused.says("chmod o-w " + path), refused.text);
+}
+
+TEST_CASE("security: what is secret is 0600 in a 0700 directory") {
+    Cluster cluster;
+    Node node(cluster.dir, "b.db", kAnyPort);
+    cluster.must_add(node);
+    for (const std::string& db : {cluster.db, node.db}) {
+        const Layout layout(db);
+        CHECK((stat_path(layout.directory).value().mode & 0777) == 0700);
+        for (const std::string& path :
+             {layout.identity(), layout.member_list(), layout.audit_log()}) {
+            CAPTURE(path);
+            CHECK((stat_path(path).value().mode & 0777) == 0600);
+        }
+    }
+    const std::string shown = cluster.tanist("keys show app.db").text;
+    const std::string secret = file_text(Layout(cluster.db).identity());
+    CHECK(shown.find(secret.substr(secret.find(' ') + 1, 64)) == std::string::npos);
+}
