@@ -43,9 +43,18 @@ bool Candidate::may_campaign(Instant now) const {
            now < standing_.progress + standing_.config.timing.lease;
 }
 
-VoteKind Candidate::automatic_kind() const {
+// The certificate that frees the voters from their promise to the newest holder known here.
+std::optional<ReleaseCert> Candidate::current_release() const {
     const auto& release = voter_.release();
-    if (release && release->epoch == voter_.promised()) return VoteKind::handover;
+    if (!release || release->epoch != voter_.promised()) return std::nullopt;
+    return release;
+}
+
+VoteKind Candidate::automatic_kind() const {
+    const std::optional<ReleaseCert> release = current_release();
+    if (release && standing_.log.end.position >= release->final.position) {
+        return VoteKind::handover;
+    }
     const Config& config = standing_.config;
     return config.lag_max_on_failover > 0 ? VoteKind::lossy : VoteKind::automatic;
 }
@@ -132,8 +141,7 @@ void Candidate::begin_round(Instant now, Actions& out) {
         ask_.terms = terms_for(*epoch);
         give_up_ = now + kVoteRounds * timing.round;
     }
-    ask_.release.reset();
-    if (ask_.terms.kind == VoteKind::handover) ask_.release = voter_.release();
+    ask_.release = current_release();
     // Nobody answers a node that is alone; it asks less and less often.
     unanswered_ = answered_ ? 0 : std::min(unanswered_ + 1, 6);
     answered_ = false;
@@ -149,6 +157,7 @@ void Candidate::begin_vote(Instant now, Actions& out) {
         next_epoch(std::max(voter_.promised(), voter_.highest_seen()));
     if (!epoch) return stop();
     ask_.pre = false;
+    ask_.release = current_release();
     ask_.terms = terms_for(*epoch);
     if (ask_.order) {
         ask_.terms.kind = ask_.order->kind;
@@ -156,7 +165,8 @@ void Candidate::begin_vote(Instant now, Actions& out) {
             ask_.terms.epoch = ask_.order->epoch;
         }
     }
-    token_ = Token{ask_.terms, {}, ask_.order};
+    token_ = Token{ask_.terms, {}, {}, ask_.order};
+    if (ask_.terms.kind == VoteKind::handover) token_.release = ask_.release;
     phase_ = CandidatePhase::promising;
     give_up_ =
         now + kVoteRounds * standing_.config.timing.round + standing_.config.timing.heartbeat;
@@ -171,7 +181,7 @@ void Candidate::ask_all(Actions& out) {
 }
 
 bool Candidate::would_have_quorum() const {
-    Token token{ask_.terms, {}, std::nullopt};
+    Token token{ask_.terms, {}, {}, {}};
     for (const auto& [voter, grant] : would_) token.grants.push_back(grant);
     return has_quorum(token, standing_.config);
 }
@@ -228,7 +238,6 @@ void Candidate::campaign_with(const ReleaseCert& cert, Instant now, Actions& out
         return;
     }
     ask_ = VoteAsk{};
-    ask_.release = cert;
     begin_vote(now, out);
 }
 

@@ -56,6 +56,7 @@ class Candidate {
     bool may_campaign(Instant now) const;
     Nanos rank_delay() const;
     VoteKind automatic_kind() const;
+    std::optional<ReleaseCert> current_release() const;
 
     Standing& standing_;
     Voter& voter_;

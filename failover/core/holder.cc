@@ -212,7 +212,7 @@ void Holder::recompute_committed(Instant now, Actions& out) {
         blocked_since_ = now;
         out.push_back(action::Committed{committed_});
     }
-    if (committed_.lsn >= standing_.log.end.position.lsn) blocked_since_ = now;
+    if (committed_.lsn >= standing_.log.durable) blocked_since_ = now;
     maybe_open(now, out);
     tend_change(now, out);
     tend_switchover(now, out);

@@ -65,7 +65,8 @@ bool Holder::may_strengthen(Instant now) const {
 void Holder::tend_change(Instant now, Actions& out) {
     const Config& config = standing_.config;
     const bool changing_to_weaker = change_ == Change::storing_weaker;
-    const bool blocked = committed_.lsn < standing_.log.end.position.lsn &&
+    // What this node has synced itself waits for replicas.
+    const bool blocked = committed_.lsn < standing_.log.durable &&
                          now >= blocked_since_ + config.timing.degrade_after;
     if (blocked && barrier_ != Lsn(0) && !changing_to_weaker && policy_.k > 0 &&
         config.on_unavailable == OnUnavailable::degrade) {
@@ -102,6 +103,7 @@ void Holder::tend_strength(Instant now, Actions& out) {
         policy_.k = config.sync_k;  // used for acks first
         change_ = Change::proving;
         proof_ = Lsn(0);
+        blocked_since_ = now;
         out.push_back(action::AppendBarrier{});
         return;
     }

@@ -85,6 +85,10 @@ Policy newest_policy(const Token& token, const Config& config) {
     return newest;
 }
 
+bool is_covered(const ReleaseCert& cert, const GrantTerms& terms) {
+    return cert.epoch < terms.epoch && terms.base.position >= cert.final.position;
+}
+
 bool has_quorum(const Token& token, const Config& config) {
     if (token.terms.kind == VoteKind::forced) return true;
     std::vector<NodeKey> all, data;
@@ -96,7 +100,8 @@ bool has_quorum(const Token& token, const Config& config) {
         if (grant.is_data && member->syncs()) data.push_back(grant.voter);
     }
     if (!is_majority(config, all)) return false;
-    if (without_data_rule(token.terms.kind) || mutant(Mutation::majority_only)) return true;
+    if (may_lose(token.terms.kind) || mutant(Mutation::majority_only)) return true;
+    if (token.terms.kind == VoteKind::handover) return true;
     return meets_every_ack_set(config, data, newest_policy(token, config).k);
 }
 
@@ -142,6 +147,18 @@ Status verify_order(const Token& token, const Config& config, const Signer& sign
     return ok_status();
 }
 
+Status verify_handover(const Token& token, const Config& config, const Signer& signer) {
+    if (token.terms.kind != VoteKind::handover) {
+        return token.release ? refused("a token of this kind carries no release") : ok_status();
+    }
+    if (!token.release) return refused("the token lacks the former holder's release");
+    TANIST_TRY(verify(*token.release, config, signer));
+    if (!is_covered(*token.release, token.terms)) {
+        return refused("the token's base lacks records of the former holder");
+    }
+    return ok_status();
+}
+
 }  // namespace
 
 Status verify(const Token& token, const Config& config, const Signer& signer) {
@@ -159,6 +176,7 @@ Status verify(const Token& token, const Config& config, const Signer& signer) {
         return refused("the config allows no lossy election");
     }
     TANIST_TRY(verify_order(token, config, signer));
+    TANIST_TRY(verify_handover(token, config, signer));
     for (const Grant& grant : token.grants) {
         if (!signer.verify(grant.voter, signed_bytes(terms, grant), grant.signature)) {
             return refused("a grant's signature is wrong");

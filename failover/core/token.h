@@ -35,7 +35,7 @@ class Signer {
 // Why an election is held. On the wire and signed; zero is never valid.
 enum class VoteKind : uint8_t {
     automatic = 1,  // a promise ran out
-    handover = 2,   // the holder released its epoch, for a switchover or because it must
+    handover = 2,   // the holder released its epoch, and the candidate has all of its log
     lossy = 3,      // automatic, asynchronous group: the config allows the data rule to be dropped
     ordered = 4,    // an operator named the candidate; all rules hold
     accept_loss = 5,  // the same, without the data rule
@@ -43,7 +43,8 @@ enum class VoteKind : uint8_t {
 };
 const char* to_string(VoteKind kind);
 inline bool by_operator(VoteKind kind) { return kind >= VoteKind::ordered; }
-inline bool without_data_rule(VoteKind kind) {
+// The data rule is given up: acknowledged commits may be left behind.
+inline bool may_lose(VoteKind kind) {
     return kind == VoteKind::lossy || kind == VoteKind::accept_loss || kind == VoteKind::forced;
 }
 
@@ -108,17 +109,19 @@ Bytes signed_bytes(const OperatorCert& cert);
 struct Token {
     GrantTerms terms;
     std::vector<Grant> grants;
-    std::optional<OperatorCert> order;  // the operator's kinds
+    std::optional<ReleaseCert> release;  // handover
+    std::optional<OperatorCert> order;   // the operator's kinds
 
     Epoch epoch() const { return terms.epoch; }
     const NodeKey& holder() const { return terms.candidate; }
     // loss_epoch of the next token, if it continues this one.
-    Epoch loss_epoch_after() const {
-        return without_data_rule(terms.kind) ? terms.epoch : terms.loss_epoch;
-    }
+    Epoch loss_epoch_after() const { return may_lose(terms.kind) ? terms.epoch : terms.loss_epoch; }
     bool operator==(const Token&) const = default;
 };
 
+// A handover needs no data grants: what was committed up to the released epoch is in its holder's
+// log, and the candidate has all of that. Every granting voter had promised nothing newer.
+bool is_covered(const ReleaseCert& cert, const GrantTerms& terms);
 // The newest policy among the grants; it says which k the data rule has.
 Policy newest_policy(const Token& token, const Config& config);
 // The rule alone, without signatures: distinct voters, a majority, and N - k data grants of the

@@ -136,6 +136,8 @@ OperatorCert decode_order(ByteReader& in) {
 
 void encode(const Token& token, ByteWriter& out) {
     encode(token.terms, out);
+    out.u8(token.release ? 1 : 0);
+    if (token.release) encode(*token.release, out);
     out.u8(token.order ? 1 : 0);
     if (token.order) encode(*token.order, out);
     out.u8(static_cast<uint8_t>(token.grants.size()));
@@ -146,6 +148,7 @@ Result<Token> decode_token(ByteReader& in) {
     const Error bad{Errc::corrupt, "a token is damaged"};
     Token token;
     token.terms = decode_terms(in);
+    if (decode_bool(in)) token.release = decode_release(in);
     if (decode_bool(in)) token.order = decode_order(in);
     const size_t grants = in.u8();
     if (!in.ok() || grants > 2 * kMembersMax) return bad;

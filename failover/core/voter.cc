@@ -36,6 +36,15 @@ Voter::Verdict Voter::judge(const NodeKey& from, const VoteAsk& ask, Instant now
         return {RefuseReason::stale};
     }
 
+    // A hand-over stands on the former holder's word: its epoch is the newest that this voter
+    // knows of, and the candidate has all of its log.
+    if (terms.kind == VoteKind::handover && !again) {
+        const bool good = ask.release && ask.release->epoch == ballot_.promised &&
+                          is_covered(*ask.release, terms) &&
+                          verify(*ask.release, config, standing_.signer).ok();
+        if (!good) return {RefuseReason::stale};
+    }
+
     // G3  The candidate knows the config that this voter knows.
     if (terms.config < config.id) return {RefuseReason::config};
 
@@ -177,7 +186,7 @@ Voter::Admission Voter::admit(Epoch epoch, const NodeKey& from) const {
     if (ballot_.lost || !token_ || token_->epoch() != epoch || token_->holder() != from) {
         return Admission::need_token;
     }
-    return Admission::take;
+    return durable(promised_serial_) ? Admission::take : Admission::not_yet;
 }
 
 bool Voter::may_ack(Epoch epoch) const {
@@ -287,7 +296,6 @@ void Voter::check_invariants() const {
     assert(ballot_.released <= ballot_.promised);
     assert(!token_ || token_->epoch() <= ballot_.promised || ballot_.lost);
     assert(durable_serial_ <= ballot_.serial);
-    assert(!promise_ || promise_->epoch <= ballot_.promised);
 }
 
 }  // namespace tanist::failover

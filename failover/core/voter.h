@@ -56,8 +56,9 @@ class Voter {
     Status adopt(const Token& token, Actions& out);
 
     // A1, for the data plane: may records of this epoch be taken from this node? `stale` is
-    // answered with token(), `need_token` by asking for it.
-    enum class Admission { take, stale, need_token };
+    // answered with token(), `need_token` by asking for it; `not_yet` is left to the sender to
+    // repeat: the promise is on its way to the disk, and no record may be there before it.
+    enum class Admission { take, stale, need_token, not_yet };
     Admission admit(Epoch epoch, const NodeKey& from) const;
     // A3: may an ack for `epoch` leave now? The promise is durable and not exceeded.
     bool may_ack(Epoch epoch) const;

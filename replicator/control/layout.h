@@ -18,6 +18,7 @@
 //   admin.sock    where the node's daemon takes commands      node/admin_server.h
 //   diverged/     commits that a failover discarded           node/diverged_tail.h
 //   intent        replica: which LSN the database is at     apply/intent.h
+//   waited        empty: a commit of this database has waited for replicas
 //   engine.log    messages of an engine that the extension started
 #pragma once
 
@@ -45,6 +46,7 @@ struct Layout {
     std::string clean_stop() const { return directory + "/clean-stop"; }
     std::string intent() const { return directory + "/intent"; }
     std::string diverged() const { return directory + "/diverged"; }
+    std::string waited() const { return directory + "/waited"; }
     std::string engine_log() const { return directory + "/engine.log"; }
 };
 

@@ -19,7 +19,6 @@ Status NetLoop::invite() {
     link_ = &shared_.host->link();
     door_ = &shared_.host->door();
     newcomer_ = std::make_unique<Newcomer>(*door_, shared_.layout.db);
-    if (!shared_.node.cluster.is_zero() && door_->list().version == 0) return ok_status();
     auto invited =
         newcomer_->invite(*link_, shared_.host->endpoints(), shared_.settings.invite_expires);
     if (!invited) return std::move(invited).error();
@@ -48,8 +47,8 @@ void NetLoop::run() {
         if (stopping_.load()) return;
         receive_all();
         newcomer_->tick(*link_);
-        step(receiver_event::Tick{});
         if (tail_check_.waiting()) check_tail(LogPoint(tail_check_.base()));
+        step(receiver_event::Tick{});
         publish_view();
     }
 }
@@ -97,6 +96,7 @@ void NetLoop::receive_all() {
 void NetLoop::step(const ReceiverEvent& event) {
     auto actions = receiver_->step(event, boot_now());
     for (ReceiverAction& action : actions) perform(action);
+    shared_.to_store.put_all(to_store_);
 }
 
 void NetLoop::perform(ReceiverAction& action) {
@@ -130,7 +130,7 @@ void NetLoop::act(receiver_action::Adopt& action) {
     }
     shared_.node = node;
     shared_.control->epoch.store(node.epoch.value);
-    shared_.to_store.put(store_command::Create{node.group});
+    to_store_.push_back(store_command::Create{node.group});
 }
 
 void NetLoop::act(receiver_action::PersistEpoch& action) {
@@ -146,19 +146,19 @@ void NetLoop::act(receiver_action::PersistEpoch& action) {
 }
 
 void NetLoop::act(receiver_action::AppendBegin& action) {
-    shared_.to_store.put(store_command::Begin{action.header});
+    to_store_.push_back(store_command::Begin{action.header});
 }
 
 void NetLoop::act(receiver_action::AppendPart& action) {
-    shared_.to_store.put(store_command::Part{frame_, action.bytes});
+    to_store_.push_back(store_command::Part{frame_, action.bytes});
 }
 
 void NetLoop::act(receiver_action::AppendFinish& action) {
-    shared_.to_store.put(store_command::Finish{action.header});
+    to_store_.push_back(store_command::Finish{action.header});
 }
 
 void NetLoop::act(receiver_action::AppendAbandon&) {
-    shared_.to_store.put(store_command::Abandon{});
+    to_store_.push_back(store_command::Abandon{});
 }
 
 void NetLoop::act(receiver_action::CommittedUpTo& action) {
@@ -206,7 +206,7 @@ void NetLoop::go_on_with_reset() {
         shared_.host->diverged(*found);
         return;
     }
-    shared_.to_store.put(store_command::Reset{tail_check_.base()});
+    to_store_.push_back(store_command::Reset{tail_check_.base()});
 }
 
 void NetLoop::act(receiver_action::SyncBegan& action) {

@@ -166,7 +166,13 @@ Status Node::State::become_primary(Epoch next_epoch, std::optional<LogPoint> at)
     auto opened = finished ? open_as_primary(next_epoch) : std::move(finished);
     if (opened) return opened;
     // Still a replica, unless the node file says otherwise.
-    if (file.role == Role::replica && !replica && !engine) TANIST_TRY(start_replica());
+    if (engine) return opened;
+    Status served = file.role == Role::replica ? start_replica() : finish_opening();
+    if (served && file.role == Role::primary) return served;
+    if (!served) {
+        std::lock_guard lock(roles);
+        broken = served.error().message;
+    }
     return opened;
 }
 

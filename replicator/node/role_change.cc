@@ -94,7 +94,9 @@ Json Node::State::unfence(const Json& command) {
 
 // A primary of a higher epoch exists. From here on nothing is written, and a crash goes on here.
 Status Node::State::demote(const Superseded& news) {
-    set_role(Role::fenced);
+    // In a new boot nobody writes yet, and the engine compares the database with its log first.
+    const auto shown = static_cast<Role>(control->role.load());
+    if (engine || shown == Role::primary) set_role(Role::fenced);
     note(NoteLevel::warning, "superseded: this node becomes a replica",
          {{"database", layout.db},
           {"epoch", std::to_string(file.epoch.value)},

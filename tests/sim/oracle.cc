@@ -47,10 +47,12 @@ void Oracle::on_token(const Token& token, const SimLog& log, const Signer& signe
     }
     KnownToken entry{holder, token.terms.kind, {}};
     for (const Entry& record : log.entries()) entry.base.push_back(record.point.chain);
-    if (without_data_rule(token.terms.kind)) {
+    if (may_lose(token.terms.kind)) {
         lossy_token_ = true;
-        // What it does not continue is given up, knowingly: LOSS-KNOWN is checked at the end.
-        for (size_t i = 0; i < committed_.size(); ++i) {
+        // What it does not continue is given up, knowingly: LOSS-KNOWN is checked at the end. (One
+        // that a newer token has overtaken gives nothing up.)
+        const bool newest = tokens_.upper_bound(token.epoch()) == tokens_.end();
+        for (size_t i = 0; newest && i < committed_.size(); ++i) {
             if (!base_has(entry, Lsn(i + 1), committed_[i].chain)) {
                 discarded_ += committed_.size() - i;
                 committed_.resize(i);
@@ -90,10 +92,16 @@ void Oracle::on_ballot_durable(int voter, const Ballot& ballot) {
              text(voter) + " went from " + text(known) + " to " + text(ballot.promised));
     }
     known = std::max(known, ballot.promised);
-    if (ballot.policy.id > policies_[voter].id) policies_[voter] = ballot.policy;
+    const Policy& policy = ballot.policy;
+    const auto key = std::make_pair(voter, policy.id.epoch.value);
+    const auto [weakest, first] = weakest_.try_emplace(key, policy.k);
+    if (!first) weakest->second = std::min(weakest->second, policy.k);
 }
 
 void Oracle::on_start(int voter, const Ballot& ballot, bool lost) {
+    // With its ballot a voter loses promises that only its own candidacy rested on; that candidacy
+    // died with the process, and those that others rest on are told by the others.
+    if (lost) promised_[voter] = Epoch(0);
     if (!lost && !ballot.lost && ballot.promised < promised_[voter]) {
         fail("S2 PromiseMonotonic", text(voter) + " starts with " + text(ballot.promised) +
                                         ", it had promised " + text(promised_[voter]));
@@ -167,7 +175,7 @@ void Oracle::on_commit(int node, Epoch epoch, const SimLog& log, Lsn from, Lsn t
 
 bool Oracle::lossy_after(Epoch epoch) const {
     for (auto later = tokens_.upper_bound(epoch); later != tokens_.end(); ++later) {
-        if (without_data_rule(later->second.kind)) return true;
+        if (may_lose(later->second.kind)) return true;
     }
     return false;
 }
@@ -190,7 +198,7 @@ void Oracle::on_client_ack(int node, const Entry& entry) {
     // FENCED: a later epoch exists; then the record must be part of it.
     for (auto later = tokens_.upper_bound(entry.point.position.epoch); later != tokens_.end();
          ++later) {
-        if (without_data_rule(later->second.kind)) break;
+        if (may_lose(later->second.kind)) break;
         if (!base_has(later->second, lsn, entry.point.chain)) {
             return fail("FENCED", text(node) + " acknowledges " + to_string(entry.point.position) +
                                       ", epoch " + text(later->first) + " goes on without it");
@@ -207,16 +215,13 @@ void Oracle::on_holder_act(int node, Epoch epoch, const char* act) {
     }
 }
 
-void Oracle::on_policy_stored(int voter, const Policy& policy) {
-    if (policy.id > policies_[voter].id) policies_[voter] = policy;
-}
-
 void Oracle::on_weak_policy_used(int node, Epoch epoch, const Policy& policy) {
     std::vector<NodeKey> stored;
-    for (const auto& [voter, known] : policies_) {
-        const bool weak_enough = known.k <= policy.k || known.id > policy.id;
-        if (known.id.epoch == epoch && weak_enough)
-            stored.push_back(swarm_.config.members[static_cast<size_t>(voter)].node);
+    for (size_t voter = 0; voter < swarm_.config.members.size(); ++voter) {
+        const auto weakest = weakest_.find({static_cast<int>(voter), epoch.value});
+        if (weakest != weakest_.end() && weakest->second <= policy.k) {
+            stored.push_back(swarm_.config.members[voter].node);
+        }
     }
     if (!is_majority(swarm_.config, stored)) {
         fail("S13 PolicyRestamp", text(node) + " commits with k=" + std::to_string(policy.k) +

@@ -55,7 +55,6 @@ class Oracle {
     void on_holder_act(int node, Epoch epoch, const char* act);
     // S12, S13.
     void on_weak_policy_used(int node, Epoch epoch, const failover::Policy& policy);
-    void on_policy_stored(int voter, const failover::Policy& policy);
     void on_stronger_policy_sent(int node, const failover::Policy& policy, Lsn committed,
                                  const std::vector<NodeFacts>& nodes);
     // L6.
@@ -94,7 +93,8 @@ class Oracle {
     std::map<std::pair<int, uint64_t>, std::pair<NodeKey, uint64_t>> votes_;
     std::map<int, Epoch> promised_;  // durable, by voter
     std::map<std::pair<int, uint64_t>, failover::PolicyId> released_;
-    std::map<int, failover::Policy> policies_;   // durable, by voter
+    // The least k that a voter has durably stored under an epoch.
+    std::map<std::pair<int, uint64_t>, uint8_t> weakest_;
     std::vector<std::vector<LogPoint>> points_;  // by LSN: every content ever seen
     std::vector<Committed> committed_;           // by LSN
     std::vector<std::pair<Lsn, Chain>> told_;    // what clients were told

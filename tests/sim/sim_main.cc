@@ -4,6 +4,7 @@
 //   sim --seeds 1000 --seed 1     seeds 1 to 1000
 //   sim --seconds 30              as many as fit
 //   sim --mutation ack_late       until the planted fault is noticed; exit 0 then, 1 otherwise
+//   sim --keep-going              name every failing seed instead of stopping at the first
 //   sim --twice                   every seed two times: the runs must be the same
 //
 // Exit codes: 0 all as expected, 1 a breach (or, with --mutation, none), 2 usage.
@@ -50,6 +51,7 @@ struct Options {
     std::string mutation;
     bool twice = false;
     bool quiet = false;
+    bool keep_going = false;
 };
 
 struct Totals {
@@ -130,13 +132,19 @@ int run_mutation(const Options& options) {
 int run_seeds(const Options& options) {
     const double begin = wall_seconds();
     Totals totals;
+    int failed = 0;
     for (uint64_t seed = options.seed;; ++seed) {
         const double spent = wall_seconds() - begin;
         if (options.seconds > 0 ? spent > options.seconds : totals.seeds == options.seeds) break;
         const Outcome outcome = run_world(run_options(options, seed));
         if (outcome.breach) {
-            show_failure(options, seed, outcome);
-            return 1;
+            ++failed;
+            if (!options.keep_going) {
+                show_failure(options, seed, outcome);
+                return 1;
+            }
+            std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed),
+                        outcome.breach->c_str());
         }
         if (options.twice &&
             run_world(run_options(options, seed)).trace_hash != outcome.trace_hash) {
@@ -150,14 +158,16 @@ int run_seeds(const Options& options) {
         }
     }
     show_totals(totals, wall_seconds() - begin);
-    return 0;
+    return failed == 0 ? 0 : 1;
 }
 
 bool parse(int argc, char** argv, Options& options) {
     for (int i = 1; i < argc; ++i) {
         const std::string name = argv[i];
-        if (name == "--twice" || name == "--quiet") {
-            (name == "--twice" ? options.twice : options.quiet) = true;
+        if (name == "--twice" || name == "--quiet" || name == "--keep-going") {
+            options.twice = options.twice || name == "--twice";
+            options.quiet = options.quiet || name == "--quiet";
+            options.keep_going = options.keep_going || name == "--keep-going";
             continue;
         }
         if (i + 1 >= argc) return false;
@@ -184,9 +194,10 @@ int main(int argc, char** argv) {
     using namespace tanist::sim;
     Options options;
     if (!parse(argc, argv, options)) {
-        std::fprintf(stderr,
-                     "usage: sim [--seed N] [--seeds N] [--seconds S] [--twice] [--quiet]\n"
-                     "           [--mutation NAME]\n");
+        std::fprintf(
+            stderr,
+            "usage: sim [--seed N] [--seeds N] [--seconds S] [--twice] [--quiet] [--keep-going]\n"
+            "           [--mutation NAME]\n");
         for (const auto& [name, mutation] : mutations())
             std::fprintf(stderr, "  %s\n", name.c_str());
         return 2;

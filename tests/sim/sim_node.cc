@@ -159,6 +159,10 @@ void SimNode::tick() {
 void SimNode::step(const Event& event) {
     if (!usable()) return;
     perform(node_->step(event, clock_.at(world_.now())));
+    if (!up()) return;
+    const bool suspect = node_->voter().ballot().suspect;
+    if (was_suspect_ && !suspect) disk_.lacks = false;  // it has learned better
+    was_suspect_ = suspect;
     schedule_tick();
 }
 
@@ -184,6 +188,7 @@ void SimNode::on_append(int from, const Append& append) {
     world_.note(number_, "append", append.epoch.value, append.previous.position.lsn.value);
     const NodeKey key = key_of(from);
     const Voter::Admission admission = node_->admit(append.epoch, key);
+    if (admission == Voter::Admission::not_yet) return;
     if (admission != Voter::Admission::take) {
         // A1: the sender learns of the higher epoch, or sends its token.
         Refuse refuse;
@@ -198,9 +203,8 @@ void SimNode::on_append(int from, const Append& append) {
     }
     std::vector<LogPoint> points;
     for (const Entry& entry : append.entries) points.push_back(entry.point);
-    const FollowDecision decision =
-        follow(append.previous, points, disk_.log,
-               binding(disk_.watermark, node_->voter().loss_epoch()));
+    const FollowDecision decision = follow(append.previous, points, disk_.log,
+                                           binding(disk_.watermark, node_->voter().loss_epoch()));
     switch (decision.kind) {
         case FollowDecision::Kind::take:
             return take(from, append, decision);

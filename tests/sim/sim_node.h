@@ -47,7 +47,7 @@ struct SimDisk {
     uint64_t boots = 0;
     bool member_before = false;
     Lsn applied;         // of the database file
-        Position watermark;  // the highest it has known, and of which holder
+    Position watermark;  // the highest it has known, and of which holder
     Lsn acked_end;       // the most it ever acknowledged
     bool lacks = false;  // a reboot took records it had acknowledged, and they are not back
 };
@@ -139,6 +139,7 @@ class SimNode {
     SimDisk disk_;
     uint64_t incarnation_ = 0;
     std::unique_ptr<failover::Node> node_;
+    bool was_suspect_ = false;
     bool paused_ = false;
     bool vm_paused_ = false;
     std::deque<std::pair<int, std::shared_ptr<const SimMessage>>> held_;  // while paused

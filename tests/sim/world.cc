@@ -235,23 +235,32 @@ bool World::converged() {
     return one->core()->view().committed.lsn == one->log().end().position.lsn;
 }
 
+// Is there a node that could be elected: not suspect, and with a quorum of voters whose ballots are
+// known and whose logs do not go further than its own?
 bool World::quorum_possible() {
-    std::vector<NodeKey> all, data;
     uint8_t k = swarm_.config.sync_k;
     PolicyId newest;
     for (auto& node : nodes_) {
         const Ballot& ballot = node->core()->voter().ballot();
-        if (ballot.lost) continue;
-        all.push_back(key_of(node->number()));
-        if (!ballot.suspect && !node->is_witness()) data.push_back(key_of(node->number()));
-        if (ballot.policy.id > newest) {
-            newest = ballot.policy.id;
-            k = ballot.policy.k;
-        }
+        if (ballot.policy.id <= newest) continue;
+        newest = ballot.policy.id;
+        k = ballot.policy.k;
     }
     const bool lossy = swarm_.config.lag_max_on_failover > 0;
-    return is_majority(swarm_.config, all) && !data.empty() &&
-           (lossy || meets_every_ack_set(swarm_.config, data, k));
+    for (auto& heir : nodes_) {
+        if (!heir->core()->voter().electable()) continue;
+        std::vector<NodeKey> all, data;
+        for (auto& node : nodes_) {
+            const Ballot& ballot = node->core()->voter().ballot();
+            const bool further = node->log().end().position > heir->log().end().position;
+            if (ballot.lost || further) continue;
+            all.push_back(key_of(node->number()));
+            if (!ballot.suspect && !node->is_witness()) data.push_back(key_of(node->number()));
+        }
+        const bool enough = lossy || meets_every_ack_set(swarm_.config, data, k);
+        if (is_majority(swarm_.config, all) && enough) return true;
+    }
+    return false;
 }
 
 void World::check_convergence() {
