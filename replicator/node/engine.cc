@@ -106,7 +106,7 @@ Result<bool> Engine::State::catch_up_with_own_log(const SqliteApi& api) {
     if (replayed) return *replayed > 0;
     if (path_exists(layout.waited())) {
         Error error = std::move(replayed).error();
-        if (error.code == Errc::refused) {
+        if (error.code == Errc::corrupt) {
             error.message +=
                 "; commits that replicas confirmed may be missing in it. To go on with "
                 "the database as it is, and make the replicas equal to it, remove " +
