@@ -103,7 +103,7 @@ void ApplyLoop::applied_to(const LogPoint& point) {
 
 void ApplyLoop::apply_what_is_due() {
     if (!applier_ || stuck_) return;
-    Lsn target{std::min(shared_.durable_lsn.load(), shared_.committed_lsn.load())};
+    Lsn target = appliable(Lsn{shared_.durable_lsn.load()}, Lsn{shared_.committed_lsn.load()});
     if (target <= applier_->applied().position.lsn) {
         retry_ = false;
         return;

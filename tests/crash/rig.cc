@@ -179,7 +179,7 @@ std::vector<std::string> Rig::writer_command(bool only_finish) const {
         "--extension",
         programs_.build + "/tanist.so",
         "--uri",
-        "vfs=steps&ship=daemon",
+        "vfs=tanist&ship=daemon",
         "--pragmas",
         "PRAGMA synchronous=" + case_.sync + ";PRAGMA cache_size=5" + rule};
     if (only_finish) {
@@ -303,6 +303,9 @@ std::string Rig::cut_power() {
     }
     replica_daemon_.child.kill();
     reader_.kill();
+    // What the replica showed last may be in its log as a commit of which only the primary knows
+    // whether it was settled (docs/guarantees.md): until it says so, an older state is shown.
+    if (case_.mode != "async") board_->may_go_back.store(1);
     std::string trouble = replica_machine_.lose_power(dice_, stakes_);
     if (trouble.empty()) trouble = judge_replica_log();
     if (trouble.empty()) trouble = start_replica();

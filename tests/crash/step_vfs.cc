@@ -142,10 +142,10 @@ constexpr sqlite3_io_methods kPlainMethods = {
 sqlite3_vfs step_vfs;
 
 int open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out_flags) {
-    auto* tanist = static_cast<sqlite3_vfs*>(step_vfs.pAppData);
+    auto* unix_vfs = static_cast<sqlite3_vfs*>(step_vfs.pAppData);
     file->pMethods = nullptr;
-    std::memset(below(file), 0, static_cast<size_t>(tanist->szOsFile));
-    const int rc = tanist->xOpen(tanist, name, below(file), flags, out_flags);
+    std::memset(below(file), 0, static_cast<size_t>(unix_vfs->szOsFile));
+    const int rc = unix_vfs->xOpen(unix_vfs, name, below(file), flags, out_flags);
     if (!methods(file)) return rc;
     auto* stepped = reinterpret_cast<SteppedFile*>(file);
     std::strcpy(stepped->kind, (flags & SQLITE_OPEN_MAIN_DB) != 0 ? "db"
@@ -158,17 +158,16 @@ int open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out
 }  // namespace
 
 int register_step_vfs() {
-    sqlite3_vfs* tanist = sqlite3_vfs_find("tanist");
-    if (!tanist) return SQLITE_ERROR;
-    // Everything but files goes straight to the VFS below; its other methods do not look at the
+    sqlite3_vfs* unix_vfs = sqlite3_vfs_find("unix");
+    if (!unix_vfs) return SQLITE_ERROR;
+    // Everything but files goes straight to the real one, whose other methods do not look at the
     // pointer that they are called with.
-    step_vfs = *tanist;
-    step_vfs.zName = "steps";
-    step_vfs.pAppData = tanist;
+    step_vfs = *unix_vfs;
+    step_vfs.pAppData = unix_vfs;
     step_vfs.pNext = nullptr;
-    step_vfs.szOsFile = kBelowAt + tanist->szOsFile;
+    step_vfs.szOsFile = kBelowAt + unix_vfs->szOsFile;
     step_vfs.xOpen = open;
-    return sqlite3_vfs_register(&step_vfs, 0);
+    return sqlite3_vfs_register(&step_vfs, 1);
 }
 
 }  // namespace tanist::crash

@@ -123,12 +123,8 @@ int main(int argc, char** argv) {
         return 2;
     }
     if (!extension.empty()) {
-        // "steps" stands above the VFS of the extension, so that one comes first.
-        Database loader;
-        tanist::testing::OpenOptions load;
-        load.extension = extension;
-        if (loader.open(":memory:", load) != SQLITE_OK) return writer.complain("load");
         if (register_step_vfs() != SQLITE_OK) return writer.complain("register_step_vfs");
+        how.extension = extension;
     }
     // Where a killed process left the WAL to be recovered, opening may take a second try.
     int rc = SQLITE_BUSY;
