@@ -36,7 +36,7 @@ class ShipLoop {
     void stop(Nanos patience);
     void log_grew() { wake_.signal(); }
     // Every connected member has applied everything; true when there is none.
-    bool all_shipped() const { return all_shipped_.load(); }
+    bool all_shipped() const { return shipped_to_.load() >= log_.end().position.lsn.value; }
     std::vector<std::string> endpoints() const { return endpoints_; }
 
   private:
@@ -103,7 +103,9 @@ class ShipLoop {
     Rearm rearm_;
     uint32_t degraded_told_ = 0;  // ControlBlock::degraded as it was last noted
     std::atomic<bool> stopping_{false};
-    std::atomic<bool> all_shipped_{false};
+    // Every member had applied the log up to here; compared with its end at the moment of asking,
+    // so that what was captured since counts. Zero: one lacks something.
+    std::atomic<uint64_t> shipped_to_{0};
     std::thread thread_;
 };
 
