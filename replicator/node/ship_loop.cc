@@ -49,7 +49,7 @@ Status ShipLoop::start() {
 void ShipLoop::stop(Nanos patience) {
     if (!thread_.joinable()) return;
     Instant give_up = boot_now() + patience;
-    while (!all_shipped_.load() && boot_now() < give_up) {
+    while (!all_shipped() && boot_now() < give_up) {
         wake_.signal();
         std::atomic<uint32_t> word{0};
         futex_wait(&word, 0, 5ms);

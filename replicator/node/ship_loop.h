@@ -41,7 +41,7 @@ class ShipLoop {
     // See Engine::tell.
     void tell(const std::string& endpoint, Bytes vote) { votes_.put({endpoint, std::move(vote)}); }
     // Every connected member has applied everything; true when there is none.
-    bool all_shipped() const { return all_shipped_.load(); }
+    bool all_shipped() const { return shipped_to_.load() >= log_.end().position.lsn.value; }
     std::vector<std::string> endpoints() const { return endpoints_; }
 
   private:
@@ -120,7 +120,9 @@ class ShipLoop {
     Rearm rearm_;
     uint32_t degraded_told_ = 0;  // ControlBlock::degraded as it was last noted
     std::atomic<bool> stopping_{false};
-    std::atomic<bool> all_shipped_{false};
+    // Every member had applied the log up to here; compared with its end at the moment of asking,
+    // so that what was captured since counts. Zero: one lacks something.
+    std::atomic<uint64_t> shipped_to_{0};
     std::thread thread_;
 };
 
