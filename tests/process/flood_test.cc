@@ -23,6 +23,8 @@ int strangers() {
     return wanted == nullptr ? 300 : std::atoi(wanted);
 }
 
+constexpr int kServedTimes = 400;
+
 size_t descriptors_of(pid_t pid) {
     size_t count = 0;
     DIR* directory = ::opendir(("/proc/" + std::to_string(pid) + "/fd").c_str());
@@ -74,19 +76,41 @@ class Stranger {
     Stranger(Stranger&& other) noexcept
         : fd_(std::exchange(other.fd_, -1)),
           connected_(other.connected_),
-          says_(std::move(other.says_)) {}
+          says_(std::move(other.says_)),
+          said_(other.said_) {}
+    Stranger& operator=(Stranger&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        connected_ = other.connected_;
+        says_.swap(other.says_);
+        said_ = other.said_;
+        return *this;
+    }
     ~Stranger() {
         if (fd_ >= 0) ::close(fd_);
     }
     bool made() const { return fd_ >= 0 && connected_; }
-    void speak() const {
-        (void)!::send(fd_, says_.data(), says_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    // The daemon has put it out. One that got no answer yet goes on waiting for it.
+    bool gone() {
+        char block[512];
+        for (;;) {
+            const ssize_t got = ::recv(fd_, block, sizeof block, MSG_DONTWAIT);
+            if (got > 0) continue;
+            if (got == 0 || (errno != EAGAIN && errno != ENOTCONN)) return true;
+            break;
+        }
+        if (said_ < says_.size()) {
+            const ssize_t sent = ::send(fd_, says_.data() + said_, says_.size() - said_,
+                                        MSG_NOSIGNAL | MSG_DONTWAIT);
+            if (sent > 0) said_ += static_cast<size_t>(sent);
+        }
+        return false;
     }
 
   private:
     int fd_ = -1;
     bool connected_ = false;
     std::string says_;
+    size_t said_ = 0;
 };
 
 // A primary and a replica that have joined by keys.
@@ -137,10 +161,17 @@ struct Joined {
             std::vector<Stranger> crowd;
             for (int i = 0; i < strangers(); ++i) crowd.emplace_back(port, says);
             for (const Stranger& stranger : crowd) REQUIRE(stranger.made());
-            for (const Stranger& stranger : crowd) stranger.speak();
-            CHECK(serves());
-            most = descriptors_of(pid);
+            // Members are served, again and again, until the last one is put out; with more
+            // strangers than the door takes at once, that many times are enough.
+            for (int i = 0; i < kServedTimes && !crowd.empty(); ++i) {
+                std::erase_if(crowd, [](Stranger& stranger) { return stranger.gone(); });
+                REQUIRE(serves());
+                most = std::max(most, descriptors_of(pid));
+            }
         }
+        // The daemon may have 1024 by default. The door shuts at half of them, and some are on
+        // their way then.
+        CHECK(most < 900);
         CHECK(eventually([&] { return descriptors_of(pid) <= descriptors + 2; }));
         CHECK(serves());
         const long grown = kib_of(pid, "VmRSS") - rss;
@@ -157,11 +188,12 @@ struct Joined {
 }  // namespace
 
 TEST_CASE("flood: strangers of every kind cost a bounded amount, and members are served") {
+    // The daemon has the descriptors that it is given by default; the crowd as many as it needs.
+    Joined joined;
     rlimit limit{};
     REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
     limit.rlim_cur = limit.rlim_max;
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    Joined joined;
     joined.flood("silent connections", "");
     joined.flood("handshakes that stop after the greeting", greeting());
     joined.flood("garbage", std::string(4096, '\x5a') + std::string(60000, '\xa5'));
