@@ -21,15 +21,21 @@ enum class Outcome : uint8_t {
     unconfirmed = 4,   // an error that says: committed here, not confirmed by replicas
 };
 
+enum class GoBack : uint8_t {
+    no = 0,
+    over_unanswered = 1,  // never behind what an application was told
+    over_any = 2,
+};
+
 struct Board {
     static constexpr uint64_t kAttemptsMax = 1u << 20;
     std::atomic<uint64_t> attempts;  // the number of the last one; they only grow
     std::array<std::atomic<Outcome>, kAttemptsMax> outcomes;
     std::atomic<uint64_t> acknowledged_lsn;  // of the last COMMIT under a synchronous rule
     std::atomic<uint64_t> refusals;          // of the rule, not SQLITE_BUSY
-    // The reader. The primary lost commits with its power, so the replica may go back once.
+    // The reader. After a power cut the replica may go back once, as far as GoBack says.
     std::atomic<uint64_t> shown;
-    std::atomic<uint32_t> may_go_back;
+    std::atomic<GoBack> may_go_back;
     std::atomic<uint64_t> looks;
     std::atomic<uint64_t> went_back;
 

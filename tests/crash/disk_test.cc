@@ -65,6 +65,10 @@ TEST_CASE("crash layer: what was synced survives every cut") {
     CHECK(outcomes("ws", "f") == std::set<std::string>{all('1')});
 }
 
+TEST_CASE("crash layer: a sync through a copy of the descriptor counts") {
+    CHECK(outcomes("wS", "f") == std::set<std::string>{all('1')});
+}
+
 TEST_CASE("crash layer: an unsynced write is kept, lost, or a mixture with garbage") {
     const std::set<std::string> found = outcomes("wsw", "f");
     CHECK(found.contains(all('1')));

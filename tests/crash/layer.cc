@@ -199,11 +199,6 @@ struct Descriptor {
 };
 Descriptor descriptors[kDescriptorsMax];
 
-uint64_t tracked_inode(int fd) {
-    if (fd < 0 || fd >= kDescriptorsMax || descriptors[fd].directory.load()) return 0;
-    return descriptors[fd].inode.load();
-}
-
 // Relative to the root.
 std::string name_of(int fd) {
     char path[4096];
@@ -212,6 +207,22 @@ std::string name_of(int fd) {
     const std::string_view root = layer().root;
     if (got < static_cast<ssize_t>(root.size())) return "";
     return std::string(path + root.size(), static_cast<size_t>(got) - root.size());
+}
+
+// A copy of a descriptor is met here for the first time: nothing told of its making.
+void recognise_copy(int fd) {
+    struct stat facts {};
+    if (!layer().memory || ::fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) return;
+    const std::string name = name_of(fd);
+    if (!name.empty() && is_tracked((layer().root + name).c_str())) {
+        descriptors[fd].inode.store(facts.st_ino);
+    }
+}
+
+uint64_t tracked_inode(int fd) {
+    if (fd < 0 || fd >= kDescriptorsMax || descriptors[fd].directory.load()) return 0;
+    if (descriptors[fd].inode.load() == 0) recognise_copy(fd);
+    return descriptors[fd].inode.load();
 }
 
 void remember(int fd, const char* path, bool existed, bool emptied) {
@@ -354,7 +365,9 @@ EXPORTED ssize_t pwrite64(int fd, const void* bytes, size_t count, off64_t offse
 }
 
 EXPORTED ssize_t write(int fd, const void* bytes, size_t count) {
-    if (tracked_inode(fd) == 0) return libc().write(fd, bytes, count);
+    // Not for copies: standard output and error are some, and sockets are many.
+    if (fd < 0 || fd >= kDescriptorsMax || descriptors[fd].inode.load() == 0)
+        return libc().write(fd, bytes, count);
     const int flags = ::fcntl(fd, F_GETFL);
     const off_t offset = ::lseek(fd, 0, (flags & O_APPEND) != 0 ? SEEK_END : SEEK_CUR);
     return write_file(fd, bytes, count, static_cast<uint64_t>(offset), false,
@@ -386,9 +399,8 @@ EXPORTED int posix_fallocate64(int fd, off64_t offset, off64_t count) {
 }
 
 EXPORTED int fsync(int fd) {
-    if (fd < 0 || fd >= kDescriptorsMax || descriptors[fd].inode.load() == 0) {
-        return libc().fsync(fd);
-    }
+    const bool names = fd >= 0 && fd < kDescriptorsMax && descriptors[fd].directory.load();
+    if (!names && tracked_inode(fd) == 0) return libc().fsync(fd);
     const std::string name = name_of(fd);
     const Blow blow = step(kStepFile, "sync", [&] { return name; });
     wait_for_disk();

@@ -1,7 +1,8 @@
 // crash_probe DIRECTORY STEPS: does to files what the test of the layer asks for, one character a
-// step: W writes one byte of 'n' at 5000 with RWF_DSYNC, w writes 3 sectors of 'n' (the number of
-// writes so far) over the file "f", s syncs it, t truncates it to 100 bytes, c creates "new", d
-// syncs the directory, r renames "f" to "g", u unlinks "f". Then it ends by SIGKILL.
+// step: S syncs through a copy of the descriptor, W writes one byte of 'n' at 5000 with RWF_DSYNC,
+// w writes 3 sectors of 'n' (the number of writes so far) over the file "f", s syncs it, t
+// truncates it to 100 bytes, c creates "new", d syncs the directory, r renames "f" to "g", u
+// unlinks "f". Then it ends by SIGKILL.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/uio.h>
@@ -29,6 +30,11 @@ int main(int argc, char** argv) {
                 char byte = ++writes;
                 const iovec piece{&byte, 1};
                 fine = ::pwritev2(file, &piece, 1, 5000, RWF_DSYNC) == 1;
+                break;
+            }
+            case 'S': {
+                const int copy = ::fcntl(file, F_DUPFD_CLOEXEC, 0);
+                fine = ::fdatasync(copy) == 0 && ::close(copy) == 0;
                 break;
             }
             case 's':

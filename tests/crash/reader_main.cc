@@ -31,7 +31,9 @@ int judge(Board& board, const Look& look) {
         return violation("attempt " + std::to_string(look.attempt) + " was refused");
     }
     if (look.attempt < shown) {
-        if (board.may_go_back.exchange(0) == 0) {
+        const GoBack allowed = board.may_go_back.exchange(GoBack::no);
+        const bool told = board.outcome(shown) == Outcome::acknowledged;
+        if (allowed == GoBack::no || (allowed == GoBack::over_unanswered && told)) {
             return violation("from attempt " + std::to_string(shown) + " back to " +
                              std::to_string(look.attempt));
         }

@@ -298,14 +298,17 @@ std::string Rig::cut_power() {
         writer_.kill();
         engine_.child.kill();
         primary_lost_power_ = true;
-        if (may_lose_commits()) board_->may_go_back.store(1);
+        // A replica shows a commit once it is settled, and its committer may not have been told
+        // yet.
+        if (case_.mode != "async") board_->may_go_back.store(GoBack::over_unanswered);
+        if (may_lose_commits()) board_->may_go_back.store(GoBack::over_any);
         return primary_machine_.lose_power(dice_, stakes_);
     }
     replica_daemon_.child.kill();
     reader_.kill();
     // What the replica showed last may be in its log as a commit of which only the primary knows
     // whether it was settled (docs/guarantees.md): until it says so, an older state is shown.
-    if (case_.mode != "async") board_->may_go_back.store(1);
+    board_->may_go_back.store(GoBack::over_any);
     std::string trouble = replica_machine_.lose_power(dice_, stakes_);
     if (trouble.empty()) trouble = judge_replica_log();
     if (trouble.empty()) trouble = start_replica();
@@ -361,7 +364,7 @@ std::string Rig::judge() {
     if (image.empty() || image != image_of(replica)) {
         return "the replica differs from the primary";
     }
-    board_->may_go_back.store(0);
+    board_->may_go_back.store(GoBack::no);
     return attend();
 }
 
