@@ -29,10 +29,9 @@ struct Receiver::State {
     Epoch epoch;         // durable
     Epoch epoch_seen;    // highest; >= epoch
     ReplicaState state = ReplicaState::empty;
-    std::string reason;
+    std::string reason, primary_name;
     std::optional<Session> session;
     NodeKey primary;  // of epoch `epoch`, once heard
-    std::string primary_name;
     Position primary_end;
     // accepted >= received: what went to the log, and what the log has confirmed.
     LogPoint accepted, received;
@@ -49,8 +48,7 @@ struct Receiver::State {
     uint32_t last_ask = 0;
     bool asked_all = false;
     Instant sync_heard, now, heard, last_ack, refused_at;
-    bool ack_wanted = false;
-    bool stopping = false;
+    bool ack_wanted = false, stopping = false;
     std::vector<ReceiverAction> out;
 
     // In place: a variant moved from a temporary makes g++ 12 warn about what is not there.
