@@ -570,10 +570,8 @@ ReceiverView Receiver::view() const {
     view.state = s.state;
     view.reason = s.reason;
     view.connected = s.open();
-    if (s.session) {
-        view.link = s.session->link;
-        view.session = s.session->id;
-    }
+    view.link = s.session ? s.session->link : 0;
+    view.session = s.session ? s.session->id : 0;
     view.primary = s.primary;
     view.primary_name = s.primary_name;
     view.epoch = s.epoch;
