@@ -65,7 +65,8 @@ struct Receiver::State {
         message.body = std::move(body);
         emit(act::Send{to, std::move(message)});
     }
-    std::string told_refusal, refusal;
+    std::string told_refusal;
+    Refusal refusal;
     void refuse(LinkId to, const Envelope& about, RefuseCode code, std::string text) {
         send(to, about.session, epoch_seen, Refuse{code, std::move(text)});
     }
@@ -151,10 +152,7 @@ bool Receiver::State::acceptable(const ev::Received& event, const Hello& hello) 
         // It will try again and again; people are told once.
         if (text != told_refusal) emit(act::Report{"refused " + hello.name + ": " + text});
         told_refusal = text;
-        if (hello.node != primary) {
-            refusal = hello.name + " was refused: " + text;
-            refused_at = now;
-        }
+        if (hello.node != primary) refusal = {hello.name + " was refused: " + text, now};
         refuse(event.from, event.envelope, code, std::move(text));
         return false;
     };
@@ -580,7 +578,7 @@ ReceiverView Receiver::view() const {
     view.applied = s.applied;
     view.primary_end = s.primary_end;
     view.heard = s.heard;
-    if (s.now - s.refused_at < kRefusalShown) view.refusal = s.refusal;
+    if (s.now - s.refusal.at < kRefusalShown) view.refusal = s.refusal.text;
     return view;
 }
 
