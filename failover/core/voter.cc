@@ -212,13 +212,6 @@ void Voter::on_renew(const NodeKey& from, const Renew& renew, Instant now, Actio
     if (renew.policy.level == AckLevel::received && !ballot_.acks_unsynced) {
         ballot_.acks_unsynced = changed = true;
     }
-    // Its log ends in this epoch, so it is a prefix of the holder's, and it is synced as far as
-    // the holder's went: whatever a reboot had lost is back.
-    const LogState& log = standing_.log;
-    if (ballot_.suspect && log.end.position.epoch == renew.epoch && log.durable >= renew.end.lsn) {
-        ballot_.suspect = false;
-        changed = true;
-    }
     if (changed) {
         const uint64_t serial = persist(std::nullopt, out);
         if (unsynced_serial_ == 0 && ballot_.acks_unsynced) unsynced_serial_ = serial;

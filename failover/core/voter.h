@@ -47,6 +47,7 @@ class Voter {
     void on_release(const ReleaseCert& cert, Instant now);
     void on_promise_ask(const NodeKey& from, const PromiseAsk& ask, Actions& out);
     void on_promise_told(const NodeKey& from, const PromiseTold& told, Instant now, Actions& out);
+    void on_end_told(const NodeKey& from, const EndTold& told, Actions& out);
     void on_persisted(uint64_t serial);
     // A new token's holder will renew soon: no campaign of one's own before that could be late.
     void expect_holder(Instant now) { patience_until_ = now + standing_.config.timing.promise; }
@@ -108,6 +109,8 @@ class Voter {
     uint64_t persist(std::optional<Token> token, Actions& out);
     void reply(uint64_t serial, const NodeKey& to, Message message, Actions& out);
     bool counts_as_data() const;
+    void ask_for_end(Instant now, Actions& out);
+    void clear_suspect(Actions& out);
 
     Standing& standing_;
     Ballot ballot_;
@@ -124,6 +127,7 @@ class Voter {
     Instant released_at_{0};
     Instant heard_holder_{0};
     Position holder_end_;
+    Position told_end_;  // suspect: where the holder's log ended, after this start
     // While the ballot is lost: who has told us what it promised.
     std::vector<NodeKey> told_;
     uint64_t ask_nonce_ = 0;

@@ -226,6 +226,7 @@ void SimNode::take(int from, const Append& append, const FollowDecision& decisio
         world_.oracle().on_cut(number_, disk_.log, *decision.keep);
         disk_.log.keep(*decision.keep);
         disk_.applied = std::min(disk_.applied, *decision.keep);
+        disk_.acked_end = std::min(disk_.acked_end, *decision.keep);
         moved = true;
     }
     for (size_t i = decision.skip; i < append.entries.size(); ++i) {

@@ -252,7 +252,8 @@ bool World::quorum_possible() {
         std::vector<NodeKey> all, data;
         for (auto& node : nodes_) {
             const Ballot& ballot = node->core()->voter().ballot();
-            const bool further = node->log().end().position > heir->log().end().position;
+            const Position end = heir->log().end().position;
+            const bool further = node->log().end().position > end || ballot.commit_hint > end;
             if (ballot.lost || further) continue;
             all.push_back(key_of(node->number()));
             if (!ballot.suspect && !node->is_witness()) data.push_back(key_of(node->number()));
