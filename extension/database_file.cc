@@ -114,6 +114,29 @@ Role DatabaseFile::role() const {
     return shared != Role::unknown ? shared : node_role;
 }
 
+bool DatabaseFile::role_allows_write() const {
+    const Role now = role();
+    return now == Role::primary || now == Role::unknown;
+}
+
+// A running engine knows its members; before it runs, the file does.
+Status DatabaseFile::check_rule(const AckRule& rule) {
+    if (!rule.waits()) return ok_status();
+    if (sqlite3_libversion_number() < kOldestSqliteForWaiting) {
+        return Error{Errc::invalid, "synchronous commits need SQLite 3.32 or newer; this is " +
+                                        std::string(sqlite3_libversion())};
+    }
+    if (control && control->engine_state.load() == static_cast<uint32_t>(EngineState::running) &&
+        why_impossible(rule, control->peers.load()).empty()) {
+        return ok_status();
+    }
+    auto members = read_members(layout.members());
+    if (!members.ok()) return std::move(members).error();
+    const std::string why = why_impossible(rule, static_cast<uint32_t>(members->size()));
+    if (!why.empty()) return Error{Errc::invalid, why};
+    return ok_status();
+}
+
 bool DatabaseFile::engine_answers() const {
     if (!control) return false;
     const int64_t beat_ns = control->engine_beat_ns.load(std::memory_order_acquire);
@@ -167,9 +190,13 @@ Result<std::unique_ptr<DatabaseFile>> find_database(const std::string& path, con
     if (replicas.has_value()) {
         TANIST_TRY(apply_setting(file->settings, "replicas", *replicas));
     }
-    if (const auto ship = uri("ship"); ship.has_value()) {
-        TANIST_TRY(apply_setting(file->settings, "ship", *ship));
+    for (const char* name :
+         {"ship", "ack", "commit_mode", "ack_timeout", "on_timeout", "max_lag"}) {
+        if (const auto value = uri(name); value.has_value()) {
+            TANIST_TRY(apply_setting(file->settings, name, *value));
+        }
     }
+    file->policy = file->settings.commit;
     return file;
 }
 

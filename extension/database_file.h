@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "extension/commit_wait.h"
 #include "extension/engine_starter.h"
 #include "extension/wal_gate.h"
 #include "replicator/control/control_block.h"
@@ -18,6 +19,7 @@
 #include "replicator/control/settings.h"
 
 struct sqlite3;
+struct sqlite3_file;
 
 namespace tanist {
 
@@ -34,12 +36,19 @@ struct DatabaseFile {
     Role node_role = Role::unknown;
     Control control;
     WalGate gate;
+    CommitPolicy policy;  // what this connection asks for, from the next transaction on
+    CommitWait commits;
+    sqlite3_file* wal = nullptr;  // the real -wal file while SQLite has it open through us
     EngineStarter starter;
     std::string last_error;
     std::string refusal;  // not "": the open is refused, and this says why
 
     // The role the gate obeys: the engine's word in the control block, else the node file's.
     Role role() const;
+    // The one question of the gate. Epochs and leases will be asked here, too.
+    bool role_allows_write() const;
+    // invalid: the rule can never be met, with the reason.
+    Status check_rule(const AckRule& rule);
     // Requires: a primary. Looks whether an engine lives, whatever its last beat says: it may have
     // been killed since. If none does, starts one, at most once a second. True: one lives.
     bool ensure_engine();
@@ -51,6 +60,9 @@ struct DatabaseFile {
     int64_t engine_checked_ns = 0;  // coarse clock
     int64_t engine_started_ns = 0;
 };
+
+// sqlite3_database_file_object(), by which a -wal file finds its database, came with it.
+constexpr int kOldestSqliteForWaiting = 3032000;
 
 // The URI's parameter of a name, or nothing.
 using UriSource = std::function<std::optional<std::string>(const std::string& name)>;

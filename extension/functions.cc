@@ -1,6 +1,8 @@
 #include "extension/functions.h"
 
 #include <new>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "extension/database_file.h"
@@ -32,6 +34,32 @@ void scalar(sqlite3_context* context, int, sqlite3_value**) noexcept {
         sqlite3_result_error_nomem(context);
     }
 }
+
+// With one argument it sets; on the connection's main database.
+template <const char* kName>
+void setting(sqlite3_context* context, int count, sqlite3_value** values) noexcept {
+    try {
+        DatabaseFile* file = database_of(sqlite3_context_db_handle(context), "main");
+        if (file == nullptr) return sqlite3_result_error(context, kNotReplicated, -1);
+        const auto text_of = [](sqlite3_value* value) {
+            const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
+            return std::string(text != nullptr ? text : "");
+        };
+        std::optional<std::string> value;
+        if (count > 0) value = text_of(values[0]);
+        const auto answer = std::string(kName) == "wait" ? wait_position(*file, value.value_or(""))
+                                                         : commit_setting(*file, kName, value);
+        if (!answer.ok()) return sqlite3_result_error(context, answer.error().message.c_str(), -1);
+        sqlite3_result_text(context, answer->c_str(), -1, SQLITE_TRANSIENT);
+    } catch (...) {
+        sqlite3_result_error_nomem(context);
+    }
+}
+constexpr char kAck[] = "ack";
+constexpr char kCommitMode[] = "commit_mode";
+constexpr char kAckTimeout[] = "ack_timeout";
+constexpr char kOnTimeout[] = "on_timeout";
+constexpr char kWait[] = "wait";
 
 // --- tanist_replicas: one row per replica, read when the scan begins.
 
@@ -164,14 +192,24 @@ const sqlite3_module& replicas_module() {
 int register_functions(sqlite3* db) {
     struct Function {
         const char* name;
+        int arguments;
         void (*call)(sqlite3_context*, int, sqlite3_value**);
     };
-    constexpr Function kFunctions[] = {{"tanist_position", scalar<position_answer>},
-                                       {"tanist_role", scalar<role_answer>},
-                                       {"tanist_status", scalar<status_answer>}};
+    constexpr Function kFunctions[] = {{"tanist_position", 0, scalar<position_answer>},
+                                       {"tanist_role", 0, scalar<role_answer>},
+                                       {"tanist_status", 0, scalar<status_answer>},
+                                       {"tanist_ack", 0, setting<kAck>},
+                                       {"tanist_ack", 1, setting<kAck>},
+                                       {"tanist_commit_mode", 0, setting<kCommitMode>},
+                                       {"tanist_commit_mode", 1, setting<kCommitMode>},
+                                       {"tanist_ack_timeout", 0, setting<kAckTimeout>},
+                                       {"tanist_ack_timeout", 1, setting<kAckTimeout>},
+                                       {"tanist_on_timeout", 0, setting<kOnTimeout>},
+                                       {"tanist_on_timeout", 1, setting<kOnTimeout>},
+                                       {"tanist_wait", 1, setting<kWait>}};
     for (const Function& function : kFunctions) {
-        const int rc = sqlite3_create_function(db, function.name, 0, SQLITE_UTF8, nullptr,
-                                               function.call, nullptr, nullptr);
+        const int rc = sqlite3_create_function(db, function.name, function.arguments, SQLITE_UTF8,
+                                               nullptr, function.call, nullptr, nullptr);
         if (rc != SQLITE_OK) return rc;
     }
     return sqlite3_create_module(db, "tanist_replicas", &replicas_module(), nullptr);

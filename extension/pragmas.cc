@@ -5,6 +5,7 @@
 #include "extension/database_file.h"
 #include "extension/host.h"
 #include "extension/status.h"
+#include "replicator/base/ids.h"
 #include "replicator/wal/wal_index.h"
 
 namespace tanist {
@@ -75,14 +76,68 @@ Result<std::string> position_text(DatabaseFile& file) {
     return captured_position(file);
 }
 
+Result<std::string> wait_position(DatabaseFile& file, const std::string& wanted) {
+    const auto position = parse_position(wanted);
+    if (!position) {
+        return Error{Errc::invalid, "\"" + wanted +
+                                        "\" is no position: write EPOCH:LSN, as "
+                                        "`tanist_position` says it on the primary"};
+    }
+    const Instant deadline = boot_now() + file.policy.timeout;
+    while (true) {
+        const uint32_t tick =
+            file.control ? file.control->captured_tick.load(std::memory_order_seq_cst) : 0;
+        auto reached = position_text(file);
+        if (!reached.ok()) return reached;
+        const auto here = parse_position(*reached);
+        if (here && here->epoch >= position->epoch && here->lsn >= position->lsn) return reached;
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) {
+            return Error{Errc::unreachable, "position " + wanted + " was not reached within " +
+                                                duration_text(file.policy.timeout) +
+                                                "; this database is at " + *reached};
+        }
+        file.control.wait_captured(tick, std::min<Nanos>(left, std::chrono::milliseconds(20)));
+    }
+}
+
+Result<std::string> commit_setting(DatabaseFile& file, const std::string& name,
+                                   const std::optional<std::string>& value) {
+    CommitPolicy& policy = file.policy;
+    if (value) {
+        Settings changed;
+        changed.commit = policy;
+        TANIST_TRY(apply_setting(changed, name, *value));
+        if (name == "ack") TANIST_TRY(file.check_rule(changed.commit.rule));
+        policy = changed.commit;
+    }
+    if (name == "ack") return to_string(policy.rule);
+    if (name == "commit_mode") return std::string(to_string(policy.mode));
+    if (name == "ack_timeout") return duration_text(policy.timeout);
+    return std::string(to_string(policy.on_timeout));
+}
+
 int run_pragma(DatabaseFile& file, char** words) {
     const char* name = words[1];
     const char* value = words[2];
-    if (same(name, "tanist_position")) {
-        auto position = position_text(file);
-        return position.ok() ? answer(words, SQLITE_OK, *position)
-                             : answer(words, SQLITE_ERROR, position.error().message);
+    const auto say = [words](const Result<std::string>& result) {
+        return result.ok() ? answer(words, SQLITE_OK, *result)
+                           : answer(words, SQLITE_ERROR, result.error().message);
+    };
+    if (same(name, "tanist_position")) return say(position_text(file));
+    for (const char* setting : {"ack", "commit_mode", "ack_timeout", "on_timeout"}) {
+        if (!same(name, (std::string("tanist_") + setting).c_str())) continue;
+        const std::optional<std::string> wish =
+            value != nullptr ? std::optional<std::string>(value) : std::nullopt;
+        return say(commit_setting(file, setting, wish));
     }
+    if (same(name, "tanist_wait")) {
+        if (value == nullptr) {
+            return answer(words, SQLITE_ERROR, "tanist_wait needs a position: 'EPOCH:LSN'");
+        }
+        return say(wait_position(file, value));
+    }
+    if (same(name, "synchronous") && value != nullptr) file.commits.forget_synchronous();
     if (same(name, "tanist_role")) return answer(words, SQLITE_OK, role_text(file));
     if (same(name, "tanist_status")) return answer(words, SQLITE_OK, status_text(file));
     if (value == nullptr) return SQLITE_NOTFOUND;

@@ -1,6 +1,7 @@
 // The PRAGMAs: own ones, and those that would take the database out of replication.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "replicator/base/result.h"
@@ -17,5 +18,13 @@ int run_pragma(DatabaseFile& file, char** words);
 // unreachable: no engine captured it in time.
 Result<std::string> position_text(DatabaseFile& file);
 std::string role_text(const DatabaseFile& file);
+// Returns the position that is reached when the one asked for ("epoch:lsn") is readable here.
+// unreachable: not within the connection's ack_timeout.
+Result<std::string> wait_position(DatabaseFile& file, const std::string& wanted);
+
+// One of `ack`, `commit_mode`, `ack_timeout`, `on_timeout` of this connection; sets it first when
+// there is a value. It counts from the next transaction on.
+Result<std::string> commit_setting(DatabaseFile& file, const std::string& name,
+                                   const std::optional<std::string>& value);
 
 }  // namespace tanist

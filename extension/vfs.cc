@@ -7,21 +7,12 @@
 #include "extension/database_file.h"
 #include "extension/host.h"
 #include "extension/pragmas.h"
+#include "extension/wal_file.h"
+#include "extension/wrapped_file.h"
 
 namespace tanist {
 namespace {
 
-// What SQLite allocates for one of our files: this, then the real file.
-struct WrappedFile {
-    sqlite3_file base;
-    DatabaseFile* database;
-};
-constexpr int kRealFileAt = (sizeof(WrappedFile) + 15) / 16 * 16;
-
-WrappedFile* wrapped(sqlite3_file* file) { return reinterpret_cast<WrappedFile*>(file); }
-sqlite3_file* real_of(sqlite3_file* file) {
-    return reinterpret_cast<sqlite3_file*>(reinterpret_cast<char*>(file) + kRealFileAt);
-}
 DatabaseFile& database(sqlite3_file* file) { return *wrapped(file)->database; }
 
 // Runs `body`, which may throw, and turns what it throws into `failed`.
@@ -102,6 +93,12 @@ int file_control(sqlite3_file* file, int op, void* argument) noexcept {
             const int rc = guarded(SQLITE_ERROR, [&] { return run_pragma(db, words); });
             if (rc != SQLITE_NOTFOUND) return rc;
             break;
+        }
+        case SQLITE_FCNTL_COMMIT_PHASETWO: {
+            const int rc = real_of(file)->pMethods->xFileControl(real_of(file), op, argument);
+            if (rc != SQLITE_OK && rc != SQLITE_NOTFOUND) return rc;
+            const int confirmed = guarded(SQLITE_IOERR, [&] { return db.commits.confirm(db); });
+            return confirmed == SQLITE_OK ? rc : confirmed;
         }
         case SQLITE_FCNTL_VFSNAME: {
             const int rc = real_of(file)->pMethods->xFileControl(real_of(file), op, argument);
@@ -251,9 +248,21 @@ std::unique_ptr<DatabaseFile> database_for(const char* name, int flags) {
     return database;
 }
 
+// The database that a -wal file belongs to, when it is one of ours.
+DatabaseFile* database_of_wal(const char* name, int flags) {
+    if ((flags & SQLITE_OPEN_WAL) == 0 || name == nullptr) return nullptr;
+    if (sqlite3_libversion_number() < kOldestSqliteForWaiting) return nullptr;
+    sqlite3_file* main = sqlite3_database_file_object(name);
+    if (main == nullptr || main->pMethods != &kMethods) return nullptr;
+    return wrapped(main)->database;
+}
+
 int vfs_open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags,
              int* out_flags) noexcept {
     file->pMethods = nullptr;
+    if (DatabaseFile* database = database_of_wal(name, flags); database != nullptr) {
+        return open_wal_file(root_vfs(), name, file, flags, out_flags, *database);
+    }
     std::unique_ptr<DatabaseFile> db;
     int rc = guarded(SQLITE_CANTOPEN, [&] {
         db = database_for(name, flags);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "extension/brake.h"
 #include "extension/database_file.h"
 #include "extension/host.h"
 #include "replicator/base/event.h"
@@ -41,12 +42,6 @@ constexpr uint32_t kUsefulBackfillFrames = 1000;
 constexpr uint64_t kOverrunFactor = 4;
 
 constexpr uint32_t mask_of(int first, int count) { return ((1u << count) - 1) << first; }
-
-// The one question of the gate. Epochs and leases will be asked here, too.
-bool gate_allows_write(const DatabaseFile& file) {
-    const Role role = file.role();
-    return role == Role::primary || role == Role::unknown;
-}
 
 int real_lock(sqlite3_file* real, int first, int count, int flags) {
     return real->pMethods->xShmLock(real, first, count, flags);
@@ -96,11 +91,15 @@ int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
                 log_line(file.last_error);
             }
         }
-        if (!gate_allows_write(file)) return kReadOnlyHere;
+        if (!file.role_allows_write()) return kReadOnlyHere;
+        if (const int rc = file.commits.may_begin(file); rc != SQLITE_OK) return rc;
+        if (const int rc = brake(file); rc != SQLITE_OK) return rc;
     }
     int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
     if (rc == SQLITE_BUSY && writer && file.control) rc = wait_for_engine(file, real);
-    if (rc == SQLITE_OK) change_at_lock_ = region0_ != nullptr ? word(kChangeAt) : 0;
+    if (rc != SQLITE_OK) return rc;
+    change_at_lock_ = region0_ != nullptr ? word(kChangeAt) : 0;
+    if (writer && region0_ != nullptr) file.commits.began(file);
     return rc;
 }
 
@@ -124,9 +123,10 @@ int WalGate::wait_for_engine(DatabaseFile& file, sqlite3_file* real) {
 // SQLite has the WRITE lock until the real unlock: until then nobody else can change iChange.
 int WalGate::give_write(DatabaseFile& file, sqlite3_file* real) {
     const bool committed = region0_ != nullptr && word(kChangeAt) != change_at_lock_;
+    if (region0_ != nullptr) file.commits.ending(file, committed);
     const int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
     if (committed && file.control && file.role() != Role::replica) {
-        file.engine_after_commit(file.control.ring(false));
+        file.engine_after_commit(file.control.ring(file.commits.urgent()));
     }
     return rc;
 }

@@ -112,6 +112,9 @@ std::string render(const Json& status) {
                ", its end is " + std::to_string(number(status, "primary_end"));
         return out;
     }
+    if (std::string rule = text(child(status, "commits_confirmed"), "degraded"); !rule.empty()) {
+        out += "  degraded   commits are not confirmed by " + rule + "\n";
+    }
     out += "  at risk    " + say_lag(child(status, "data_at_risk")) + "\n";
     return out + render_replicas(status);
 }

@@ -85,7 +85,7 @@ void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
 void define_keys(CLI::App& app, KeysOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand("keys", "The key of a node, and those that it knows");
     group->require_subcommand(1);
-    group->footer(kExitCodes);
+    finish_group(*group, "  tanist keys show app.db\n");
     CLI::App* show = group->add_subcommand("show", "Public keys and rights; never a secret");
     show->add_option("database", options.db, "its database; the only one here otherwise");
     show->add_flag("--clear-alarm", options.clear_alarm, "the alarm has been seen to");

@@ -124,7 +124,7 @@ Status read_config(const std::string& path, Arguments& arguments, Settings& sett
         } else if (const auto* number = std::get_if<int64_t>(&entry.value)) {
             value = std::to_string(*number);
         } else {
-            return toml_error(path, entry.line, entry.key + " is no true or false");
+            value = std::get<bool>(entry.value) ? "true" : "false";
         }
         if (entry.key == "path") {
             arguments.db = value;

@@ -72,6 +72,13 @@ Lsn last_appliable(LogReader& log, Lsn from) {
     }
 }
 
+// Whether it is known without the primary how the record ended: only a commit is held back.
+bool is_settled(LogReader& log, Lsn lsn) {
+    Result<RecordHeader> record = log.header_of(lsn);
+    if (!record.ok() || record->kind != RecordKind::commit) return true;
+    return log.header_of(lsn.next()).ok();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Applier>> Applier::open(const SqliteApi& api, const std::string& db_path,
@@ -99,7 +106,9 @@ Result<std::unique_ptr<Applier>> Applier::open(const SqliteApi& api, const std::
         state.applied = last->durable;
         state.cover = last_appliable(log, last->durable.position.lsn);
     }
-    if (!state.syncing && state.applied.position.lsn < state.cover) {
+    // The last record may be one that its primary still holds back; then the primary must say more.
+    const bool known = last->boot == boot_id() || is_settled(log, state.cover);
+    if (!state.syncing && known && state.applied.position.lsn < state.cover) {
         Result<ApplyOutcome> replayed = applier->apply(log, state.cover);
         if (!replayed) return std::move(replayed).error().in("replay after a crash");
     }
@@ -142,7 +151,12 @@ Status Applier::State::gather(LogReader& log, Lsn up_to, Batch& batch) {
         }
         batch.stopped = why_not_next(*record, batch.end);
         if (!batch.stopped.empty()) break;
+        Result<bool> taken_back = false;
         if (record->kind == RecordKind::commit) {
+            taken_back = log.is_taken_back(*record);
+            if (!taken_back) return std::move(taken_back).error();
+        }
+        if (record->kind == RecordKind::commit && !*taken_back) {
             const bool fits = record->payload_bytes <= batch.pages.room();
             if (batch.pages.pages_added() > 0 && lsn > cover && !fits) break;
             TANIST_TRY(batch.pages.add(*record));

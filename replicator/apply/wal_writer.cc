@@ -107,6 +107,9 @@ Status WalWriter::commit(PageSource& pages, bool sync, Nanos patience) {
     Result<WalIndexHeader> header = lock_for_write(boot_now() + patience);
     if (!header) return std::move(header).error();
     const Held write(handle_, kLockWrite, 1);
+    if (primary_at_ && *header != *primary_at_) {
+        return Error{Errc::busy, handle_.path() + ": somebody else has written meanwhile"};
+    }
     return commit_locked(pages, *header, sync);
 }
 
@@ -197,7 +200,7 @@ Status WalWriter::write_frames(PageSource& pages, WalIndexHeader& header) {
             MutableBytes image = frame.subspan(kWalFrameHeaderBytes);
             Result<Pgno> pgno = pages.page(done + i, image);
             if (!pgno) return std::move(pgno).error();
-            if (pgno->value == 1) set_replica_page_1(image);
+            if (pgno->value == 1 && !primary_at_) set_replica_page_1(image);
             const bool last = done + i + 1 == count;
             encode_wal_frame_header(*pgno, last ? pages.db_pages() : 0, header.salt,
                                     header.big_endian_checksums, image, header.frame_checksum,

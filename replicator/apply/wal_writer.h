@@ -6,6 +6,7 @@
 // refuses every write to a replica, even when no daemon runs.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "replicator/base/clock.h"
@@ -34,6 +35,9 @@ class WalWriter {
   public:
     // `handle` holds slots, `checkpoints` runs passive checkpoints; both on the replica database.
     WalWriter(SqliteHandle& handle, SqliteHandle& checkpoints);
+    // Of a primary: page 1 is written as it comes, and only while the wal-index is still
+    // `expected`; commit() says busy otherwise.
+    void as_primary(const WalIndexHeader& expected) { primary_at_ = expected; }
     // Waits for a foreign holder of the write lock up to `patience`. After an error nothing is
     // visible; the same commit may be tried again. invalid: another page size.
     Status commit(PageSource& pages, bool sync, Nanos patience);
@@ -53,6 +57,7 @@ class WalWriter {
 
     SqliteHandle& handle_;
     SqliteHandle& checkpoints_;
+    std::optional<WalIndexHeader> primary_at_;
     std::vector<Pgno> written_;
     Bytes chunk_;  // frames on their way to the WAL
 };

@@ -73,7 +73,17 @@ Result<bool> Capturer::State::take_range(const WalIndexHeader& now,
     uint32_t first = decision.first_frame;
     uint32_t change = now.change - static_cast<uint32_t>(commits.size());
     for (const CommitMark& mark : commits) {
-        Result<bool> appended = append_commit(first, mark, ++change, now);
+        ++change;
+        if (prepared) {
+            Result<bool> adopted = adopt_prepared(first, mark, change, now);
+            if (!adopted && adopted.error().code == Errc::busy) return false;
+            if (!adopted) return adopted;
+            if (*adopted) {
+                first = mark.last_frame + 1;
+                continue;
+            }
+        }
+        Result<bool> appended = append_commit(first, mark, change, now);
         if (!appended || !*appended) return appended;
         first = mark.last_frame + 1;
     }
@@ -142,38 +152,53 @@ Result<bool> Capturer::State::append_commit(uint32_t first, const CommitMark& ma
     record.wal = {now.salt.salt1, now.salt.salt2,  mark.last_frame,
                   change,         mark.checksum.a, mark.checksum.b};
     const bool in_memory = frames.has(first) && frames.has(mark.last_frame);
+    Result<bool> appended = append_pages(record, [&]() -> Result<bool> {
+        if (in_memory) return true;
+        return still_there(now);
+    });
+    if (!appended || !*appended) return appended;
+    captured_commit(record.wal, log.last()->lsn);
+    return true;
+}
+
+Result<bool> Capturer::State::append_pages(RecordHeader record,
+                                           const std::function<Result<bool>()>& still_valid) {
     TANIST_TRY(log.begin(raw_payload_bytes(record.page_count, record.page_bytes)));
-    Status written = write_pages(now.page_bytes);
+    Status written = write_pages(record.page_bytes, [&](ByteView part) { return log.write(part); });
     if (!written) {
         log.abandon();
         if (written.error().code == Errc::busy) return false;
         return std::move(written).error();
     }
-    if (!in_memory) {
-        Result<bool> there = still_there(now);
-        if (!there || !*there) {
-            log.abandon();
-            return there;
-        }
+    Result<bool> valid = still_valid();
+    if (!valid || !*valid) {
+        log.abandon();
+        return valid;
     }
     Result<RecordHeader> sealed = log.finish(record);
     if (!sealed) return std::move(sealed).error();
-    known = {record.wal, now.page_bytes, true};
     unpublished = true;
-    untold.commits += 1;
     untold.bytes += sealed->record_bytes();
-    control->commits_captured.fetch_add(1, std::memory_order_relaxed);
     control->bytes_captured.fetch_add(sealed->record_bytes(), std::memory_order_relaxed);
     return true;
 }
 
+// A commit that is visible, and record `lsn` of the log holds it.
+void Capturer::State::captured_commit(const WalPoint& wal, Lsn lsn) {
+    known = {wal, log.last()->page_bytes, true};
+    untold.commits += 1;
+    control->commits_captured.fetch_add(1, std::memory_order_relaxed);
+    control.set_commit_lsn({wal.change, wal.salt1, wal.salt2, wal.frame}, lsn);
+}
+
 // Page numbers, then images. Images that lie near each other in the WAL are fetched together.
-Status Capturer::State::write_pages(uint32_t page_bytes) {
+Status Capturer::State::write_pages(uint32_t page_bytes,
+                                    const std::function<Status(ByteView)>& sink) {
     numbers.clear();
     ByteWriter out(numbers);
     for (const FrameOfPage& page : pages) out.u32(page.pgno);
     numbers.resize(page_image_offset(static_cast<uint32_t>(pages.size()), page_bytes, 0));
-    TANIST_TRY(log.write(numbers));
+    TANIST_TRY(sink(numbers));
     const uint32_t window = frames.frames_max(page_bytes);
     for (size_t i = 0; i < pages.size(); ++i) {
         const uint32_t frame = pages[i].frame;
@@ -187,7 +212,7 @@ Status Capturer::State::write_pages(uint32_t page_bytes) {
             }
             TANIST_TRY(frames.load(frame, last - frame + 1, page_bytes));
         }
-        TANIST_TRY(log.write(frames.image(frame)));
+        TANIST_TRY(sink(frames.image(frame)));
     }
     return ok_status();
 }
@@ -222,6 +247,8 @@ Result<RecordHeader> Capturer::State::describe_database(const WalIndexHeader& no
 
 Status Capturer::State::append_rebase(const WalIndexHeader& now, const std::string& reason) {
     rebase_due = reason;
+    // What is visible is not to be told apart from it, and the replicas will compare everything.
+    TANIST_TRY(take_back_prepared());
     // From here on the WAL must not lose what the record says it follows.
     if (!pin.held()) {
         Status taken = pin.take();

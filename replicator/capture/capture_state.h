@@ -1,6 +1,10 @@
-// The inside of Capturer, in three parts: capturer.cc starts, stops and looks; capture_append.cc
-// turns frames into records; capture_tend.cc holds the pin and restarts the WAL.
+// The inside of Capturer, in four parts: capturer.cc starts, stops and looks; capture_append.cc
+// turns frames into records; capture_prepare.cc logs commits before they are visible and says how
+// they ended; capture_tend.cc holds the pin and restarts the WAL.
 #pragma once
+
+#include <functional>
+#include <optional>
 
 #include "replicator/base/clock.h"
 #include "replicator/capture/capture_rule.h"
@@ -37,6 +41,7 @@ struct Capturer::State {
     Status look();             // captures and publishes, adding to `untold`
     Status look_until_even();  // until the wal-index has nothing that is not captured
     Status announce();
+    bool nothing_new() const;
     RawHeader raw_header() const;
     Result<CleanStop> describe_stop(const WalPoint& wal);
 
@@ -48,12 +53,31 @@ struct Capturer::State {
     Status merge_padding(uint32_t page_bytes);
     Result<bool> append_commit(uint32_t first, const CommitMark& mark, uint32_t change,
                                const WalIndexHeader& now);
-    Status write_pages(uint32_t page_bytes);
+    // The record's payload: frames first..last as `pages` selects them. False: `still_valid` said
+    // that they changed meanwhile; nothing was appended.
+    Result<bool> append_pages(RecordHeader record,
+                              const std::function<Result<bool>()>& still_valid);
+    void captured_commit(const WalPoint& wal, Lsn lsn);
+    Status write_pages(uint32_t page_bytes, const std::function<Status(ByteView)>& sink);
     Status append_rebase(const WalIndexHeader& now, const std::string& reason);
     Result<RecordHeader> describe_database(const WalIndexHeader& now);
     Result<bool> still_there(const WalIndexHeader& taken);
     RecordHeader blank_record(RecordKind kind) const;
     void forget_clean_stop();
+
+    // -- capture_prepare.cc
+    Status tend_prepare();
+    Status append_prepared(uint32_t word);
+    // Whether the commit that became visible in frames first..mark is the prepared one; if so, it
+    // needs no record, else the prepared one is taken back.
+    Result<bool> adopt_prepared(uint32_t first, const CommitMark& mark, uint32_t change,
+                                const WalIndexHeader& now);
+    Result<bool> is_prepared(uint32_t first, const CommitMark& mark, const WalIndexHeader& now);
+    Status take_back_prepared();
+    void settle_slot();
+    Status resolve_abandoned(Instant now);
+    Status resolve_under_write_lock();
+    bool slot_is_of(const RecordHeader& record) const;
 
     // -- capture_tend.cc
     Status tend_wal();
@@ -88,6 +112,14 @@ struct Capturer::State {
     bool log_is_full = false;       // the last append found no space
     bool clean_stop_exists = true;  // until removed
     int unsettled_looks = 0;
+
+    // The last record of the log, when it was prepared and how it ended is not logged yet.
+    // Invariant: nothing follows it in the log but its ABORT, or what proves that it is visible.
+    std::optional<RecordHeader> prepared;
+    uint32_t prepare_seen = 0;  // the slot's word at the last look
+    bool settle_due = false;    // as soon as what was appended is published
+    Position settled;           // the last record that is settled; the log's end unless `prepared`
+    Instant resolve_not_before;
 
     // The range being taken: page number of each frame from scan_first, and where commits end.
     uint32_t scan_first = 0;

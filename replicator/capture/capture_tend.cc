@@ -4,6 +4,7 @@
 #include "replicator/base/notes.h"
 #include "replicator/base/random.h"
 #include "replicator/capture/capture_state.h"
+#include "replicator/capture/engine_writes.h"
 
 namespace tanist {
 
@@ -101,23 +102,6 @@ class ReaderSlots {
     int pin_slot_;
 };
 
-// Says in the control block, for the length of a scope, that WRITE is ours for a moment.
-class EngineWrites {
-  public:
-    explicit EngineWrites(Control& control) : control_(control) {
-        control_->engine_writes.store(1, std::memory_order_seq_cst);
-    }
-    ~EngineWrites() {
-        control_->engine_writes.store(0, std::memory_order_seq_cst);
-        futex_wake_all(&control_->engine_writes);
-    }
-    EngineWrites(const EngineWrites&) = delete;
-    EngineWrites& operator=(const EngineWrites&) = delete;
-
-  private:
-    Control& control_;
-};
-
 }  // namespace
 
 uint64_t Capturer::State::wal_bytes() const {
@@ -127,11 +111,14 @@ uint64_t Capturer::State::wal_bytes() const {
 
 Status Capturer::State::tend_wal() {
     TANIST_TRY(answer_request());
+    TANIST_TRY(resolve_abandoned(boot_now()));
     const bool long_wal = known.wal.frame >= kRestartFrames || wal_bytes() > options.wal_bytes_max;
     const bool unmarked = !is_marked(known.wal.change);
     if (pin.held() && !long_wal && !unmarked && !log_is_full) return ok_status();
     const Instant now = boot_now();
     if (!pin.held() && !wal_is_let_go) TANIST_TRY(take_pin_again(now));
+    // While a commit is held back its place in the WAL must stay what it is.
+    if (prepared) return ok_status();
     if (log_is_full) {
         let_wal_go_when_log_is_full();
         return ok_status();
@@ -345,6 +332,7 @@ Status Capturer::State::mark_change_when_quiet(Instant now) {
 
 Status Capturer::State::close_cleanly() {
     TANIST_TRY(look_until_even());
+    if (prepared) return ok_status();
     Result<bool> emptied =
         known.wal.frame == 0 ? Result<bool>(true) : restart(true, kLockPatienceAtStop);
     if (!emptied) return std::move(emptied).error();

@@ -50,6 +50,10 @@ Status Capturer::tend_wal() { return state_->tend_wal(); }
 Status Capturer::close_cleanly() { return state_->close_cleanly(); }
 Lsn Capturer::captured() const { return state_->log.end().position.lsn; }
 
+Lsn Capturer::committed() const {
+    return Lsn{state_->control->committed_lsn.load(std::memory_order_acquire)};
+}
+
 bool Capturer::restless() const {
     const State& state = *state_;
     const ControlBlock& block = *state.control;
@@ -102,9 +106,12 @@ Status Capturer::State::resume_from_records() {
         return ok_status();
     }
     RecordHeader record = *last;
+    settled = record.position();
     const Lsn first = log.stat().first;
     const std::unique_ptr<LogReader> reader = log.reader();
-    while (!names_wal_point(record)) {
+    if (slot_is_of(record)) prepared = record;
+    Lsn not_visible = prepared ? prepared->lsn : record.subject;
+    while (!names_wal_point(record) || record.lsn == not_visible) {
         if (record.lsn <= first) {
             rebase_due = "no record says where the log stood in the WAL";
             return ok_status();
@@ -112,6 +119,8 @@ Status Capturer::State::resume_from_records() {
         Result<RecordHeader> before = reader->header_of(Lsn(record.lsn.value - 1));
         if (!before) return std::move(before).error();
         record = *before;
+        if (settled.lsn == not_visible) settled = record.position();
+        if (record.kind == RecordKind::abort) not_visible = record.subject;
     }
     known = {record.wal, record.page_bytes, false};
     return ok_status();
@@ -163,6 +172,7 @@ Result<bool> Capturer::State::resume_from_clean_stop(const WalIndexHeader& now) 
 Status Capturer::State::append_epoch_if_newer() {
     const std::optional<RecordHeader> last = log.last();
     if (!last || options.epoch <= last->epoch) return ok_status();
+    TANIST_TRY(take_back_prepared());
     forget_clean_stop();
     TANIST_TRY(log.begin(0));
     RecordHeader record = blank_record(RecordKind::epoch);
@@ -185,8 +195,13 @@ RawHeader Capturer::State::raw_header() const {
     return raw;
 }
 
+bool Capturer::State::nothing_new() const {
+    return even && raw_header() == seen &&
+           control->prepare.word.load(std::memory_order_acquire) == prepare_seen;
+}
+
 Result<CaptureProgress> Capturer::State::poll() {
-    const bool nothing = even && raw_header() == seen;
+    const bool nothing = nothing_new();
     if (nothing && untold.commits == 0 && !untold.rebased) return CaptureProgress{};
     if (!nothing) TANIST_TRY(look());
     return std::exchange(untold, {});
@@ -210,6 +225,7 @@ Status Capturer::State::look() {
         if (!done) captured = std::move(done).error();
         even = done.ok() && *done;
     }
+    if (captured.ok() && rebase_due.empty()) captured = tend_prepare();
     // What was finished before an error is visible too: it happened.
     Status announced_all = announce();
     log_is_full = (!captured && captured.error().code == Errc::no_space) ||
@@ -225,7 +241,7 @@ Status Capturer::State::look() {
 
 Status Capturer::State::look_until_even() {
     for (int looks = 0; looks < kUnsettledLooksMax; ++looks) {
-        if (even && raw_header() == seen) return ok_status();
+        if (nothing_new()) return ok_status();
         TANIST_TRY(look());
     }
     return Error{Errc::busy, handle.path() + ": the wal-index does not settle"};
@@ -238,12 +254,15 @@ Status Capturer::State::announce() {
         unpublished = false;
         forget_clean_stop();
     }
+    if (settle_due) settle_slot();
+    if (!prepared) settled = log.end().position;
+    control->committed_lsn.store(settled.lsn.value, std::memory_order_release);
     CapturedPoint point;
     point.salt1 = known.wal.salt1;
     point.salt2 = known.wal.salt2;
     point.frame = known.wal.frame;
     point.change = known.wal.change;
-    point.position = log.end().position;
+    point.position = settled;
     const bool same = point.salt1 == announced.salt1 && point.salt2 == announced.salt2 &&
                       point.frame == announced.frame && point.change == announced.change &&
                       point.position == announced.position;

@@ -2,6 +2,10 @@
 // the bytes of the WAL (sqlite-facts 0.1). One Capturer per database, on the engine's capture
 // thread; it owns the log's writing end while it lives.
 //
+// A commit that its writer holds back until replicas have it (control_block.h, ControlPrepare) is
+// logged while it is invisible. It is always the last record: before anything else is appended, it
+// has become visible, or an ABORT takes it back.
+//
 // poll() is cheap when nothing happened: one look at shared memory. What it decides is in
 // capture_rule.h (pure); this class reads frames, appends records and holds the pin.
 #pragma once
@@ -51,6 +55,9 @@ class Capturer {
     Status close_cleanly();
 
     Lsn captured() const;  // any thread
+    // Every record up to here is visible, or taken back by an ABORT up to here. Below captured()
+    // while the last record is a commit that its writer still holds back.
+    Lsn committed() const;  // any thread
     // True while the pin is away or a restart waits for us: call poll() and tend_wal() again within
     // a millisecond instead of sleeping.
     bool restless() const;

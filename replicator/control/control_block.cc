@@ -111,6 +111,60 @@ void Control::wait_captured(uint32_t seen_tick, Nanos timeout) const {
     block_->captured_waiters.fetch_sub(1, std::memory_order_seq_cst);
 }
 
+void Control::bump_acks() const {
+    block_->ack_tick.fetch_add(1, std::memory_order_seq_cst);
+    if (block_->ack_waiters.load(std::memory_order_seq_cst) != 0) {
+        futex_wake_all(&block_->ack_tick);
+    }
+}
+
+void Control::wait_acks(uint32_t seen_tick, Nanos timeout) const {
+    // A waiter killed here leaves the count too high, as in wait_captured().
+    block_->ack_waiters.fetch_add(1, std::memory_order_seq_cst);
+    futex_wait(&block_->ack_tick, seen_tick, timeout);
+    block_->ack_waiters.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+void Control::set_ack(size_t index, const AckPoint& point) {
+    ControlAck& entry = block_->ack[index];
+    put(entry.received_lsn, point.received.value);
+    put(entry.durable_lsn, point.durable.value);
+    put(entry.applied_lsn, point.applied.value);
+}
+
+AckPoints Control::acks() const {
+    AckPoints points;
+    points.count = std::min<uint32_t>(get(block_->acks), limits::kMembersMax);
+    for (uint32_t i = 0; i < points.count; ++i) {
+        const ControlAck& entry = block_->ack[i];
+        points.point[i] = {Lsn{get(entry.received_lsn)}, Lsn{get(entry.durable_lsn)},
+                           Lsn{get(entry.applied_lsn)}};
+    }
+    return points;
+}
+
+void Control::set_commit_lsn(const WalMoment& moment, Lsn lsn) {
+    ControlCommitLsn& entry = block_->commit_lsn[moment.change % kCommitLsns];
+    SequenceWriter writer(entry.sequence);
+    put(entry.change, moment.change);
+    put(entry.salt1, moment.salt1);
+    put(entry.salt2, moment.salt2);
+    put(entry.frame, moment.frame);
+    put(entry.lsn, lsn.value);
+}
+
+std::optional<Lsn> Control::find_commit_lsn(const WalMoment& moment) const {
+    const ControlCommitLsn& entry = block_->commit_lsn[moment.change % kCommitLsns];
+    WalMoment found;
+    Lsn lsn;
+    const bool whole = read_consistently(entry.sequence, [&] {
+        found = {get(entry.change), get(entry.salt1), get(entry.salt2), get(entry.frame)};
+        lsn = Lsn{get(entry.lsn)};
+    });
+    if (!whole || lsn.value == 0 || found != moment) return std::nullopt;
+    return lsn;
+}
+
 bool Control::ring(bool urgent) const {
     store_load_barrier(block_->bell_mode);
     uint32_t mode = block_->bell_mode.load(std::memory_order_seq_cst);

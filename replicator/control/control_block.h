@@ -7,14 +7,17 @@
 // file, so the layout is versioned and never reordered. Groups of fields that belong together are
 // guarded by a sequence word: odd while the engine writes.
 //
-// Who writes what: the engine everything, except `bell`, `restart_request`, `clients_started`,
-// which the VFS writes.
+// Who writes what: the engine everything, except `bell`, `restart_request`, `local_sync_asked`,
+// `ack_waiters` and `captured_waiters`, which the VFS writes; `prepare` and `degraded` are written
+// by both, as said there.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "replicator/base/clock.h"
@@ -23,11 +26,12 @@
 #include "replicator/base/limits.h"
 #include "replicator/base/peer_state.h"
 #include "replicator/base/result.h"
+#include "replicator/control/ack_rule.h"
 
 namespace tanist {
 
 constexpr uint32_t kControlMagic = 0x434E'5431;  // "1TNC"
-constexpr uint32_t kControlVersion = 1;
+constexpr uint32_t kControlVersion = 2;
 constexpr size_t kControlBytes = 65536;
 
 enum class Role : uint32_t { unknown = 0, primary = 1, replica = 2, fenced = 3 };
@@ -52,6 +56,72 @@ struct ControlPeer {
     std::atomic<uint64_t> sync_total_bytes;
     std::atomic<uint8_t> endpoint[128];  // text, zero-terminated
     std::atomic<uint8_t> reason[160];    // why it is refused or syncing
+};
+
+// How far one replica is with the log, as far as its history is known to be ours. Only grows while
+// the replica is the same one; zeros: not there.
+struct ControlAck {
+    std::atomic<uint64_t> received_lsn;
+    std::atomic<uint64_t> durable_lsn;
+    std::atomic<uint64_t> applied_lsn;
+    std::atomic<uint64_t> reserved;
+};
+
+// Which LSN a commit became: the commit after which iChange was `change`.
+struct ControlCommitLsn {
+    std::atomic<uint32_t> sequence;  // guards this entry
+    std::atomic<uint32_t> change;
+    std::atomic<uint32_t> salt1;
+    std::atomic<uint32_t> salt2;
+    std::atomic<uint32_t> frame;
+    std::atomic<uint32_t> reserved;
+    std::atomic<uint64_t> lsn;
+};
+// More than commits become visible while one committer wakes; what is overwritten costs a longer
+// wait and nothing else.
+constexpr size_t kCommitLsns = 512;
+
+// Where a commit is that its writer holds back. Only the holder of SQLite's WRITE lock posts one,
+// and only over one that is settled. The word's low bits are the phase, the others the number of
+// the attempt, so that a decision can only hit the attempt that it means. Exactly one
+// compare-and-swap leads away from `posted`: whoever does it has decided.
+//
+//   settled --writer--> posted --writer--> granted --writer--> published
+//                          \--writer, or whoever has WRITE and finds its holder gone--> refused
+//   granted --the same, when the commit did not become visible--> refused
+//   granted, published, refused --engine, when the log says how it ended--> settled
+enum class PreparePhase : uint32_t {
+    settled = 0,
+    posted = 1,
+    granted = 2,    // confirmed: the writer makes it visible
+    published = 3,  // visible, says its writer, still under WRITE
+    refused = 4,    // will never be visible
+};
+constexpr uint32_t kPrepareAttempt = 8;  // one more attempt
+constexpr PreparePhase phase_of(uint32_t word) {
+    return static_cast<PreparePhase>(word & (kPrepareAttempt - 1));
+}
+constexpr uint32_t with_phase(uint32_t word, PreparePhase phase) {
+    return (word & ~(kPrepareAttempt - 1)) | static_cast<uint32_t>(phase);
+}
+
+struct ControlPrepare {
+    std::atomic<uint32_t> word;  // futex word; see PreparePhase
+    // Engine: the word of the attempt that `lsn` is of.
+    std::atomic<uint32_t> logged_word;
+    std::atomic<uint64_t> lsn;
+    // Written before `word` says posted, and not after: frames first_frame..last_frame of the WAL,
+    // the last one without its header, which would be of page `pgno` and name `db_pages`.
+    std::atomic<uint32_t> salt1;
+    std::atomic<uint32_t> salt2;
+    std::atomic<uint32_t> first_frame;
+    std::atomic<uint32_t> last_frame;
+    std::atomic<uint32_t> pgno;
+    std::atomic<uint32_t> db_pages;
+    std::atomic<uint32_t> page_bytes;
+    std::atomic<uint32_t> change;      // iChange when it will be visible
+    std::atomic<uint32_t> checksum_a;  // of the withheld header; zeros when SQLite sums up later
+    std::atomic<uint32_t> checksum_b;
 };
 
 struct ControlBlock {
@@ -115,6 +185,28 @@ struct ControlBlock {
     std::atomic<uint32_t> problem_sequence;
     std::atomic<uint8_t> problem[256];  // the engine's present trouble, one sentence; "" none
 
+    // Synchronous commits. ack_tick is a futex word, bumped by the engine after each change of
+    // `ack`, of durable_lsn, of commit_lsn and of prepare.lsn while anybody waits.
+    alignas(64) std::atomic<uint32_t> ack_tick;
+    std::atomic<uint32_t> ack_waiters;
+    // A committer adds 1 after its commit can be captured and before it rings: it is to be synced
+    // in this node's own log, because nothing else here will have it after a power cut.
+    std::atomic<uint32_t> local_sync_asked;
+    std::atomic<uint32_t> acks;  // entries of ack[] in use
+    // Every record up to here is visible on the primary, or taken back by an ABORT up to here.
+    std::atomic<uint64_t> committed_lsn;
+    // Not zero: the AckRule (packed) for which nobody waits any more. A committer sets it when its
+    // rule is not met and its policy is to degrade; the engine clears it when enough replicas have
+    // caught up.
+    std::atomic<uint32_t> degraded;
+    std::atomic<uint32_t> degradations;      // how often that happened
+    std::atomic<uint64_t> degraded_commits;  // returned to their callers unconfirmed, in all
+    std::atomic<uint64_t> unsafe_bytes;      // records that no replica has durably
+    std::atomic<int64_t> unsafe_since_ns;    // boot clock, of the oldest of them; 0 none
+    alignas(64) ControlPrepare prepare;
+    alignas(64) ControlAck ack[limits::kMembersMax];
+    alignas(64) ControlCommitLsn commit_lsn[kCommitLsns];
+
     alignas(64) ControlPeer peer[limits::kMembersMax];
 
     // What the engine did or refused and the operator may not expect, one sentence; "" none. Unlike
@@ -132,6 +224,22 @@ struct CapturedPoint {
     uint32_t frame = 0;
     uint32_t change = 0;
     Position position;
+};
+
+// A place in the WAL's history, as a committer knows its own commit.
+struct WalMoment {
+    uint32_t change = 0;
+    uint32_t salt1 = 0;
+    uint32_t salt2 = 0;
+    uint32_t frame = 0;
+    bool operator==(const WalMoment&) const = default;
+};
+
+// The acknowledgements by value.
+struct AckPoints {
+    std::array<AckPoint, limits::kMembersMax> point;
+    uint32_t count = 0;
+    std::span<const AckPoint> all() const { return {point.data(), count}; }
 };
 
 // One peer's entry by value.
@@ -176,6 +284,16 @@ class Control {
     bool ring(bool urgent) const;
     void set_problem(const std::string& sentence);  // engine
     std::string problem() const;
+    // Engine. Tells whoever waits for a confirmation.
+    void bump_acks() const;
+    // Waits until something that confirms a commit may have changed, or the timeout.
+    void wait_acks(uint32_t seen_tick, Nanos timeout) const;
+    // Requires: index < limits::kMembersMax. Does not bump.
+    void set_ack(size_t index, const AckPoint& point);  // engine
+    AckPoints acks() const;
+    void set_commit_lsn(const WalMoment& moment, Lsn lsn);  // engine
+    // Nothing: it is not captured yet, or the entry was overwritten.
+    std::optional<Lsn> find_commit_lsn(const WalMoment& moment) const;
     void set_notice(const std::string& sentence);  // engine
     std::string notice() const;
     // Requires: index < limits::kMembersMax. The engine sets block.peers itself.

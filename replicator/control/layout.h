@@ -16,6 +16,7 @@
 //   base/         snapshots and delta sync in progress      sync/
 //   clean-stop    primary: file times at a clean stop       capture/
 //   intent        replica: which LSN the database is at     apply/intent.h
+//   waited        empty: a commit of this database has waited for replicas
 //   engine.log    messages of an engine that the extension started
 #pragma once
 
@@ -42,6 +43,7 @@ struct Layout {
     std::string base() const { return directory + "/base"; }
     std::string clean_stop() const { return directory + "/clean-stop"; }
     std::string intent() const { return directory + "/intent"; }
+    std::string waited() const { return directory + "/waited"; }
     std::string engine_log() const { return directory + "/engine.log"; }
 };
 

@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 
 constexpr uint64_t kLogBytesFloor = 64u << 10;
 constexpr uint64_t kSegmentBytesCeiling = 1u << 30;
+constexpr milliseconds kAckTimeoutCeiling = std::chrono::hours(24);
 constexpr milliseconds kInviteCeiling = std::chrono::hours(24 * 30);
 constexpr milliseconds kIdleExitCeiling = std::chrono::hours(24 * 365);
 // sun_path has 108 bytes with its zero.
@@ -92,6 +93,15 @@ Status set_idle_exit(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
+// `parse` gives the new value of `field`.
+template <class Field, class Parse>
+Status set_parsed(Field& field, Parse parse, const std::string& text) {
+    auto value = parse(text);
+    if (!value) return std::move(value).error();
+    field = *value;
+    return ok_status();
+}
+
 Result<bool> parse_flag(const std::string& text) {
     if (text == "true") return true;
     if (text == "false") return false;
@@ -120,7 +130,7 @@ Status set_invite_expires(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
-const std::array<Row, 11> kRows = {{
+const std::array<Row, 16> kRows = {{
     {"replicas", Role::primary, true, "Endpoints of replicas; they join those of `tanist members`.",
      "[]",
      [](Settings& s, const std::string& text) { return set_endpoints(s.replicas, text, true); }},
@@ -156,6 +166,40 @@ const std::array<Row, 11> kRows = {{
     {"engine_idle_exit", Role::primary, false,
      "An engine that the extension started leaves after this time without a writer.", "\"10s\"",
      set_idle_exit},
+    {"ack", Role::primary, false,
+     "What a COMMIT waits for: \"async\", \"received:K\", \"durable:K\", \"applied:K\",\n"
+     "# \"durable:majority\". PRAGMA tanist_ack changes it for a connection.",
+     "\"async\"",
+     [](Settings& s, const std::string& text) {
+         return set_parsed(s.commit.rule, parse_ack_rule, text);
+     }},
+    {"commit_mode", Role::primary, false,
+     "\"before_visible\": nobody sees a commit before it is confirmed; \"pipelined\": only the\n"
+     "# committer waits.",
+     "\"before_visible\"",
+     [](Settings& s, const std::string& text) {
+         return set_parsed(s.commit.mode, parse_commit_mode, text);
+     }},
+    {"ack_timeout", Role::unknown, false,
+     "How long a COMMIT waits for its confirmation, and `tanist_wait` for its position.", "\"5s\"",
+     [](Settings& s, const std::string& text) {
+         return set_parsed(s.commit.timeout, parse_ack_timeout, text);
+     }},
+    {"on_timeout", Role::primary, false,
+     "And then: \"fail\" (an error), \"degrade\" (go on without waiting, visibly, until the\n"
+     "# replicas have caught up), \"wait\" (for ever).",
+     "\"fail\"",
+     [](Settings& s, const std::string& text) {
+         return set_parsed(s.commit.on_timeout, parse_on_timeout, text);
+     }},
+    {"max_lag", Role::primary, false,
+     "Writers are slowed and then told SQLITE_BUSY when more than this is on no replica: "
+     "\"10MB\",\n"
+     "# \"5s\", \"1000 commits\", \"off\".",
+     "\"off\"",
+     [](Settings& s, const std::string& text) {
+         return set_parsed(s.max_lag, parse_lag_bound, text);
+     }},
     {"curve", Role::unknown, false,
      "Encrypt and authenticate on ipc and loopback endpoints too; elsewhere it is always done.",
      "false", set_curve},
@@ -336,6 +380,44 @@ Result<milliseconds> parse_duration(const std::string& text) {
                      "\" is not a duration: write a whole number and ms, s, min, h or d");
     }
     return milliseconds(static_cast<int64_t>(*count));
+}
+
+Result<LagBound> parse_lag_bound(const std::string& text) {
+    constexpr std::array<QuantityUnit, 2> kCommitUnits = {{{"commits", 1}, {"commit", 1}}};
+    if (text == "off") return LagBound{};
+    LagBound bound;
+    if (auto commits = parse_quantity(text, kCommitUnits)) {
+        bound = {LagBound::Unit::commits, *commits};
+    } else if (auto millis = parse_quantity(text, kTimeUnits)) {
+        bound = {LagBound::Unit::milliseconds, *millis};
+    } else if (auto bytes = parse_quantity(text, kSizeUnits)) {
+        bound = {LagBound::Unit::bytes, *bytes};
+    }
+    if (bound.amount == 0) {
+        return wrong(
+            "\"" + text +
+            "\" is no bound: write a size (\"10MB\"), a time (\"5s\"), \"1000 commits\", or "
+            "\"off\"");
+    }
+    return bound;
+}
+
+Result<milliseconds> parse_ack_timeout(const std::string& text) {
+    Result<milliseconds> duration = parse_duration(text);
+    if (!duration) return duration;
+    if (duration->count() == 0 || *duration > kAckTimeoutCeiling) {
+        return wrong(text + " is out of range: between 1ms and 1d");
+    }
+    return duration;
+}
+
+std::string duration_text(milliseconds duration) {
+    const uint64_t count = static_cast<uint64_t>(duration.count());
+    const QuantityUnit* best = &kTimeUnits.front();
+    for (const QuantityUnit& unit : kTimeUnits) {
+        if (count != 0 && count % unit.factor == 0) best = &unit;
+    }
+    return std::to_string(count / best->factor) + best->name;
 }
 
 Status check_endpoint(const std::string& endpoint) {

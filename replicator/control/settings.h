@@ -11,6 +11,7 @@
 
 #include "replicator/base/notes.h"
 #include "replicator/base/result.h"
+#include "replicator/control/ack_rule.h"
 #include "replicator/control/control_block.h"
 
 namespace tanist {
@@ -26,6 +27,8 @@ struct Settings {
     uint64_t log_bytes_max = 1u << 30;
     uint64_t wal_bytes_max = 64u << 20;  // the WAL is restarted by the engine beyond this
     std::chrono::milliseconds engine_idle_exit{10'000};
+    CommitPolicy commit;  // ack, commit_mode, ack_timeout, on_timeout: where a connection begins
+    LagBound max_lag;
     bool curve = false;               // on ipc and loopback too; elsewhere always
     std::optional<bool> status_open;  // nothing: on ipc and loopback without CURVE
     std::chrono::milliseconds invite_expires{3'600'000};
@@ -40,6 +43,12 @@ Status apply_environment(Settings& settings);
 Result<uint64_t> parse_size(const std::string& text);
 // "5s", "250ms", "1h"
 Result<std::chrono::milliseconds> parse_duration(const std::string& text);
+// "10MB", "5s", "1000 commits", "off"
+Result<LagBound> parse_lag_bound(const std::string& text);
+// "250ms" to "1d"; more than zero.
+Result<std::chrono::milliseconds> parse_ack_timeout(const std::string& text);
+// As parse_duration reads it.
+std::string duration_text(std::chrono::milliseconds duration);
 // tcp://HOST:PORT or ipc://PATH that is connected to without a key. refused: anything but loopback
 // or ipc; the message says what to do.
 Status check_endpoint(const std::string& endpoint);

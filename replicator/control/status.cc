@@ -64,6 +64,12 @@ void add_primary(Json& json, const Control& control, uint64_t end, Instant now, 
     Json replicas = Json::array();
     for (const PeerReport& peer : peers) replicas.push_back(peer_json(peer, end, now, live));
     json["replicas"] = replicas;
+    const uint32_t degraded = control->degraded.load();
+    json["commits_confirmed"] = {
+        {"committed", control->committed_lsn.load()},
+        {"degraded", degraded == 0 ? Json() : Json(to_string(unpack_ack_rule(degraded)))},
+        {"degradations", control->degradations.load()},
+        {"unconfirmed", control->degraded_commits.load()}};
     json["data_at_risk"] = live ? data_at_risk(peers, end) : Json();
     json["commits"] = control->commits_captured.load();
     json["rebases"] = control->rebases.load();

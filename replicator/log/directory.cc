@@ -21,7 +21,7 @@ class FileSource : public SegmentSource {
 struct Opened {
     File file;
     FoundSegment found;
-    std::optional<DurableMark> mark;
+    std::optional<FoundMark> mark;
 };
 
 Result<Opened> open_segment(const std::string& directory, const std::string& name) {
@@ -38,8 +38,7 @@ Result<Opened> open_segment(const std::string& directory, const std::string& nam
     Opened opened;
     opened.file = *std::move(file);
     opened.found = {name, *header, stat->bytes, kRecordsAt};
-    if (head.size() >= kMarkAt + kMarkBytes)
-        opened.mark = decode_mark(ByteView(head).subspan(kMarkAt));
+    opened.mark = newest_mark(head, boot_id());
     return opened;
 }
 
@@ -99,8 +98,8 @@ class Finder {
         for (const std::string& name : names) {
             Result<Opened> opened = open_segment(directory_, name);
             if (!opened.ok() || !opened->mark) continue;
-            found_.durable = std::max(found_.durable, opened->mark->durable);
-            found_.power_lost = opened->mark->boot != boot_id();
+            found_.durable = std::max(found_.durable, opened->mark->mark.durable);
+            found_.power_lost = opened->mark->mark.boot != boot_id();
         }
     }
 

@@ -37,7 +37,7 @@ struct FoundLog {
     uint64_t records = 0;
     LogPoint end;
     std::optional<RecordHeader> last;
-    std::optional<DurableMark> mark;  // of the last segment
+    std::optional<FoundMark> mark;  // of the last segment
     uint64_t torn_bytes = 0;
     std::string torn_reason;
     bool stopped = false;

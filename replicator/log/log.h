@@ -59,6 +59,15 @@ struct LogRecovery {  // what open() found
     std::string torn_reason;  // why the tail ended there; empty when clean
 };
 
+// How far the log may be applied, when it is here up to `have` and the primary says that everything
+// up to `committed` is settled. An ABORT stands directly behind the commit it takes back, so the
+// last record here is not known to be visible while the primary has settled more than is here. Of
+// the others is_taken_back() knows.
+inline Lsn appliable(Lsn have, Lsn committed) {
+    if (committed <= have) return committed;
+    return Lsn(have.value == 0 ? 0 : have.value - 1);
+}
+
 class LogReader;
 
 class Log {
@@ -133,6 +142,8 @@ class LogReader {
         uint64_t bytes = 0;
     };
     Result<Run> read_run(Lsn from, Lsn last, size_t bytes_max, Bytes& out);
+    // Whether the record behind `record` takes it back; false also when none is behind it here.
+    Result<bool> is_taken_back(const RecordHeader& record);
     // Payload only, checked against payload_hash when read whole.
     Result<Bytes> payload(const RecordHeader& header);
 

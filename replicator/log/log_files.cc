@@ -50,6 +50,7 @@ Result<File> Log::State::make_segment(const std::string& name, const LogPoint& p
     };
     Result<File> file = fill();
     if (!file.ok()) static_cast<void>(remove_path(fresh).ok());
+    mark_place = 1;
     return file;
 }
 
@@ -112,8 +113,9 @@ Status Log::State::adopt(FoundLog&& found) {
     }
     // What was found may be in memory only, left there by a killed process. Everything from now
     // on builds on it, so it is made durable, and then the mark speaks of this boot.
+    if (found.mark) mark_place = (found.mark->place + 1) % kMarks;
     durable = published.position.lsn;
-    if (!found.mark || found.mark->boot != boot || found.mark->durable != durable) {
+    if (!found.mark || found.mark->mark.boot != boot || found.mark->mark.durable != durable) {
         TANIST_TRY(sync_older(found));
         TANIST_TRY(tail.sync_data());
         TANIST_TRY(write_mark(durable));
@@ -153,10 +155,12 @@ Status Log::State::cut_tail(const FoundLog& found) {
     return write_zeros(tail, end.end_offset, end.file_bytes);
 }
 
-Status Log::State::write_mark(Lsn durable) {
+Status Log::State::write_mark(Lsn synced) {
     std::array<uint8_t, kMarkBytes> bytes{};
-    seal_mark({boot, durable}, bytes);
-    return tail.write_at(kMarkAt, bytes);
+    seal_mark({boot, synced}, bytes);
+    TANIST_TRY(tail.write_at(kMarkAt + mark_place * kMarkBytes, bytes));
+    mark_place = (mark_place + 1) % kMarks;
+    return ok_status();
 }
 
 // Requires: the segment is no longer in `segments`.

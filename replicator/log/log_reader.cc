@@ -197,6 +197,26 @@ Result<LogReader::Run> LogReader::read_run(Lsn from, Lsn last, size_t bytes_max,
     return gone(from);
 }
 
+// The cursor stays at `record`, whose payload is read next.
+Result<bool> LogReader::is_taken_back(const RecordHeader& record) {
+    State& s = *state_;
+    TANIST_TRY(s.locate(record.lsn));
+    const Lsn next_lsn = record.lsn.next();
+    Result<RecordHeader> next = gone(next_lsn);
+    if (s.present(next_lsn)) {
+        next = s.decode_at(s.cached_at + s.cached->record_bytes(), next_lsn);
+        if (!s.present(next_lsn)) return gone(next_lsn);
+    } else {
+        State other(s.log);
+        Status located = other.locate(next_lsn);
+        if (!located && located.error().code == Errc::not_found) return false;
+        TANIST_TRY(std::move(located));
+        next = *other.cached;
+    }
+    if (!next) return std::move(next).error();
+    return next->kind == RecordKind::abort && next->subject == record.lsn;
+}
+
 Result<Bytes> LogReader::payload(const RecordHeader& header) {
     State& s = *state_;
     TANIST_TRY(s.locate(header.lsn));

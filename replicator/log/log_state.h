@@ -60,6 +60,7 @@ struct Log::State {
     uint64_t payload_done = 0;
     Hasher128 hasher;  // of a payload that goes through
 
+    size_t mark_place = 0;           // where the next mark goes; the other one is the newest
     bool dirty = false;              // the tail was written since the last fdatasync
     std::optional<Error> sync_lost;  // after a failed fdatasync the kernel forgets what it lost
     std::vector<std::string> spares;
@@ -74,7 +75,7 @@ struct Log::State {
     Status sync_older(const FoundLog& found);
     Status finish_reset();
     Result<File> make_segment(const std::string& name, const LogPoint& previous, uint64_t bytes);
-    Status write_mark(Lsn durable);
+    Status write_mark(Lsn synced);
     Status make_room(uint64_t record_bytes);
     Status roll(uint64_t record_bytes);
     Status flush_buffer();

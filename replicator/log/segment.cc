@@ -91,6 +91,21 @@ std::optional<DurableMark> decode_mark(ByteView bytes) {
     return mark;
 }
 
+// Durable LSNs never shrink; of two equal ones that of this boot is the later.
+std::optional<FoundMark> newest_mark(ByteView head, const BootId& boot) {
+    std::optional<FoundMark> newest;
+    for (size_t place = 0; place < kMarks; ++place) {
+        const size_t at = kMarkAt + place * kMarkBytes;
+        if (head.size() < at + kMarkBytes) break;
+        const std::optional<DurableMark> mark = decode_mark(head.subspan(at));
+        if (!mark) continue;
+        const bool later = !newest || mark->durable > newest->mark.durable ||
+                           (mark->durable == newest->mark.durable && mark->boot == boot);
+        if (later) newest = FoundMark{*mark, place};
+    }
+    return newest;
+}
+
 std::string segment_name(Lsn first) {
     std::string digits = std::to_string(first.value);
     return std::string(kNameDigits - digits.size(), '0') + digits + std::string(kNameEnd);

@@ -158,6 +158,10 @@ bool Announcer::look(Link& link, const std::vector<Member>& members,
             note_failure("member list", door_.take_list(link, std::move(list).value(), false));
         }
     }
+    std::erase_if(sent_, [&](const auto& entry) {
+        return std::none_of(links.begin(), links.end(),
+                            [&](const MemberLink& member) { return member.link == entry.first; });
+    });
     const bool renewed = finish_own(link, members);
     for (const MemberLink& member : links) send_list(link, member);
     return renewed;

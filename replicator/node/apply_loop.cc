@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "replicator/base/file.h"
 #include "replicator/base/notes.h"
 #include "replicator/base/priority.h"
 
@@ -19,7 +20,10 @@ Status ApplyLoop::open(std::string* sync_reason) {
     auto intent = IntentFile::open(shared_.layout.intent());
     if (!intent) return std::move(intent).error();
     intent_ = std::move(intent).value();
-    if (!intent_.read()) return ok_status();  // no database yet
+    const std::optional<Intent> last = intent_.read();
+    if (!last) return ok_status();  // no database yet
+    // The first sync was broken off just before its copy became the database.
+    if (last->syncing && !path_exists(shared_.layout.db)) return ok_status();
     if (!shared_.log)
         return Error{Errc::corrupt, shared_.layout.intent() +
                                         " belongs to a replica, but the node "
@@ -99,7 +103,7 @@ void ApplyLoop::applied_to(const LogPoint& point) {
 
 void ApplyLoop::apply_what_is_due() {
     if (!applier_ || stuck_) return;
-    Lsn target{std::min(shared_.durable_lsn.load(), shared_.committed_lsn.load())};
+    Lsn target = appliable(Lsn{shared_.durable_lsn.load()}, Lsn{shared_.committed_lsn.load()});
     if (target <= applier_->applied().position.lsn) {
         retry_ = false;
         return;

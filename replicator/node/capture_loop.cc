@@ -50,7 +50,8 @@ Status CaptureLoop::start() {
     checkpoints_ = std::move(checkpoints).value();
     CaptureOptions capture{.wal_bytes_max = options_.settings.wal_bytes_max,
                            .epoch = options_.epoch,
-                           .clean_stop_path = options_.layout.clean_stop()};
+                           .clean_stop_path = options_.layout.clean_stop(),
+                           .database_is_at_log_end = options_.database_is_at_log_end};
     auto capturer = Capturer::start(*handle_, *checkpoints_, log_, control_, capture);
     if (!capturer) return std::move(capturer).error();
     capturer_ = std::move(capturer).value();
@@ -94,24 +95,49 @@ void CaptureLoop::run() {
         // Read before the look: whoever rings after it, for what the look missed, ends the nap.
         bell_seen_ = control_->bell.load();
         uint64_t barriers = barriers_asked_.load();
-        bool captured = look();
+        bool captured = look_and_tell();
         bool passed = problem_.empty() && view_.barriers_done.load() != barriers;
         if (passed) view_.barriers_done.store(barriers);
-        if (captured || passed) log_grew_();
+        if (passed) log_grew_();
         maintain();
         if (barriers_asked_.load() == barriers) rest(captured);
     }
 }
 
+// What is asked for before the look is in the log after it. The replicas sync theirs meanwhile.
+bool CaptureLoop::look_and_tell() {
+    const uint32_t asked = control_->local_sync_asked.load(std::memory_order_seq_cst);
+    const bool captured = look();
+    if (captured) log_grew_();
+    if (asked != syncs_done_) {
+        syncs_done_ = asked;
+        sync_log();
+    }
+    return captured;
+}
+
+void CaptureLoop::sync_log() {
+    synced_ = boot_now();
+    if (auto synced = log_.sync(); synced) durable_through(synced->position.lsn);
+}
+
+// Of two syncs the one that began first may end last.
+void CaptureLoop::durable_through(Lsn lsn) {
+    if (lsn.value <= control_->durable_lsn.load(std::memory_order_relaxed)) return;
+    control_->durable_lsn.store(lsn.value, std::memory_order_release);
+    control_.bump_acks();
+}
+
 bool CaptureLoop::look() {
     Lsn before = capturer_->captured();
+    Lsn committed = capturer_->committed();
     auto progress = capturer_->poll();
     std::string problem;
     bool captured = false;
     if (progress) {
+        view_.log_bytes.fetch_add(progress->bytes, std::memory_order_relaxed);
         if (progress->commits > 0 || progress->rebased) {
             view_.last_commit_ns.store(boot_now().ns, std::memory_order_relaxed);
-            view_.log_bytes.fetch_add(progress->bytes, std::memory_order_relaxed);
             if (progress->commits > kBusyCommits)
                 nap_ = std::min(kNapLongest, nap_ * 2);
             else if (progress->commits < kBusyCommits / 2)
@@ -127,7 +153,7 @@ bool CaptureLoop::look() {
     if (auto tended = capturer_->tend_wal(); !tended && problem.empty())
         problem = tended.error().message;
     // What tend_wal() captured is counted by the next poll(), but shipped now.
-    captured = capturer_->captured() != before;
+    captured = capturer_->captured() != before || capturer_->committed() != committed;
     if (problem != problem_) {
         problem_ = problem;
         control_.set_problem(problem);
@@ -152,17 +178,15 @@ void CaptureLoop::sleep_until_rung() {
     uint32_t bell = control_->bell.load();
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::asleep));
     watch_.arm(options_.layout.db + "-wal");
-    if (look()) {
+    if (look_and_tell()) {
         quiet_looks_ = 0;
-        log_grew_();
     } else if (!stopping_.load()) {
         futex_wait(&control_->bell, bell, problem_.empty() ? kSleepLongest : 50ms);
         // Rung by a commit, or by the watch before the commit is visible: stay armed and look
         // a few times, until the next rest.
         for (int i = 0; i < 5 && control_->bell.load() == bell + 1; ++i) {
-            if (look()) {
+            if (look_and_tell()) {
                 quiet_looks_ = 0;
-                log_grew_();
                 break;
             }
             futex_wait(&control_->bell, bell + 1, kAfterWatch);
@@ -188,8 +212,7 @@ void CaptureLoop::maintain() {
 void CaptureLoop::sync_log_elsewhere(Instant now) {
     if (auto done = syncer_.take()) {
         auto synced = log_.end_sync(done->task, done->outcome);
-        if (synced)
-            control_->durable_lsn.store(synced->position.lsn.value, std::memory_order_relaxed);
+        if (synced) durable_through(synced->position.lsn);
     }
     const bool quiet = now - Instant{view_.last_commit_ns.load()} > kQuietFor;
     if (now - synced_ < (quiet ? kSyncEvery : kSyncEveryInStorm)) return;

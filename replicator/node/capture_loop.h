@@ -26,6 +26,7 @@ struct CaptureLoopOptions {
     Layout layout;
     Settings settings;
     Epoch epoch;
+    bool database_is_at_log_end = false;  // CaptureOptions
 };
 
 // What other threads read.
@@ -54,8 +55,11 @@ class CaptureLoop {
 
   private:
     void run();
+    bool look();  // one poll; true when something was captured or settled
+    bool look_and_tell();
+    void sync_log();
+    void durable_through(Lsn lsn);
     void tell_switch();
-    bool look();  // one poll; true when something was captured
     void rest(bool captured);
     void sleep_until_rung();
     void maintain();
@@ -78,6 +82,7 @@ class CaptureLoop {
     int quiet_looks_ = 0;
     Instant maintained_{0};
     Instant synced_{0};
+    uint32_t syncs_done_ = 0;  // ControlBlock::local_sync_asked when the log was last synced for it
     LogSyncer syncer_;
     std::string problem_;
     std::thread thread_;

@@ -4,10 +4,12 @@
 #include <atomic>
 
 #include "replicator/base/notes.h"
+#include "replicator/capture/clean_stop.h"
 #include "replicator/control/identity.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
 #include "replicator/node/capture_loop.h"
+#include "replicator/node/own_tail.h"
 #include "replicator/node/ship_lock.h"
 #include "replicator/node/ship_loop.h"
 
@@ -48,6 +50,9 @@ struct Engine::State {
 
     Status open();
     Status run(const SqliteApi& api);
+    void begin_acks();
+    bool stopped_cleanly() const;
+    Result<bool> catch_up_with_own_log(const SqliteApi& api);
     bool idle_long_enough();
 };
 
@@ -71,7 +76,6 @@ Status Engine::State::open() {
     control->engine_beat_ns.store(boot_now().ns);
     control->engine_writes.store(0);
     control->epoch.store(node.epoch.value);
-    control->role.store(static_cast<uint32_t>(Role::primary));
     LogOptions log_options{.segment_bytes = options.settings.log_segment_bytes,
                            .bytes_max = options.settings.log_bytes_max,
                            .sync_later = true};
@@ -82,12 +86,58 @@ Status Engine::State::open() {
         note(NoteLevel::warning, "the log's tail was torn and has been cut",
              {{"bytes", std::to_string(log->recovery().torn_bytes)},
               {"reason", log->recovery().torn_reason}});
+    begin_acks();
     return ok_status();
 }
 
+// Once in each boot, before anybody may write: whose commits waited for replicas must find them
+// here after a power cut. True: the database was behind and is at the log's end now.
+Result<bool> Engine::State::catch_up_with_own_log(const SqliteApi& api) {
+    const bool ran_before = control->role.load() == static_cast<uint32_t>(Role::primary);
+    if (ran_before || !log->last() || !path_exists(layout.db) || stopped_cleanly()) return false;
+    auto replayed = replay_own_tail(api, layout.db, *log);
+    if (replayed) return *replayed > 0;
+    if (path_exists(layout.waited())) {
+        Error error = std::move(replayed).error();
+        if (error.code == Errc::refused) {
+            error.message +=
+                "; commits that replicas confirmed may be missing in it. To go on with "
+                "the database as it is, and make the replicas equal to it, remove " +
+                layout.waited();
+        }
+        return error;
+    }
+    note(NoteLevel::warning, "the database was not compared with its log",
+         {{"database", layout.db}, {"reason", replayed.error().message}});
+    return false;
+}
+
+// Then the database was at the log's end; what others made of it since, capture finds out.
+bool Engine::State::stopped_cleanly() const {
+    auto bytes = read_file(layout.clean_stop(), 4096);
+    if (!bytes) return false;
+    const auto stop = decode_clean_stop(*bytes);
+    return stop && stop->log_end == log->end();
+}
+
+// What a former engine knew of replicas must be heard again. LSNs of a log that is gone mean
+// nothing.
+void Engine::State::begin_acks() {
+    control->acks.store(0);
+    for (size_t i = 0; i < limits::kMembersMax; ++i) control.set_ack(i, {});
+    control->durable_lsn.store(0);
+    control->committed_lsn.store(0);
+    if (!log->recovery().created) return;
+    for (ControlCommitLsn& entry : control->commit_lsn) entry.lsn.store(0);
+}
+
 Status Engine::State::run(const SqliteApi& api) {
+    auto caught_up = catch_up_with_own_log(api);
+    if (!caught_up) return std::move(caught_up).error();
+    control->role.store(static_cast<uint32_t>(Role::primary));
     capture = std::make_unique<CaptureLoop>(
-        api, CaptureLoopOptions{layout, options.settings, node.epoch}, *log, control, [this] {
+        api, CaptureLoopOptions{layout, options.settings, node.epoch, *caught_up}, *log, control,
+        [this] {
             if (ship) ship->log_grew();
         });
     FollowerIdentity self{.cluster = node.cluster,

@@ -2,8 +2,10 @@
 // signalled when something came, so that it can sit in a poll loop.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <utility>
 
@@ -15,12 +17,28 @@ template <class T>
 class Mailbox {
   public:
     void put(T item) {
+        bool first;
         {
             std::lock_guard lock(mutex_);
+            first = items_.empty();
             items_.push_back(std::move(item));
         }
-        came_.notify_one();
-        event_.signal();
+        if (first) wake();
+    }
+    // All of them at once; `items` is empty afterwards.
+    void put_all(std::deque<T>& items) {
+        if (items.empty()) return;
+        bool first;
+        {
+            std::lock_guard lock(mutex_);
+            first = items_.empty();
+            if (first)
+                items_.swap(items);
+            else
+                std::move(items.begin(), items.end(), std::back_inserter(items_));
+        }
+        items.clear();
+        if (first) wake();
     }
     // Everything that is there; does not wait.
     std::deque<T> take() {
@@ -49,6 +67,12 @@ class Mailbox {
     int fd() const { return event_.fd(); }
 
   private:
+    // The taker takes everything, so it was told of what is there already.
+    void wake() {
+        came_.notify_one();
+        event_.signal();
+    }
+
     mutable std::mutex mutex_;  // guards items_ and closed_
     std::condition_variable came_;
     std::deque<T> items_;

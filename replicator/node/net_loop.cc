@@ -36,7 +36,6 @@ Status NetLoop::bind_all(const std::vector<std::string>& endpoints) {
         endpoints_.push_back(std::move(bound).value());
     }
     newcomer_ = std::make_unique<Newcomer>(*door_, shared_.layout.db);
-    if (!shared_.node.cluster.is_zero() && door_->list().version == 0) return ok_status();
     auto invited = newcomer_->invite(*link_, endpoints_, shared_.settings.invite_expires);
     if (!invited) return std::move(invited).error();
     invitations_ = std::move(invited).value();
@@ -100,6 +99,7 @@ void NetLoop::receive_all() {
 void NetLoop::step(const ReceiverEvent& event) {
     auto actions = receiver_->step(event, boot_now());
     for (ReceiverAction& action : actions) perform(action);
+    shared_.to_store.put_all(to_store_);
 }
 
 void NetLoop::perform(ReceiverAction& action) {
@@ -133,7 +133,7 @@ void NetLoop::act(receiver_action::Adopt& action) {
     }
     shared_.node = node;
     shared_.control->epoch.store(node.epoch.value);
-    shared_.to_store.put(store_command::Create{node.group});
+    to_store_.push_back(store_command::Create{node.group});
 }
 
 void NetLoop::act(receiver_action::PersistEpoch& action) {
@@ -149,19 +149,19 @@ void NetLoop::act(receiver_action::PersistEpoch& action) {
 }
 
 void NetLoop::act(receiver_action::AppendBegin& action) {
-    shared_.to_store.put(store_command::Begin{action.header});
+    to_store_.push_back(store_command::Begin{action.header});
 }
 
 void NetLoop::act(receiver_action::AppendPart& action) {
-    shared_.to_store.put(store_command::Part{frame_, action.bytes});
+    to_store_.push_back(store_command::Part{frame_, action.bytes});
 }
 
 void NetLoop::act(receiver_action::AppendFinish& action) {
-    shared_.to_store.put(store_command::Finish{action.header});
+    to_store_.push_back(store_command::Finish{action.header});
 }
 
 void NetLoop::act(receiver_action::AppendAbandon&) {
-    shared_.to_store.put(store_command::Abandon{});
+    to_store_.push_back(store_command::Abandon{});
 }
 
 void NetLoop::act(receiver_action::CommittedUpTo& action) {
@@ -171,7 +171,7 @@ void NetLoop::act(receiver_action::CommittedUpTo& action) {
 }
 
 void NetLoop::act(receiver_action::ResetLog& action) {
-    shared_.to_store.put(store_command::Reset{action.base});
+    to_store_.push_back(store_command::Reset{action.base});
 }
 
 void NetLoop::act(receiver_action::SyncBegan& action) {

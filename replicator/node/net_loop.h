@@ -2,6 +2,7 @@
 // rule of the protocol; those are in receive/receiver.
 #pragma once
 
+#include <deque>
 #include <string>
 #include <thread>
 #include <vector>
@@ -56,7 +57,8 @@ class NetLoop {
     std::vector<std::string> invitations_;
     std::unique_ptr<Receiver> receiver_;
     std::vector<std::string> endpoints_;
-    Frame frame_;  // keeps the bytes of the message being handled
+    std::deque<StoreCommand> to_store_;  // of the event being handled
+    Frame frame_;                        // keeps the bytes of the message being handled
     uint64_t primary_log_bytes_ = 0;
     std::string told_state_;
     std::string told_refusal_;

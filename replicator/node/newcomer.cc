@@ -77,16 +77,21 @@ bool Newcomer::takes(Link& link, const Incoming& incoming, const Envelope& envel
 
 void Newcomer::join(Link& link, const Incoming& incoming, const Envelope& envelope,
                     const Join& join, const ClusterId& cluster) {
-    silent_ = false;
     const std::string who = "key " + to_string(join.node);
-    Status joined = why_not_invited(incoming, join);
+    breach_.clear();
+    bool knows_secret = false;
+    Status joined = why_not_invited(incoming, join, knows_secret);
     if (joined) joined = take_first_list(link, incoming, join, cluster);
+    // Whoever floods costs neither disk nor answers. Guesses do not use up what is left for those
+    // who know the secret.
+    InviteFailures& failures = knows_secret ? late_ : guesses_;
+    if (!joined && !failures.answer(unix_now_ns())) return;
+    if (!breach_.empty()) raise_alarm(door_.layout(), who, breach_);
     Status kept = audit(door_.layout(), {.who = who,
                                          .what = "join",
                                          .target = name_,
                                          .result = joined ? "done" : joined.error().message});
     if (!kept) note(NoteLevel::warning, "the audit log takes nothing", {});
-    if (silent_) return;
     if (!joined) {
         return door_.refuse(link, incoming.from, envelope, RefuseCode::invitation,
                             joined.error().message);
@@ -96,22 +101,20 @@ void Newcomer::join(Link& link, const Incoming& incoming, const Envelope& envelo
 }
 
 // A member that may admit needs no invitation: it repeats what may have been lost.
-Status Newcomer::why_not_invited(const Incoming& incoming, const Join& join) {
+Status Newcomer::why_not_invited(const Incoming& incoming, const Join& join, bool& knows_secret) {
     if (curve_key_of(join.node) != std::optional<CurveKey>(incoming.caller.curve)) {
         return Error{Errc::refused, "it names another node than its key is of"};
     }
     if (incoming.caller.kind == Caller::Kind::member) return ok_status();
     const Invitation* invitation = invitation_ ? &*invitation_ : nullptr;
-    const int64_t now = unix_now_ns();
-    const InviteAnswer answer = present(invitation, join.secret, now);
+    const InviteAnswer answer = present(invitation, join.secret, unix_now_ns());
+    knows_secret = answer != InviteAnswer::wrong_secret && answer != InviteAnswer::none;
     if (answer == InviteAnswer::taken) return ok_status();
     if (answer == InviteAnswer::used) {
-        raise_alarm(door_.layout(), "key " + to_string(join.node),
-                    "the invitation of this node was presented a second time, by key " +
-                        to_string(join.node) + ", after key " + to_string(invitation->used_by) +
-                        " had used it; one of the two was not meant to have it");
+        breach_ = "the invitation of this node was presented a second time, by key " +
+                  to_string(join.node) + ", after key " + to_string(invitation->used_by) +
+                  " had used it; one of the two was not meant to have it";
     }
-    silent_ = answer == InviteAnswer::wrong_secret && !failures_.answer(now);
     return Error{Errc::refused, say(answer, invitation)};
 }
 

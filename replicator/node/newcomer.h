@@ -15,7 +15,7 @@ class Newcomer {
   public:
     Newcomer(Door& door, std::string name) : door_(door), name_(std::move(name)) {}
 
-    // Makes an invitation when this node has keys to check, no list, and is in no cluster. The
+    // Makes an invitation when an endpoint has keys and this node has no list. The
     // addresses to print, one for each secured endpoint; none when there is no invitation.
     Result<std::vector<std::string>> invite(Link& link, const std::vector<std::string>& endpoints,
                                             std::chrono::milliseconds expires);
@@ -29,7 +29,7 @@ class Newcomer {
   private:
     void join(Link& link, const Incoming& incoming, const Envelope& envelope, const Join& join,
               const ClusterId& cluster);
-    Status why_not_invited(const Incoming& incoming, const Join& join);
+    Status why_not_invited(const Incoming& incoming, const Join& join, bool& knows_secret);
     Status take_first_list(Link& link, const Incoming& incoming, const Join& join,
                            const ClusterId& cluster);
     void take_list(Link& link, const Incoming& incoming, const Envelope& envelope,
@@ -39,12 +39,13 @@ class Newcomer {
     Door& door_;
     std::string name_;
     std::optional<Invitation> invitation_;
-    InviteFailures failures_;
-    LinkId primary_ = 0;  // who sent the last list, and in which session
+    InviteFailures guesses_;  // and whatever else is wrong with a join
+    InviteFailures late_;     // the right secret, too late
+    LinkId primary_ = 0;      // who sent the last list, and in which session
     uint64_t session_ = 0;
     NodeKey announced_;
     Instant looked_{0};
-    bool silent_ = false;  // the last refusal is not answered
+    std::string breach_;  // of the join being looked at
 };
 
 }  // namespace tanist

@@ -44,7 +44,8 @@ void Progress::update(uint64_t done_bytes, uint64_t total_bytes, uint64_t moved_
         return;
     }
     shown_ = now;
-    double part = total_bytes == 0 ? 1.0 : double(done_bytes) / double(total_bytes);
+    // What was done may be more than there is now: the database can shrink meanwhile.
+    double part = total_bytes <= done_bytes ? 1.0 : double(done_bytes) / double(total_bytes);
     double took = std::chrono::duration<double>(now - began_).count();
     double left = part > 0.001 ? took * (1 - part) / part : 0;
     std::string rate = megabytes(took > 0 ? double(done_bytes) / took : 0) + "/s";

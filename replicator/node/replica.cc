@@ -41,6 +41,7 @@ struct Replica::State {
 
     Status open(bool replace);
     Status run();
+    Lsn settled_in_log(Lsn end) const;
 };
 
 Status Replica::State::open(bool replace) {
@@ -85,15 +86,22 @@ Status Replica::State::run() {
                         .applied = apply.applied().position.lsn};
     if (!sync_reason.empty()) start.state = ReplicaState::needs_sync;
     if (!apply.has_database()) start.state = ReplicaState::empty;
-    // Whatever the log holds was sent to be applied: this cluster acknowledges nothing that its
-    // primary has not already made visible.
-    shared.committed_lsn.store(end.position.lsn.value);
+    shared.committed_lsn.store(settled_in_log(end.position.lsn).value);
     store.start();
     apply.start();
     net.start(std::move(start));
     shared.to_apply.put(apply_command::Apply{});
     shared.control->engine_state.store(static_cast<uint32_t>(EngineState::running));
     return ok_status();
+}
+
+// Without the primary: the log's last record may be a commit that the primary still holds back, or
+// has taken back since. Every other one is settled, or the log would not go on behind it.
+Lsn Replica::State::settled_in_log(Lsn end) const {
+    if (end.value == 0) return end;
+    const std::optional<RecordHeader> last = shared.log->last();
+    if (!last || last->kind != RecordKind::commit) return end;
+    return std::max(Lsn(end.value - 1), apply.applied().position.lsn);
 }
 
 Result<std::unique_ptr<Replica>> Replica::start(const SqliteApi& api, ReplicaOptions options) {

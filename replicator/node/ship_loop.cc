@@ -119,7 +119,10 @@ void ShipLoop::reload_members() {
         bool stays = std::any_of(members.begin(), members.end(), [&](const Member& m) {
             return m.endpoint == peer->member.endpoint;
         });
-        if (!stays) perform(*peer, follower_action::Disconnect{});
+        if (!stays) {
+            perform(*peer, follower_action::Disconnect{});
+            control_.set_ack(peer->slot, {});
+        }
         return !stays;
     });
     for (const Member& member : members) {
@@ -133,9 +136,21 @@ void ShipLoop::reload_members() {
         peer->member = member;
         peer->follower = std::make_unique<Follower>(options_.self, random_u64());
         peer->reader = log_.reader();
+        peer->slot = free_slot();
+        control_->acks.store(
+            std::max(control_->acks.load(), static_cast<uint32_t>(peer->slot) + 1));
         peers_.push_back(std::move(peer));
     }
     control_->peers.store(static_cast<uint32_t>(peers_.size()));
+}
+
+// Requires: fewer than limits::kMembersMax peers.
+size_t ShipLoop::free_slot() const {
+    for (size_t slot = 0;; ++slot) {
+        if (std::none_of(peers_.begin(), peers_.end(),
+                         [&](auto& peer) { return peer->slot == slot; }))
+            return slot;
+    }
 }
 
 // The list goes to whoever lacks it; a new key of this node begins every session anew.
@@ -159,12 +174,14 @@ void ShipLoop::tend_keys() {
     }
 }
 
+// Capture publishes a record before it says that it is settled.
 LogView ShipLoop::log_view() {
+    const Lsn committed{control_->committed_lsn.load(std::memory_order_acquire)};
     LogStat stat = log_.stat();
     return {.base = stat.base,
             .first = stat.first,
             .end = stat.end,
-            .committed = stat.end.position.lsn,
+            .committed = committed,
             .bytes = capture_.view().log_bytes.load(std::memory_order_relaxed)};
 }
 
@@ -198,7 +215,11 @@ void ShipLoop::end_settled() {
     for (auto& peer : peers_) {
         if (!peer->settling || !capture_.barrier_passed(*peer->settling)) continue;
         peer->settling.reset();
-        step(*peer, follower_event::SyncSourceEnded{});
+        auto settled = settled_point(*peer);
+        if (settled)
+            step(*peer, follower_event::SyncSourceEnded{settled->position});
+        else
+            step(*peer, follower_event::SyncSourceFailed{settled.error().message});
     }
 }
 
@@ -211,6 +232,17 @@ void ShipLoop::serve_status(const Incoming& incoming, const Envelope& asked) {
     Bytes body;
     encode(answer, envelope, body);
     link_->send(incoming.from, envelope, std::move(body));
+}
+
+// The last record that is settled: what a database's pages show is at least that.
+Result<LogPoint> ShipLoop::settled_point(Peer& peer) {
+    const Lsn committed{control_->committed_lsn.load(std::memory_order_acquire)};
+    const LogStat stat = log_.stat();
+    if (committed >= stat.end.position.lsn) return stat.end;
+    if (committed == stat.base.position.lsn) return stat.base;
+    auto header = peer.reader->header_of(committed);
+    if (!header) return std::move(header).error();
+    return LogPoint{header->position(), header->chain};
 }
 
 // Actions may raise events (a chunk left, a lookup is answered); they are stepped in order.
@@ -276,9 +308,11 @@ void ShipLoop::act(Peer& peer, follower_action::LookUp& action) {
 }
 
 void ShipLoop::act(Peer& peer, follower_action::StartSync&) {
+    auto base = settled_point(peer);
     auto link = door_->connect(*link_, peer.member.endpoint, peer.server);
-    if (!link) {
-        pending_.emplace_back(&peer, follower_event::SyncSourceFailed{link.error().message});
+    if (!link || !base) {
+        pending_.emplace_back(
+            &peer, follower_event::SyncSourceFailed{(link ? base.error() : link.error()).message});
         return;
     }
     peer.sync = *link;
@@ -286,7 +320,7 @@ void ShipLoop::act(Peer& peer, follower_action::StartSync&) {
     peer.job = ++jobs_;
     SyncWorkerAsk begin;
     begin.job = peer.job;
-    begin.base = log_.end();
+    begin.base = *base;
     syncs_->ask(std::move(begin));
 }
 
@@ -313,10 +347,15 @@ void ShipLoop::act(Peer& peer, follower_action::StopSync&) {
     peer.settling.reset();
 }
 
-// Asynchronous: nobody waits for acknowledgements; status shows them through view().
-void ShipLoop::act(Peer&, follower_action::Acknowledged&) {}
+// A committer may wait for this one.
+void ShipLoop::act(Peer& peer, follower_action::Acknowledged& action) {
+    control_.set_ack(peer.slot, {action.received, action.durable, action.applied});
+    control_.bump_acks();
+}
 
 void ShipLoop::act(Peer& peer, follower_action::Report& action) {
+    // What it holds is about to be replaced.
+    if (action.state == PeerState::syncing) control_.set_ack(peer.slot, {});
     note(action.state == PeerState::refused ? NoteLevel::warning : NoteLevel::info, "replica",
          {{"endpoint", peer.member.endpoint},
           {"state", to_string(action.state)},
@@ -335,28 +374,6 @@ void ShipLoop::send_sync_pages() {
         else if (!link_->send((*at)->sync, answer.envelope, std::move(answer.body)))
             step(**at, follower_event::LinkFailed{"the sync connection takes nothing"});
     }
-}
-
-void ShipLoop::publish_views() {
-    Lsn end = log_.end().position.lsn;
-    Lsn needed = end;
-    bool shipped = true;
-    for (size_t i = 0; i < peers_.size(); ++i) {
-        FollowerView view = peers_[i]->follower->view();
-        if (view.state != PeerState::streaming || view.applied < end) shipped = false;
-        needed = std::min(needed, view.needs);
-        control_.set_peer(i, {.state = view.state,
-                              .received = view.received,
-                              .durable = view.durable,
-                              .applied = view.applied,
-                              .lag_bytes = view.lag_bytes,
-                              .lag_ns = static_cast<uint64_t>(view.lag.count()),
-                              .heard_ns = view.heard.ns,
-                              .endpoint = peers_[i]->member.endpoint,
-                              .reason = view.reason});
-    }
-    capture_.set_needed(needed);
-    all_shipped_.store(shipped);
 }
 
 }  // namespace tanist

@@ -14,6 +14,7 @@
 #include "replicator/node/capture_loop.h"
 #include "replicator/node/sync_worker.h"
 #include "replicator/ship/follower.h"
+#include "replicator/ship/rearm.h"
 #include "replicator/wire/link.h"
 
 namespace tanist {
@@ -41,6 +42,7 @@ class ShipLoop {
   private:
     struct Peer {
         Member member;
+        size_t slot = 0;  // in ControlBlock::ack, as long as it is a member
         std::unique_ptr<Follower> follower;
         std::unique_ptr<LogReader> reader;
         LinkId main = 0;
@@ -74,7 +76,11 @@ class ShipLoop {
     void send_sync_pages();
     void end_settled();
     void publish_views();
+    void publish_risk();
+    void rearm_when_caught_up();
     LogView log_view();
+    Result<LogPoint> settled_point(Peer& peer);
+    size_t free_slot() const;
     Nanos until_next_deadline() const;
 
     const SqliteApi& api_;
@@ -94,6 +100,8 @@ class ShipLoop {
     Instant members_looked_{0};
     SyncJob jobs_ = 0;
     std::deque<std::pair<Peer*, FollowerEvent>> pending_;  // events raised by actions
+    Rearm rearm_;
+    uint32_t degraded_told_ = 0;  // ControlBlock::degraded as it was last noted
     std::atomic<bool> stopping_{false};
     std::atomic<bool> all_shipped_{false};
     std::thread thread_;

@@ -28,7 +28,9 @@ void StoreLoop::run() {
         rest_in_storm();
         std::deque<StoreCommand> commands = shared_.to_store.wait(1s);
         for (StoreCommand& command : commands) std::visit([&](auto& c) { handle(c); }, command);
+        shared_.to_net.put_all(to_net_);
         make_durable();
+        shared_.to_net.put_all(to_net_);  // an error
         retain();
         if (commands.empty() && shared_.to_store.closed()) return;
     }
@@ -47,7 +49,7 @@ void StoreLoop::fail(const Error& error) {
     problem_told_ = true;
     shared_.log->abandon();  // harmless when nothing was begun
     shared_.control.set_problem("the replication log cannot be written: " + error.message);
-    shared_.to_net.put(receiver_event::AppendFailed{error.message, error.code == Errc::no_space});
+    to_net_.push_back(receiver_event::AppendFailed{error.message, error.code == Errc::no_space});
 }
 
 void StoreLoop::handle(store_command::Begin& command) {
@@ -67,7 +69,8 @@ void StoreLoop::handle(store_command::Part& command) {
     }
     taken_bytes_ += command.bytes.size();
     if (taken_bytes_ < kTellWritten) return;
-    shared_.to_net.put(receiver_event::Written{taken_bytes_});
+    to_net_.push_back(receiver_event::Written{taken_bytes_});
+    shared_.to_net.put_all(to_net_);
     taken_bytes_ = 0;
 }
 
@@ -82,8 +85,8 @@ void StoreLoop::handle(store_command::Finish& command) {
     taken_bytes_ = 0;
     unsynced_bytes_ += command.header.record_bytes();
     if (std::exchange(problem_told_, false)) shared_.control.set_problem("");
-    shared_.to_net.put(receiver_event::Appended{command.header.lsn, command.header.record_bytes(),
-                                                command.header.chain});
+    to_net_.push_back(receiver_event::Appended{command.header.lsn, command.header.record_bytes(),
+                                               command.header.chain});
 }
 
 void StoreLoop::handle(store_command::Abandon&) {
@@ -93,7 +96,7 @@ void StoreLoop::handle(store_command::Abandon&) {
     taken_bytes_ = 0;
     LogPoint end = shared_.log->base();
     if (auto last = shared_.log->last()) end = {last->position(), last->chain};
-    shared_.to_net.put(receiver_event::AppendAbandoned{end});
+    to_net_.push_back(receiver_event::AppendAbandoned{end});
 }
 
 void StoreLoop::handle(store_command::Reset& command) {
@@ -106,14 +109,14 @@ void StoreLoop::handle(store_command::Reset& command) {
     }
     shared_.durable_lsn.store(command.base.position.lsn.value);
     shared_.control->durable_lsn.store(command.base.position.lsn.value, std::memory_order_relaxed);
-    shared_.to_net.put(receiver_event::LogReset{command.base});
+    to_net_.push_back(receiver_event::LogReset{command.base});
 }
 
 void StoreLoop::handle(store_command::Create& command) {
     if (auto opened = shared_.open_log(command.group); !opened)
         shared_.control.set_problem(opened.error().message);
     else
-        shared_.to_net.put(receiver_event::Adopted{});
+        to_net_.push_back(receiver_event::Adopted{});
 }
 
 void StoreLoop::make_durable() {
@@ -134,7 +137,9 @@ void StoreLoop::make_durable() {
     uint64_t lsn = synced->position.lsn.value;
     shared_.durable_lsn.store(lsn);
     shared_.control->durable_lsn.store(lsn, std::memory_order_relaxed);
-    shared_.to_net.put(receiver_event::Durable{synced->position.lsn});
+    to_net_.push_back(receiver_event::Durable{synced->position.lsn});
+    // In this order: what is applied was durable before.
+    shared_.to_net.put_all(to_net_);
     shared_.to_apply.put(apply_command::Apply{});
 }
 

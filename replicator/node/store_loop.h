@@ -2,6 +2,7 @@
 // came meanwhile (group commit), then says so. Only this thread writes the log.
 #pragma once
 
+#include <deque>
 #include <thread>
 
 #include "replicator/node/replica_state.h"
@@ -40,6 +41,7 @@ class StoreLoop {
     uint64_t batch_bytes_ = 0;     // of those that the last sync covered
     Instant synced_{0};
     Instant retained_{0};
+    std::deque<ReceiverEvent> to_net_;  // told together, before and after each sync
     std::thread thread_;
 };
 

@@ -322,7 +322,7 @@ Status Receiver::State::take_records(const Envelope& envelope, ByteView bytes) {
 }
 
 void Receiver::State::tell_committed() {
-    Lsn may = std::min(committed, received.position.lsn);
+    Lsn may = appliable(received.position.lsn, committed);
     if (may <= committed_told) return;
     committed_told = may;
     emit(act::CommittedUpTo{may});

@@ -117,7 +117,7 @@ struct Follower::State {
     void on(const ev::SyncSourceFailed& event) {
         if (phase == Phase::syncing) fail("cannot read the database: " + event.reason, false);
     }
-    void on(const ev::SyncSourceEnded&);
+    void on(const ev::SyncSourceEnded& event);
     void on(const ev::Sent& event);
 };
 
@@ -380,11 +380,11 @@ void Follower::State::on(const ev::SyncSourceReady& event) {
     beat();
 }
 
-void Follower::State::on(const ev::SyncSourceEnded&) {
+void Follower::State::on(const ev::SyncSourceEnded& event) {
     if (sync != SyncStep::settling) return;
     sync = SyncStep::ending;
-    sync_end = log.end.position.lsn;
-    send(SyncEnd{log.end.position, self.db_pages}, true);
+    sync_end = event.end.lsn;
+    send(SyncEnd{event.end, self.db_pages}, true);
 }
 
 void Follower::State::on(const ev::Sent& event) {
@@ -443,6 +443,8 @@ FollowerView Follower::view() const {
     view.applied = s.applied;
     if (s.following) view.needs = s.received.next();
     if (s.sync >= SyncStep::begun) view.needs = std::max(s.received, s.sync_base).next();
+    view.unsafe_bytes = s.lag_history.lag_bytes(s.durable);
+    view.unsafe = s.lag_history.lag(s.durable, s.now);
     view.lag_bytes = s.lag_history.lag_bytes(s.applied);
     view.lag = s.lag_history.lag(s.applied, s.now);
     view.heard = s.heard;

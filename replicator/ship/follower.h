@@ -30,7 +30,7 @@ struct LogView {
     LogPoint base;  // what precedes `first`
     Lsn first;
     LogPoint end;
-    Lsn committed;       // records up to it may be applied (asynchronous: end)
+    Lsn committed;  // records up to it may be applied; the others are held back by their writer
     uint64_t bytes = 0;  // running total of record bytes appended, for lag
 };
 
@@ -59,7 +59,10 @@ struct SyncSourceReady {
 struct SyncSourceFailed {
     std::string reason;
 };
-struct SyncSourceEnded {};  // after SettleSync; log.end covers every commit a page may show
+// After SettleSync: a settled record's position, which covers every commit a page may show.
+struct SyncSourceEnded {
+    Position end;
+};
 // SendRecords is done, for as much as there was: what left, and where to go on.
 struct Sent {
     uint64_t body_bytes;  // of all chunks, prefixes included
@@ -95,8 +98,8 @@ struct SendRecords {
     Lsn committed;      // goes into every chunk
     Envelope envelope;  // session, epoch; lsn and offset are set per chunk
 };
-// Open the sync socket and a page source; answered by SyncSourceReady with base = log.end at that
-// moment and the database's size at a later one, or SyncSourceFailed.
+// Open the sync socket and a page source; answered by SyncSourceReady with base = the last settled
+// record at that moment and the database's size at a later one, or SyncSourceFailed.
 struct StartSync {};
 // Read and compare pages, send sync_pages with this envelope's session and epoch on the sync
 // socket.
@@ -140,7 +143,9 @@ struct FollowerView {  // for status, ack rules and retention
     Lsn received, durable, applied;  // comparable with our log only while streaming
     Lsn needs;  // oldest record it still needs; retention keeps it. Zero: unknown
     uint64_t lag_bytes = 0;
-    Nanos lag{0};  // age of the oldest commit it has not applied, as far as is known
+    uint64_t unsafe_bytes = 0;  // of records that it has not durably, and the age of the oldest
+    Nanos unsafe{0};            //
+    Nanos lag{0};               // age of the oldest commit it has not applied, as far as is known
     Instant heard{0};
 };
 

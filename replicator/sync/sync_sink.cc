@@ -241,7 +241,12 @@ Result<LogPoint> SyncSink::State::gather(LogReader& log, Lsn up_to, LogPages& re
             (is_commit && record->page_bytes != began.page_bytes)) {
             return Error{Errc::refused, name + ": the database moved during the sync; sync anew"};
         }
-        if (is_commit) TANIST_TRY(records.add(*record));
+        Result<bool> taken_back = false;
+        if (is_commit) {
+            taken_back = log.is_taken_back(*record);
+            if (!taken_back) return std::move(taken_back).error();
+        }
+        if (is_commit && !*taken_back) TANIST_TRY(records.add(*record));
         end = {record->position(), record->chain};
     }
     records.finish();

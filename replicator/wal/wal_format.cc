@@ -11,18 +11,67 @@ constexpr size_t kChecksummedHeaderBytes = 24;
 constexpr size_t kChecksummedFrameBytes = 8;
 
 template <bool kSwap>
+void add_pair(const uint8_t* at, WalChecksum& sum) {
+    uint32_t word[2];
+    std::memcpy(word, at, sizeof word);
+    if constexpr (kSwap) {
+        word[0] = __builtin_bswap32(word[0]);
+        word[1] = __builtin_bswap32(word[1]);
+    }
+    sum.a += word[0] + sum.b;
+    sum.b += word[1] + sum.a;
+}
+
+template <bool kSwap>
 WalChecksum checksum_words(ByteView bytes, WalChecksum sum) {
-    for (size_t at = 0; at + 8 <= bytes.size(); at += 8) {
-        uint32_t word[2];
-        std::memcpy(word, bytes.data() + at, sizeof word);
-        if constexpr (kSwap) {
-            word[0] = __builtin_bswap32(word[0]);
-            word[1] = __builtin_bswap32(word[1]);
-        }
-        sum.a += word[0] + sum.b;
-        sum.b += word[1] + sum.a;
+    for (size_t at = 0; at + 8 <= bytes.size(); at += 8) add_pair<kSwap>(bytes.data() + at, sum);
+    return sum;
+}
+
+// What n further pairs of zeros make of the sums: a linear map, since each pair adds to both what
+// the two sums and its words are. Its matrix is [[f0, f1], [f1, f2]] with Fibonacci
+// numbers modulo 2^32; one pair makes it [[1, 1], [1, 2]].
+struct Carry {
+    uint32_t f0 = 1;
+    uint32_t f1 = 1;
+    uint32_t f2 = 2;
+    void twice() { *this = {f0 * f0 + f1 * f1, f1 * (f0 + f2), f1 * f1 + f2 * f2}; }
+    WalChecksum over(WalChecksum sum) const {
+        return {f0 * sum.a + f1 * sum.b, f1 * sum.a + f2 * sum.b};
+    }
+};
+
+// Each sum waits for the one before it, which leaves most of a processor idle. So four quarters
+// are summed side by side, each from zero, and put together with what the later ones make of the
+// earlier. Requires: a power of two, at least 64 bytes.
+template <bool kSwap>
+WalChecksum checksum_quarters(ByteView bytes, WalChecksum sum) {
+    constexpr size_t kParts = 4;
+    const size_t part = bytes.size() / kParts;
+    WalChecksum parts[kParts];
+    const uint8_t* start = bytes.data();
+    for (size_t at = 0; at < part; at += 8) {
+        add_pair<kSwap>(start + at, parts[0]);
+        add_pair<kSwap>(start + part + at, parts[1]);
+        add_pair<kSwap>(start + 2 * part + at, parts[2]);
+        add_pair<kSwap>(start + 3 * part + at, parts[3]);
+    }
+    Carry carry;
+    for (size_t pairs = 1; pairs < part / 8; pairs *= 2) carry.twice();
+    for (const WalChecksum& own : parts) {
+        sum = carry.over(sum);
+        sum.a += own.a;
+        sum.b += own.b;
     }
     return sum;
+}
+
+template <bool kSwap>
+WalChecksum checksum(ByteView bytes, WalChecksum seed) {
+    if (bytes.size() >= 64 && std::has_single_bit(bytes.size())) {
+        return checksum_quarters<kSwap>(bytes, seed);
+    }
+    return checksum_words<kSwap>(bytes, seed);
 }
 
 bool is_page_size(uint32_t bytes) {
@@ -33,7 +82,7 @@ bool is_page_size(uint32_t bytes) {
 
 WalChecksum wal_checksum(ByteView bytes, WalChecksum seed, bool big_endian) {
     const bool native = big_endian == (std::endian::native == std::endian::big);
-    return native ? checksum_words<false>(bytes, seed) : checksum_words<true>(bytes, seed);
+    return native ? checksum<false>(bytes, seed) : checksum<true>(bytes, seed);
 }
 
 Result<WalHeader> decode_wal_header(ByteView bytes) {

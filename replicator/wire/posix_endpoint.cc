@@ -1,4 +1,4 @@
-// Whether a unix-domain socket has a listener; see zmq_link.cc.
+// Whether a unix-domain socket has a listener, or a file; see zmq_link.cc.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -9,6 +9,9 @@
 namespace tanist {
 
 bool unix_socket_answers(const std::string& path);
+bool unix_socket_exists(const std::string& path);
+
+bool unix_socket_exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 bool unix_socket_answers(const std::string& path) {
     sockaddr_un address{};

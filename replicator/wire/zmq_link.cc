@@ -4,6 +4,7 @@
 // path is where libzmq fails. Credit bounds what is in flight instead.
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <deque>
 #include <list>
 #include <unordered_map>
@@ -12,12 +13,14 @@
 #include "replicator/base/limits.h"
 #include "replicator/wire/link.h"
 #include "replicator/wire/message.h"
+#include "replicator/wire/tcp_door.h"
 #include "replicator/wire/zmq_zap.h"
 
 namespace tanist {
 
 // posix_endpoint.cc: somebody listens on this unix-domain socket.
 bool unix_socket_answers(const std::string& path);
+bool unix_socket_exists(const std::string& path);
 
 namespace {
 
@@ -29,6 +32,7 @@ constexpr size_t kCopyBytesMax = 1024;
 // What CURVE adds to a frame.
 constexpr int64_t kCurveBytes = 33;
 constexpr long kBindAgainMs = 5;
+constexpr long kDoorAgainMs = 50;
 
 struct Outgoing {
     zmq::message_t envelope;
@@ -42,7 +46,9 @@ struct Binder {
     zmq::socket_t socket;
     std::string endpoint;  // as bound
     bool secured = false;
+    std::unique_ptr<TcpDoor> door;  // of a secured TCP endpoint: libzmq is given its socket
     bool bound = true;
+    int tries = 0;  // to bind anew
 };
 
 struct Connector {
@@ -150,8 +156,14 @@ class ZmqLink final : public Link {
             unix_socket_answers(endpoint.substr(6))) {
             return bind_error(endpoint, EADDRINUSE, "");
         }
+        Binder binder;
+        binder.endpoint = endpoint;
+        binder.secured = secured;
+        int reason = 0;
+        if (secured) binder.door = TcpDoor::open(endpoint, reason);
+        if (reason != 0) return bind_error(endpoint, reason, std::strerror(reason));
         try {
-            Binder binder{make_binder(secured), endpoint, secured, true};
+            binder.socket = make_binder(binder);
             binder.socket.bind(endpoint);
             binder.endpoint = binder.socket.get(zmq::sockopt::last_endpoint);
             binders_.push_back(std::move(binder));
@@ -213,11 +225,18 @@ class ZmqLink final : public Link {
 
     void wait(const std::vector<int>& wake, Nanos timeout) override {
         std::vector<zmq::pollitem_t> items;
-        items.reserve(binders_.size() + connectors_.size() + wake.size() + 1);
-        bool again = false;
+        items.reserve(2 * binders_.size() + connectors_.size() + wake.size() + 1);
+        long longest = milliseconds(timeout);
         for (Binder& binder : binders_) {
-            if (!binder.bound && !try_bind(binder)) again = true;
+            if (!binder.bound && !try_bind(binder)) longest = std::min(longest, kBindAgainMs);
             items.push_back({binder.socket.handle(), 0, ZMQ_POLLIN, 0});
+            if (!binder.door) continue;
+            // Somebody new wakes us to count; while it is shut nobody does.
+            if (binder.door->tend()) {
+                longest = std::min(longest, kDoorAgainMs);
+            } else {
+                items.push_back({nullptr, binder.door->fd(), ZMQ_POLLIN, 0});
+            }
         }
         if (zap_) items.push_back({zap_->handle(), 0, ZMQ_POLLIN, 0});
         for (auto& [id, connector] : connectors_) {
@@ -228,9 +247,7 @@ class ZmqLink final : public Link {
         }
         for (int fd : wake) items.push_back({nullptr, fd, ZMQ_POLLIN, 0});
         try {
-            const long wait =
-                again ? std::min(kBindAgainMs, milliseconds(timeout)) : milliseconds(timeout);
-            zmq::poll(items, std::chrono::milliseconds(wait));
+            zmq::poll(items, std::chrono::milliseconds(longest));
         } catch (const zmq::error_t&) {
             return;  // EINTR: the caller looks again
         }
@@ -310,10 +327,15 @@ class ZmqLink final : public Link {
         }
     }
 
-    zmq::socket_t make_binder(bool secured) {
+    zmq::socket_t make_binder(const Binder& binder) {
         zmq::socket_t socket(context_, zmq::socket_type::router);
         set_common(socket);
-        if (secured) set_curve_server(socket, own_);
+        if (binder.secured) set_curve_server(socket, own_);
+        if (binder.door) {
+            const int fd = binder.door->share();
+            if (fd < 0) throw zmq::error_t();
+            socket.set(zmq::sockopt::use_fd, fd);
+        }
         socket.set(zmq::sockopt::router_mandatory, 1);
         socket.set(zmq::sockopt::router_handover, 0);
         return socket;
@@ -348,8 +370,9 @@ class ZmqLink final : public Link {
         }
         for (LinkId id : cut) forget(id);
         binder.bound = false;
+        binder.tries = 0;
         try {
-            binder.socket = make_binder(true);  // closes the old one
+            binder.socket = make_binder(binder);  // closes the old one
         } catch (const zmq::error_t&) {
             binder.bound = true;  // the old one stays, and every message is checked all the same
             return;
@@ -357,7 +380,19 @@ class ZmqLink final : public Link {
         try_bind(binder);
     }
 
-    bool try_bind(Binder& binder) {
+    // The socket that is replaced goes in libzmq's own time, and removes the path of an ipc
+    // endpoint last: it must not remove ours.
+    static bool path_in_the_way(const Binder& binder) {
+        constexpr int kTriesForThePath = 40;
+        if (!binder.endpoint.starts_with("ipc://")) return false;
+        const std::string path = binder.endpoint.substr(6);
+        return unix_socket_exists(path) &&
+               (binder.tries < kTriesForThePath || unix_socket_answers(path));
+    }
+
+    static bool try_bind(Binder& binder) {
+        ++binder.tries;
+        if (path_in_the_way(binder)) return false;
         try {
             binder.socket.bind(binder.endpoint);
             binder.bound = true;

@@ -19,7 +19,7 @@ struct Setting {
     int pairs = 7;
     double seconds = 3;  // of one load
     bool quick = false;
-    std::string only;  // throughput: shapes whose name contains this
+    std::string only;      // throughput: shapes whose name contains this
     std::string postgres;  // tests/bench/postgres, when it is the caller
     int64_t snapshot_mib = 1024;
     int64_t idle_seconds = 60;

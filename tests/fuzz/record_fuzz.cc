@@ -44,7 +44,7 @@ void try_segment(ByteView bytes) {
     ScanAsk ask;
     if (header.ok()) ask.header = *header;
     if (bytes.size() >= kRecordsAt) {
-        if (auto mark = decode_mark(bytes.subspan(kMarkAt))) ask.durable = mark->durable;
+        if (auto found = newest_mark(bytes, {})) ask.durable = found->mark.durable;
         // When the head is not one, records are still looked for, after any group.
         Result<RecordHeader> first = decode_record_header(bytes.subspan(kRecordsAt));
         if (!header.ok() && first.ok()) {

@@ -1,45 +1,22 @@
 // The programs as scripts see them: what they print and how they exit.
 #include <doctest/doctest.h>
 #include <sqlite3.h>
-#include <stdio.h>
-#include <sys/wait.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 
 #include "replicator/log/log.h"
-#include "tests/support/temp_dir.h"
+#include "tests/support/daemons.h"
 
 using namespace tanist;
+using namespace tanist::testing;
 using Json = nlohmann::json;
 
 namespace {
 
-const std::string kTanist = TANIST_BUILD_DIR "/tanist";
-const std::string kTanistd = TANIST_BUILD_DIR "/tanistd";
-
-struct Outcome {
-    int code = -1;
-    std::string text;  // stdout, then stderr
-    bool says(const std::string& part) const { return text.find(part) != std::string::npos; }
-};
-
 Outcome bash(const TempDir& dir, const std::string& script) {
-    const std::string file = dir.path("script.sh");
-    std::ofstream(file) << "cd '" << dir.root() << "'\nunset TANIST_REPLICAS\n" << script << "\n";
-    FILE* pipe = popen(("bash '" + file + "' 2>&1").c_str(), "r");
-    REQUIRE(pipe != nullptr);
-    Outcome outcome;
-    char block[4096];
-    for (size_t got = 0; (got = fread(block, 1, sizeof block, pipe)) > 0;) {
-        outcome.text.append(block, got);
-    }
-    const int status = pclose(pipe);
-    outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    INFO(outcome.text);
-    return outcome;
+    write_text(dir.path("script.sh"), script);
+    return shell(dir, "bash script.sh");
 }
 
 struct Cli {
@@ -64,20 +41,16 @@ struct Cli {
     void make_database(const std::string& name) {
         sql(name, "PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(1);");
     }
-    std::string content(const std::string& name) {
-        std::ifstream file(dir.path(name), std::ios::binary);
-        std::ostringstream text;
-        text << file.rdbuf();
-        return text.str();
-    }
+    std::string content(const std::string& name) { return file_text(dir.path(name)); }
 };
 
 }  // namespace
 
 TEST_CASE("cli: every command explains itself with an example and its exit codes") {
     Cli cli;
-    for (const char* command : {"init", "members list", "members add", "members remove", "status",
-                                "doctor", "log dump", "log verify", "log stat"}) {
+    for (const char* command :
+         {"init", "members list", "members add", "members remove", "status", "doctor", "keys show",
+          "keys rotate", "log dump", "log verify", "log stat"}) {
         Outcome help = cli.tanist(std::string(command) + " --help");
         INFO(command);
         CHECK(help.code == 0);
@@ -85,7 +58,7 @@ TEST_CASE("cli: every command explains itself with an example and its exit codes
         CHECK(help.says("Exit codes: 0 done"));
         CHECK(help.says("--json"));
     }
-    for (const char* group : {"", "members ", "log "}) {
+    for (const char* group : {"", "members ", "keys ", "log "}) {
         CHECK(cli.tanist(std::string(group) + "--help").says("Examples:\n  tanist"));
     }
     CHECK(cli.tanist("--version").says("tanist 0."));
@@ -113,7 +86,7 @@ TEST_CASE("cli: with --json even wrong usage is answered in JSON") {
 // A command that does not work yet would be worse than none.
 TEST_CASE("cli: what this version cannot do is not offered") {
     Cli cli;
-    for (const char* later : {"promote", "switchover", "keys", "fence", "restore"}) {
+    for (const char* later : {"promote", "switchover", "fence", "restore"}) {
         CHECK_MESSAGE(cli.tanist(later).code == 2, later);
         CHECK_FALSE(cli.tanist("--help").says(std::string("\n  ") + later));
     }
@@ -140,7 +113,7 @@ TEST_CASE("init: switches a rollback-journal database to WAL") {
 
 TEST_CASE("init: no database, or no such file, is a sentence and exit 1") {
     Cli cli;
-    std::ofstream(cli.dir.path("text.db")) << std::string(5000, 'x');
+    write_text(cli.dir.path("text.db"), std::string(5000, 'x'));
     Outcome text = cli.tanist("init text.db");
     CHECK(text.code == 1);
     CHECK(text.says("tanist: "));
@@ -266,11 +239,8 @@ TEST_CASE("tanistd: says what is missing or wrong before it does anything") {
     Cli cli;
     CHECK(cli.tanistd("--db new.db").code == 2);
     CHECK(cli.tanistd("--db new.db --listen nonsense").code == 2);
-    Outcome open = cli.tanistd("--db new.db --listen tcp://0.0.0.0:7400");
-    CHECK(open.code == 3);
-    CHECK(open.says("needs keys"));
-    std::ofstream(cli.dir.path("two.toml")) << "[[database]]\npath = \"a.db\"\n"
-                                               "[[database]]\npath = \"b.db\"\n";
+    write_text(cli.dir.path("two.toml"),
+               "[[database]]\npath = \"a.db\"\n[[database]]\npath = \"b.db\"\n");
     Outcome two = cli.tanistd("--config two.toml");
     CHECK(two.code == 2);
     CHECK(two.says("two.toml:4: this version serves one database"));

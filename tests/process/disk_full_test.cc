@@ -77,9 +77,9 @@ TEST_CASE("disk full: a replica refuses, says so, and resumes by itself") {
 
     disk.fill();
     CHECK(insert(app, 1000) == 0);
-    CHECK(pair.eventually(
+    CHECK(eventually(
         [&] { return pair.status_of(pair.primary()).find("disk is full") != std::string::npos; }));
-    CHECK(pair.eventually([&] {
+    CHECK(eventually([&] {
         return pair.status_of(pair.replica()).find("cannot be written") != std::string::npos;
     }));
     const int64_t rows = ReplicaFixture::ask(pair.replica(), "SELECT count(*) FROM t");
@@ -89,7 +89,7 @@ TEST_CASE("disk full: a replica refuses, says so, and resumes by itself") {
     CHECK(insert(app, 100) == 0);
     CHECK(pair.replica_answers("SELECT count(*) FROM t", 1200));
     CHECK(pair.equal());
-    CHECK(pair.eventually([&] {
+    CHECK(eventually([&] {
         return pair.status_of(pair.replica()).find("cannot be written") == std::string::npos;
     }));
 }
@@ -114,13 +114,13 @@ TEST_CASE("disk full: without room for the log the application is unharmed and t
     }
     // Four times --wal-bytes-max, and what stock SQLite adds between two of its checkpoints.
     CHECK(wal_most < 16u << 20);
-    CHECK(pair.eventually(
+    CHECK(eventually(
         [&] { return pair.status_of(pair.primary()).find("No space left") != std::string::npos; }));
 
     disk.empty();
     CHECK(insert(app, 100) == 0);
     CHECK(pair.replica_answers("SELECT count(*) FROM t", 6200));
     CHECK(pair.equal());
-    CHECK(pair.eventually(
+    CHECK(eventually(
         [&] { return pair.status_of(pair.primary()).find("No space left") == std::string::npos; }));
 }

@@ -1,4 +1,5 @@
 // The operator's commands beside a running cluster.
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -6,6 +7,7 @@
 
 #include "tests/support/application.h"
 #include "tests/support/daemons.h"
+#include "tests/support/in_child.h"
 
 using namespace tanist;
 using namespace tanist::testing;
@@ -63,7 +65,9 @@ TEST_CASE("members: one that is added is brought up to date, one that is removed
 
 TEST_CASE("status --watch: one line each second where there is no terminal") {
     Pair pair("CREATE TABLE t(x)");
-    REQUIRE(pair.equal_soon());
+    // The databases are equal a moment before the primary hears of it.
+    REQUIRE(eventually(
+        [&] { return json_of(pair, "status app.db")["replicas"][0]["state"] == "streaming"; }));
     ChildOptions options;
     options.talk = true;
     Child watch({kTanist, "status", pair.primary, "--watch"}, options);
@@ -132,4 +136,42 @@ TEST_CASE("stopped engine: the application writes on, status and doctor name the
     CHECK(pair.equal_soon());
     CHECK(eventually(
         [&] { return json_of(pair, "status app.db")["engine"]["answers"].get<bool>(); }));
+}
+
+TEST_CASE("SIGTERM: the engine ships what was committed before it ends") {
+    Pair pair("CREATE TABLE t(x)");
+    REQUIRE(pair.equal_soon());
+    Application writer(pair.primary);
+    writer.run("PRAGMA synchronous=OFF");
+    for (int i = 0; i < 500; ++i) writer.run("INSERT INTO t VALUES(randomblob(2000))");
+    CHECK(pair.engine.stop() == 0);
+    CHECK(pair.ask_replica("SELECT count(*) FROM t") == "500");
+}
+
+TEST_CASE("SIGTERM: the replica applies what it has acknowledged before it ends") {
+    Pair pair("CREATE TABLE t(x)");
+    REQUIRE(pair.equal_soon());
+    Application writer(pair.primary);
+    for (int i = 0; i < 200; ++i) writer.run("INSERT INTO t VALUES(randomblob(2000))");
+    CHECK(pair.replica_daemon.stop() == 0);
+    const std::string verified = json_of(pair, "log verify replica.db")["end"];
+    CHECK(json_of(pair, "status replica.db")["position"] == verified);
+}
+
+// When one copy closes the file, POSIX gives up the locks of the other.
+TEST_CASE("doctor: a process with two copies of SQLite is named") {
+    TempDir dir;
+    StockSqlite(dir.path("app.db")).must("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
+    Dl_info own{};
+    REQUIRE(::dladdr(reinterpret_cast<void*>(&sqlite3_open), &own) != 0);
+    std::filesystem::copy_file(own.dli_fname, dir.path("second-sqlite.so"));
+    const std::string said = in_child([&] {
+        const StockSqlite holds(dir.path("app.db"));
+        if (::dlopen(dir.path("second-sqlite.so").c_str(), RTLD_NOW) == nullptr) {
+            throw std::runtime_error("dlopen");
+        }
+        return shell(dir, kTanist + " doctor app.db").text;
+    });
+    CHECK_MESSAGE(said.find("and 2 copies of SQLite in it") != std::string::npos, said);
+    CHECK(said.find("second-sqlite.so") != std::string::npos);
 }

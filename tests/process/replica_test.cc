@@ -159,7 +159,7 @@ TEST_CASE("replica: killed in the middle of a delta sync, only what is missing t
     pair.start_engine();
     const std::string staged = pair.replica() + "-tanist/base/pages";
     const auto half = static_cast<uintmax_t>(mib) << 19;
-    REQUIRE(pair.eventually([&] {
+    REQUIRE(eventually([&] {
         std::error_code none;
         const uintmax_t bytes = std::filesystem::file_size(staged, none);
         return !none && bytes >= half;
@@ -182,13 +182,36 @@ TEST_CASE("replica: while it is stopped the application goes on, and it catches 
     REQUIRE(pair.replica_answers("SELECT count(*) > 0 FROM t", 1));
     pair.daemon().signal(SIGSTOP);
     const int64_t before = writer.commits();
-    REQUIRE(pair.eventually([&] { return writer.commits() > before + 3000; }));
+    REQUIRE(eventually([&] { return writer.commits() > before + 3000; }));
     CHECK(status_kib(pair.engine().pid(), "VmRSS") < 64 * 1024);
     pair.daemon().signal(SIGCONT);
     const int64_t commits = writer.stop();
     CHECK(writer.failures() == 0);
     CHECK(pair.replica_answers("SELECT count(*) FROM t", commits));
     CHECK(pair.equal());
+    CHECK(pair.count_in("engine.log", "state=syncing") == 1);
+}
+
+// It runs a tenth of the time.
+TEST_CASE("replica: a slow one costs the application nothing and nobody memory") {
+    ReplicaFixture pair;
+    pair.start_replica();
+    Writer writer(pair.primary());
+    pair.start_engine();
+    REQUIRE(pair.replica_answers("SELECT count(*) > 0 FROM t", 1));
+    const int64_t before = writer.commits();
+    while (writer.commits() < before + 5000) {
+        pair.daemon().signal(SIGSTOP);
+        ::usleep(45'000);
+        pair.daemon().signal(SIGCONT);
+        ::usleep(5'000);
+    }
+    const int64_t commits = writer.stop();
+    CHECK(writer.failures() == 0);
+    CHECK(pair.replica_answers("SELECT count(*) FROM t", commits));
+    CHECK(pair.equal());
+    CHECK(status_kib(pair.engine().pid(), "VmHWM") < 64 * 1024);
+    CHECK(status_kib(pair.daemon().pid(), "VmHWM") < 64 * 1024);
     CHECK(pair.count_in("engine.log", "state=syncing") == 1);
 }
 
@@ -200,7 +223,7 @@ TEST_CASE("replica: one that stays away longer than the log reaches back gets a 
     REQUIRE(pair.replica_answers("SELECT count(*) > 0 FROM t", 1));
     pair.daemon().kill();
     const int64_t before = writer.commits();
-    REQUIRE(pair.eventually([&] { return writer.commits() > before + 3000; }));
+    REQUIRE(eventually([&] { return writer.commits() > before + 3000; }));
     pair.start_replica();
     const int64_t commits = writer.stop();
     CHECK(writer.failures() == 0);

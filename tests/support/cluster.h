@@ -17,6 +17,7 @@
 #include "replicator/base/file.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
+#include "tests/support/eventually.h"
 #include "tests/support/process/child.h"
 #include "tests/support/temp_dir.h"
 
@@ -26,15 +27,6 @@ using namespace std::chrono_literals;
 
 // Generous: a loaded machine must not fail a test.
 constexpr auto kPatience = 60s;
-
-inline bool eventually(const std::function<bool()>& holds) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (std::chrono::steady_clock::now() < deadline) {
-        if (holds()) return true;
-        std::this_thread::sleep_for(10ms);
-    }
-    return false;
-}
 
 inline void load_extension() {
     sqlite3* db = nullptr;

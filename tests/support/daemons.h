@@ -20,6 +20,7 @@
 
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
+#include "tests/support/eventually.h"
 #include "tests/support/process/child.h"
 #include "tests/support/stock_sqlite.h"
 #include "tests/support/temp_dir.h"
@@ -29,17 +30,6 @@ namespace tanist::testing {
 inline const std::string kTanist = TANIST_BUILD_DIR "/tanist";
 inline const std::string kTanistd = TANIST_BUILD_DIR "/tanistd";
 inline const std::string kExtension = TANIST_BUILD_DIR "/tanist.so";
-
-// Whether `holds` becomes true. The patience only bounds a failing test.
-inline bool eventually(const std::function<bool()>& holds,
-                       std::chrono::seconds patience = std::chrono::seconds(60)) {
-    const auto deadline = std::chrono::steady_clock::now() + patience;
-    while (!holds()) {
-        if (std::chrono::steady_clock::now() > deadline) return false;
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return true;
-}
 
 inline std::string file_text(const std::string& path) {
     std::ifstream file(path, std::ios::binary);

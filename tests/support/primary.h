@@ -65,6 +65,12 @@ class Primary {
         header.kind = kind;
         return append(header, {});
     }
+    LogPoint take_back(Lsn lsn) {
+        RecordHeader header;
+        header.kind = RecordKind::abort;
+        header.subject = lsn;
+        return append(header, {});
+    }
     LogPoint append(RecordHeader header, ByteView payload) {
         header.group = group_;
         header.epoch = Epoch(1);

@@ -11,6 +11,7 @@
 #include <iterator>
 #include <string>
 
+#include "tests/support/eventually.h"
 #include "tests/support/process/child.h"
 #include "tests/support/process/database.h"
 #include "tests/support/process/engine.h"
@@ -49,16 +50,6 @@ class ReplicaFixture {
         command.insert(command.end(), settings.begin(), settings.end());
         engine_ = start(command, "engine.log");
         REQUIRE(engine_.read_line(kPatience).has_value());
-    }
-    // Asks again and again; false when it did not come true in time.
-    bool eventually(const std::function<bool()>& fact,
-                    std::chrono::seconds patience = kPatience) const {
-        const auto deadline = std::chrono::steady_clock::now() + patience;
-        while (!fact()) {
-            if (std::chrono::steady_clock::now() > deadline) return false;
-            ::usleep(2000);
-        }
-        return true;
     }
     bool replica_answers(const std::string& sql, int64_t expected,
                          std::chrono::seconds patience = kPatience) const {

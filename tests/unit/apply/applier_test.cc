@@ -167,11 +167,49 @@ TEST_CASE("applier: after a reboot everything since the durable point is replaye
     const LogPoint durable = replica.applier->durable();
     CHECK(durable == replica.primary.end());
     for (int i = 5; i < 9; ++i) replica.insert(i);
+    replica.primary.mark(RecordKind::epoch);
     replica.applier.reset();
     replica.say_other_boot(durable);
     replica.open();
     CHECK(replica.applier->applied() == replica.primary.end());
     CHECK(replica.image() == replica.primary.image());
+}
+
+// The database may be at the last record, so less must not become visible; and it may be one that
+// the primary has never shown.
+TEST_CASE("applier: after a reboot, a last commit waits for the primary's word") {
+    Replica replica;
+    replica.insert(1);
+    REQUIRE(replica.apply().applied == replica.primary.end());
+    REQUIRE(replica.applier->settle().ok());
+    const LogPoint durable = replica.applier->durable();
+    replica.insert(2);
+    replica.insert(3);
+    replica.applier.reset();
+    replica.say_other_boot(durable);
+    replica.open();
+    CHECK(replica.applier->applied() == durable);
+    const Lsn last = replica.primary.end().position.lsn;
+    CHECK(replica.applier->apply(*replica.reader, Lsn(last.value - 1))->applied == durable);
+    CHECK(replica.applier->apply(*replica.reader, last)->applied == replica.primary.end());
+    CHECK(replica.image() == replica.primary.image());
+}
+
+TEST_CASE("applier: a commit that an ABORT takes back is never applied") {
+    Replica replica;
+    replica.insert(1);
+    replica.insert(2);
+    const Lsn taken_back = replica.primary.end().position.lsn;
+    replica.primary.take_back(taken_back);
+    CHECK(replica.apply().applied == replica.primary.end());
+    CHECK(replica.ask("SELECT group_concat(id) FROM t") == "1");
+}
+
+TEST_CASE("applier: the last record here is not applied while the primary has settled more") {
+    CHECK(appliable(Lsn(5), Lsn(3)) == Lsn(3));
+    CHECK(appliable(Lsn(5), Lsn(5)) == Lsn(5));
+    CHECK(appliable(Lsn(5), Lsn(6)) == Lsn(4));
+    CHECK(appliable(Lsn(0), Lsn(6)) == Lsn(0));
 }
 
 TEST_CASE("applier: an interrupted sync leads to another sync") {

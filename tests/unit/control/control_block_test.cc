@@ -160,3 +160,43 @@ TEST_CASE("layout: the directory stands beside the database, symbolic links reso
     CHECK(layout.directory == real_path(dir.path("app.db")) + "-tanist");
     CHECK(layout.ship_lock() == layout.directory + "/ship.lock");
 }
+
+TEST_CASE("control: a committer finds the LSN of its own commit and of no other") {
+    TempDir dir;
+    Control control = made(dir.path("control"), false);
+    const WalMoment mine{.change = 7, .salt1 = 1, .salt2 = 2, .frame = 30};
+    CHECK(!control.find_commit_lsn(mine));
+    control.set_commit_lsn(mine, Lsn{12});
+    CHECK(control.find_commit_lsn(mine) == Lsn{12});
+    WalMoment other = mine;
+    other.frame = 31;
+    CHECK(!control.find_commit_lsn(other));
+    // The same entry, a full turn later.
+    other.change = 7 + kCommitLsns;
+    control.set_commit_lsn(other, Lsn{99});
+    CHECK(!control.find_commit_lsn(mine));
+}
+
+TEST_CASE("control: an acknowledgement ends the wait for it") {
+    TempDir dir;
+    Control engine = made(dir.path("control"), false);
+    Control client = made(dir.path("control"), true);
+    engine->acks.store(1);
+    const uint32_t tick = client->ack_tick.load();
+    std::thread replica([&] {
+        while (engine->ack_waiters.load() == 0) std::this_thread::yield();
+        engine.set_ack(0, {Lsn{3}, Lsn{2}, Lsn{1}});
+        engine.bump_acks();
+    });
+    client.wait_acks(tick, std::chrono::hours(1));
+    replica.join();
+    CHECK(client.acks().all()[0].durable == Lsn{2});
+}
+
+TEST_CASE("control: a decision on a prepared commit hits its own attempt only") {
+    const uint32_t first = with_phase(kPrepareAttempt, PreparePhase::posted);
+    const uint32_t second = first + kPrepareAttempt;
+    CHECK(phase_of(second) == PreparePhase::posted);
+    CHECK(first != second);
+    CHECK(with_phase(first, PreparePhase::granted) != with_phase(second, PreparePhase::granted));
+}

@@ -51,6 +51,11 @@ log_segment_bytes = "1MiB"
 log_bytes_max = 4000000
 wal_bytes_max = "10MB"
 engine_idle_exit = "2min"
+ack = "durable:2"
+commit_mode = "pipelined"
+ack_timeout = "250ms"
+on_timeout = "degrade"
+max_lag = "1000 commits"
 )");
     REQUIRE(settings.ok());
     CHECK(settings->replicas.size() == 2);
@@ -60,6 +65,11 @@ engine_idle_exit = "2min"
     CHECK(settings->log_bytes_max == 4'000'000);
     CHECK(settings->wal_bytes_max == 10'000'000);
     CHECK(settings->engine_idle_exit == std::chrono::minutes(2));
+    CHECK(to_string(settings->commit.rule) == "durable:2");
+    CHECK(settings->commit.mode == CommitMode::pipelined);
+    CHECK(settings->commit.timeout == std::chrono::milliseconds(250));
+    CHECK(settings->commit.on_timeout == OnTimeout::degrade);
+    CHECK(settings->max_lag == LagBound{LagBound::Unit::commits, 1000});
 }
 
 TEST_CASE("settings: an unknown key names its line") {
@@ -173,5 +183,23 @@ TEST_CASE("settings: text that is no endpoint is invalid") {
         Status checked = check_endpoint(bad);
         REQUIRE_FALSE(checked.ok());
         CHECK_MESSAGE(checked.error().code == Errc::invalid, bad);
+    }
+}
+
+TEST_CASE("settings: a bound on the lag is a size, a time or a number of commits") {
+    CHECK(*parse_lag_bound("10MB") == LagBound{LagBound::Unit::bytes, 10'000'000});
+    CHECK(*parse_lag_bound("5s") == LagBound{LagBound::Unit::milliseconds, 5000});
+    CHECK(*parse_lag_bound("1 commit") == LagBound{LagBound::Unit::commits, 1});
+    CHECK(*parse_lag_bound("off") == LagBound{});
+    for (const char* text : {"", "0", "0s", "fast", "5 seconds", "-1"}) {
+        CHECK_FALSE(parse_lag_bound(text).ok());
+    }
+}
+
+TEST_CASE("settings: a wait for a confirmation is bounded, and written as it is read") {
+    CHECK_FALSE(parse_ack_timeout("0s").ok());
+    CHECK_FALSE(parse_ack_timeout("2d").ok());
+    for (const char* text : {"1ms", "1500ms", "5s", "1min", "1d"}) {
+        CHECK(duration_text(*parse_ack_timeout(text)) == text);
     }
 }

@@ -148,12 +148,17 @@ TEST_CASE("log format: the page's segment table is the code's") {
     BootId boot;
     boot.bytes.fill(0x55);
     seal_mark({boot, Lsn(0x6666666666666666)}, std::span(bytes).subspan<kMarkAt, kMarkBytes>());
+    boot.bytes.fill(0x77);
+    seal_mark({boot, Lsn(0x8888888888888888)},
+              std::span(bytes).subspan<kMarkAt + kMarkBytes, kMarkBytes>());
     const std::map<std::string, uint8_t> values = {{"group", 0x11},
                                                    {"previous epoch", 0x22},
                                                    {"first LSN", 0x33},
                                                    {"previous chain", 0x44},
                                                    {"mark: boot id", 0x55},
                                                    {"mark: durable LSN", 0x66},
+                                                   {"other mark: boot id", 0x77},
+                                                   {"other mark: durable LSN", 0x88},
                                                    {"flags", 0},
                                                    {"reserved", 0}};
     for (const Row& row : rows) {
@@ -186,7 +191,7 @@ TEST_CASE("log format: the golden log of version 1 is read, and written the same
     write_golden_log(*fixture.log);
     Bytes written = *read_file(fixture.segment_path(1), 1 << 20);
     // The boot id is of this machine; without a mark the rest has fixed bytes.
-    std::fill(written.begin() + kMarkAt, written.begin() + kMarkAt + kMarkBytes, uint8_t{0});
+    std::fill(written.begin() + kMarkAt, written.begin() + kRecordsAt, uint8_t{0});
     const std::string name = "/00000000000000000001.log";
     if (std::getenv("TANIST_REWRITE_GOLDEN") != nullptr) {
         REQUIRE(replace_file(kGolden + name, written).ok());

@@ -95,11 +95,25 @@ struct LogFixture {
     void change_boot(uint64_t first, uint64_t durable) {
         Result<File> file = File::open(segment_path(first), File::Mode::write);
         REQUIRE(file.ok());
-        std::array<uint8_t, kMarkBytes> bytes{};
+        std::array<uint8_t, kMarks * kMarkBytes> bytes{};
         BootId other;
         other.bytes.fill(0xee);
-        seal_mark({other, Lsn(durable)}, bytes);
+        seal_mark({other, Lsn(durable)}, std::span(bytes).first<kMarkBytes>());
         REQUIRE(file->write_at(kMarkAt, bytes).ok());
+    }
+    // Pretends that the power went while the newest mark was written.
+    void cut_power_in_mark(uint64_t first) {
+        Result<File> file = File::open(segment_path(first), File::Mode::write);
+        REQUIRE(file.ok());
+        Bytes head(kRecordsAt);
+        REQUIRE(file->read_exactly_at(0, head).ok());
+        const std::optional<FoundMark> newest = newest_mark(head, boot_id());
+        REQUIRE(newest);
+        head[kMarkAt + newest->place * kMarkBytes + 20] ^= 0x40;
+        REQUIRE(file->write_at(0, head).ok());
+        if (const std::optional<FoundMark> before = newest_mark(head, boot_id())) {
+            change_boot(first, before->mark.durable.value);
+        }
     }
     bool whole(uint64_t from, uint64_t to) {
         auto reader = log->reader();

@@ -50,6 +50,19 @@ TEST_CASE_FIXTURE(LogFixture,
     CHECK(log->recovery().torn_bytes == kSmallRecordBytes);
 }
 
+// Found by tests/crash: with one mark only, a cut in it left a log that no node could open.
+TEST_CASE_FIXTURE(LogFixture, "recovery: a power cut in the mark is still known as a power cut") {
+    append(2);
+    REQUIRE(log->sync().ok());
+    append(2);
+    REQUIRE(log->sync().ok());
+    append(2);
+    cut_power_in_mark(1);
+    flip_byte(1, kRecordsAt + 4 * kSmallRecordBytes + 300);
+    REQUIRE_MESSAGE(reopen(), error);
+    CHECK(end_lsn() == 4);
+}
+
 // A node that said "durable" must not come back with less.
 TEST_CASE_FIXTURE(LogFixture, "recovery: a synced record that is gone is damage") {
     append(3);

@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <random>
+#include <set>
 
 #include "replicator/base/hash.h"
 #include "replicator/receive/receiver.h"
@@ -53,7 +54,7 @@ class World {
     explicit World(uint32_t seed, Lsn base) : random_(seed) {
         primary_.base.position = {Epoch(base.value == 0 ? 0 : 1), base};
         if (base.value != 0) primary_.base.chain = filled<Chain>(200);
-        primary_.end = primary_.base;
+        primary_.end = primary_.committed = primary_.base;
         follower_ = std::make_unique<Follower>(identity(Epoch(1)), seed);
         restart_replica();
     }
@@ -62,12 +63,26 @@ class World {
         return {filled<ClusterId>(1), filled<GroupId>(2), filled<NodeKey>(3), "p", epoch, 512, 10};
     }
 
+    // A commit that is visible at once.
     void append() {
+        append_held_back();
+        primary_.committed = primary_.end;
+    }
+    // How a held-back commit ends: it becomes visible, or an ABORT takes it back.
+    void settle_held_back() {
+        if (primary_.committed == primary_.end) return;
+        if (roll(2) == 0) {
+            aborted_.insert(primary_.end.position.lsn);
+            RecordHeader header;
+            header.kind = RecordKind::abort;
+            header.subject = primary_.end.position.lsn;
+            append_record(header, {});
+        }
+        primary_.committed = primary_.end;
+    }
+    void append_held_back() {
+        settle_held_back();
         RecordHeader header;
-        header.group = filled<GroupId>(2);
-        header.epoch = Epoch(1);
-        header.lsn = primary_.end.position.lsn.next();
-        header.previous = primary_.end.chain;
         header.page_bytes = 512;
         header.page_count = 1 + roll(12);
         header.db_pages = 100;
@@ -75,6 +90,13 @@ class World {
             raw_payload_bytes(header.page_count, header.page_bytes);
         Bytes payload(header.payload_bytes);
         for (auto& byte : payload) byte = static_cast<uint8_t>(roll(256));
+        append_record(header, payload);
+    }
+    void append_record(RecordHeader header, const Bytes& payload) {
+        header.group = filled<GroupId>(2);
+        header.epoch = Epoch(1);
+        header.lsn = primary_.end.position.lsn.next();
+        header.previous = primary_.end.chain;
         header.payload_hash = hash128(payload);
         std::array<uint8_t, kRecordHeaderBytes> sealed;
         seal_record(header, sealed);
@@ -91,7 +113,11 @@ class World {
         now_ = now_ + Nanos(roll(2'000'000));
         switch (roll(12)) {
             case 0:
-                if (faults && end().lsn.value < 60) append();
+                if (faults && end().lsn.value < 60) {
+                    roll(3) == 0 ? append_held_back() : append();
+                } else {
+                    settle_held_back();
+                }
                 break;
             case 1:
             case 2:
@@ -128,7 +154,8 @@ class World {
     }
 
     bool caught_up() const {
-        return follower_->view().state == PeerState::streaming &&
+        return primary_.committed == primary_.end &&
+               follower_->view().state == PeerState::streaming &&
                follower_->view().applied == end().lsn && log_end_ == primary_.end;
     }
     // Until the replica has everything.
@@ -177,7 +204,7 @@ class World {
         view.base = primary_.base;
         view.end = primary_.end;
         view.first = records_.empty() ? Lsn(0) : records_.begin()->first;
-        view.committed = view.end.position.lsn;
+        view.committed = primary_.committed.position.lsn;
         view.bytes = primary_.bytes;
         return view;
     }
@@ -314,7 +341,7 @@ class World {
     }
     void act(fact::StartSync&, std::deque<FollowerEvent>& events) {
         sync_ = connect().link;
-        SyncBegin begin{primary_.end.position, primary_.end.chain, 512, 100};
+        SyncBegin begin{primary_.committed.position, primary_.committed.chain, 512, 100};
         events.push_back(fev::SyncSourceReady{begin});
     }
     void act(fact::AnswerSyncAsk& answer, std::deque<FollowerEvent>& events) {
@@ -325,7 +352,7 @@ class World {
     }
     void act(fact::SettleSync&, std::deque<FollowerEvent>& events) {
         if (roll(2) == 0) append();  // capture found one more
-        events.push_back(fev::SyncSourceEnded{});
+        events.push_back(fev::SyncSourceEnded{primary_.committed.position});
     }
     void act(fact::StopSync&, std::deque<FollowerEvent>&) { close(sync_); }
     void act(fact::Acknowledged& positions, std::deque<FollowerEvent>&) {
@@ -375,6 +402,7 @@ class World {
     }
     void act(ract::CommittedUpTo& may, Events&) {
         if (may.lsn > log_end_.position.lsn) broke("committed beyond the log");
+        if (may.lsn > primary_.committed.position.lsn) broke("committed what is held back");
         committed_ = may.lsn;
     }
     void act(ract::ResetLog& reset, Events&) {
@@ -436,9 +464,12 @@ class World {
         if (roll(3) == 0 || store_.empty()) step_receiver(rev::Durable{header.lsn});
     }
     void apply_one() {
-        Lsn target = std::min(committed_, log_end_.position.lsn);
+        Lsn target = appliable(log_end_.position.lsn, committed_);
         if (state_ != ReplicaState::following || applied_ >= target) return;
         applied_ = applied_.next();
+        // NO-RESURRECT: with the ABORT behind it, it is passed over.
+        const bool last = applied_ == log_end_.position.lsn;
+        if (last && aborted_.contains(applied_)) broke("a commit that was taken back is applied");
         step_receiver(rev::Applied{applied_});
     }
 
@@ -447,9 +478,11 @@ class World {
     std::unique_ptr<Follower> follower_;
     struct {
         LogPoint base, end;
+        LogPoint committed;  // the last record that is settled
         uint64_t bytes = 0;
     } primary_;
     std::map<Lsn, Record> records_;
+    std::set<Lsn> aborted_;
     std::deque<Connection> connections_;
     std::vector<Packet> seen_;
     LinkId links_ = 0, main_ = 0, sync_ = 0;

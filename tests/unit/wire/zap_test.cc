@@ -7,6 +7,7 @@
 #include "replicator/base/random.h"
 #include "replicator/wire/message.h"
 #include "replicator/wire/zmq_zap.h"
+#include "tests/support/temp_dir.h"
 
 namespace tanist {
 namespace {
@@ -205,6 +206,23 @@ TEST_CASE("zap: a server with a new pair is reached under the new key and not un
     CHECK_FALSE(doors.hear(kNobody));
     REQUIRE(doors.client(pair).say(2));
     CHECK(doors.hear());
+}
+
+// libzmq removes the path of the socket that is replaced, in its own time.
+TEST_CASE("zap: an ipc endpoint that is bound anew is there") {
+    TempDir dir;
+    const CurvePair pair = new_pair();
+    const Admission admission{{allow(pair, Right::lead)}, false};
+    Doors doors(admission, "ipc://" + dir.path("socket"));
+    for (uint8_t round = 1; round < 6; ++round) {
+        CAPTURE(round);
+        doors.server_pair = new_pair();
+        REQUIRE(doors.server->secure(doors.server_pair, admission).ok());
+        REQUIRE(doors.client(pair).say(round));
+        auto heard = doors.hear();
+        REQUIRE(heard);
+        CHECK(heard->envelope.bytes()[0] == round);
+    }
 }
 
 TEST_CASE("zap: the largest body passes CURVE") {

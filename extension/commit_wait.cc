@@ -1,0 +1,401 @@
+#include "extension/commit_wait.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "extension/database_file.h"
+#include "extension/host.h"
+#include "replicator/base/bytes.h"
+#include "replicator/base/event.h"
+#include "replicator/base/file.h"
+#include "replicator/wal/wal_index.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A waiter looks this often whether the engine still lives: nobody else would start another.
+constexpr Nanos kLookAfterEngine = 100ms;
+
+constexpr Nanos kCompareWithin = 5s;
+
+constexpr std::array<uint8_t, kWalFrameHeaderBytes> kNoHeader{};
+
+int write_real(sqlite3_file* real, const void* data, size_t count, int64_t offset) {
+    return real->pMethods->xWrite(real, data, static_cast<int>(count), offset);
+}
+
+// Durable when it returns, in whatever processes and threads at once.
+Status make_empty_file(const std::string& path, const std::string& directory) {
+    auto made = File::open(path, File::Mode::create);
+    if (!made.ok()) return std::move(made).error();
+    return sync_directory(directory);
+}
+
+// After a power cut the database may lack commits that were confirmed; the first engine of a boot
+// brings them back, and until then nobody may write over their place. Of databases whose commits
+// never waited nobody need wait.
+bool engine_has_compared(DatabaseFile& file) {
+    // The first commit that waits must not leave the mark of one before the engine has looked.
+    if (!file.policy.rule.waits() && !path_exists(file.layout.waited())) return true;
+    const std::string before = std::exchange(file.last_error, "");
+    const Instant deadline = boot_now() + kCompareWithin;
+    while (file.control->role.load(std::memory_order_acquire) ==
+           static_cast<uint32_t>(Role::unknown)) {
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) {
+            file.last_error = "no engine has compared " + file.layout.db +
+                              " with its log since the machine was started" +
+                              (file.last_error.empty() ? "; see " + file.layout.engine_log()
+                                                       : ": " + file.last_error);
+            return false;
+        }
+        file.ensure_engine();
+        const uint32_t tick = file.control->captured_tick.load(std::memory_order_seq_cst);
+        file.control.wait_captured(tick, std::min(left, kLookAfterEngine));
+    }
+    file.last_error = before;
+    return true;
+}
+
+std::string sentence(const CommitPolicy& policy, const char* how_it_ended) {
+    return std::string(how_it_ended) + ": " + to_string(policy.rule) + " was not met within " +
+           duration_text(policy.timeout);
+}
+
+}  // namespace
+
+Instant CommitWait::deadline_from(Instant now) const {
+    return policy_.on_timeout == OnTimeout::wait ? Instant{INT64_MAX} : now + policy_.timeout;
+}
+
+// -- from the gate
+
+int CommitWait::may_begin(DatabaseFile& file) {
+    if (file.control && file.control->role.load(std::memory_order_acquire) ==
+                            static_cast<uint32_t>(Role::unknown)) {
+        if (!engine_has_compared(file)) return SQLITE_BUSY;
+    }
+    return file.policy.rule.waits() ? may_wait(file) : SQLITE_OK;
+}
+
+int CommitWait::may_wait(DatabaseFile& file) {
+    Status possible = ok_status();
+    if (file.policy.on_timeout == OnTimeout::fail) possible = file.check_rule(file.policy.rule);
+    if (possible.ok() && !file.control) {
+        possible = Error{Errc::invalid, "the control block of " + file.layout.db +
+                                            " is not there, so no commit can wait"};
+    }
+    if (possible.ok() && file.policy.mode == CommitMode::before_visible && file.wal == nullptr) {
+        possible = Error{Errc::invalid, "the WAL of " + file.layout.db +
+                                            " was opened without the VFS tanist, so no commit can "
+                                            "be held back"};
+    }
+    if (possible.ok() && !marked_ && !path_exists(file.layout.waited())) {
+        possible = make_empty_file(file.layout.waited(), file.layout.directory);
+    }
+    if (!possible.ok()) {
+        file.last_error = possible.error().message;
+        log_line(file.last_error);
+        return kRuleImpossible;
+    }
+    marked_ = true;
+    return SQLITE_OK;
+}
+
+void CommitWait::began(DatabaseFile& file) {
+    writing_ = true;
+    unconfirmed_.reset();
+    header_held_ = false;
+    new_wal_.reset();
+    word_ = 0;
+    early_synced_ = false;
+    policy_ = file.policy;
+    degraded_ = false;
+    withholds_ = urgent_ = false;
+    if (!file.control) return;
+    if (phase_of(file.control->prepare.word.load(std::memory_order_acquire)) !=
+        PreparePhase::settled) {
+        resolve_leftover(file);
+    }
+    if (!policy_.rule.waits()) return;
+    degraded_ = policy_.on_timeout == OnTimeout::degrade &&
+                file.control->degraded.load(std::memory_order_acquire) != 0;
+    urgent_ = !degraded_;
+    withholds_ = urgent_ && policy_.mode == CommitMode::before_visible && file.wal != nullptr;
+}
+
+// WRITE is ours, so whoever posted a commit that is not settled is gone, or has been refused. What
+// the wal-index does not show, nobody has seen; its header must not be found by a recovery either.
+// Where commits came after it, the engine compares what they hold with what it has logged.
+void CommitWait::resolve_leftover(DatabaseFile& file) {
+    ControlPrepare& slot = file.control->prepare;
+    uint32_t word = slot.word.load(std::memory_order_acquire);
+    const auto header = read_wal_index_header(file.gate.region());
+    const uint32_t change = slot.change.load(std::memory_order_relaxed);
+    if (phase_of(word) == PreparePhase::granted && header && header->change + 1 == change &&
+        file.wal != nullptr) {
+        const uint32_t frame = slot.last_frame.load(std::memory_order_relaxed);
+        const uint32_t page_bytes = slot.page_bytes.load(std::memory_order_relaxed);
+        if (write_real(file.wal, kNoHeader.data(), kNoHeader.size(),
+                       static_cast<int64_t>(wal_frame_offset(frame, page_bytes))) == SQLITE_OK) {
+            slot.word.compare_exchange_strong(word, with_phase(word, PreparePhase::refused));
+        }
+    } else if (phase_of(word) == PreparePhase::posted) {
+        slot.word.compare_exchange_strong(word, with_phase(word, PreparePhase::refused));
+    }
+    file.control.ring(true);
+}
+
+void CommitWait::ending(DatabaseFile& file, bool committed) {
+    withholds_ = false;
+    if (!std::exchange(writing_, false)) return;
+    if (word_ != 0 && committed) {
+        uint32_t granted = with_phase(word_, PreparePhase::granted);
+        file.control->prepare.word.compare_exchange_strong(
+            granted, with_phase(word_, PreparePhase::published));
+        word_ = 0;
+    } else if (word_ != 0) {
+        withdraw(file);
+    }
+    if (!committed || !file.control || !policy_.rule.waits()) return;
+    synchronous_full_ = synced_;
+    if (degraded_) {
+        file.control->degraded_commits.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
+    const bool pipelined = policy_.mode == CommitMode::pipelined;
+    if (!pipelined && policy_.rule.level != AckLevel::applied) return;
+    const auto header = read_wal_index_header(file.gate.region());
+    if (!header) return;
+    unconfirmed_ = Unconfirmed{
+        {header->change, header->salt.salt1, header->salt.salt2, header->max_frame}, lsn_, false};
+    if (!pipelined) return;
+    unconfirmed_->lsn = Lsn(0);
+    unconfirmed_->local = policy_.rule.level != AckLevel::received && !synced_;
+    if (unconfirmed_->local) {
+        file.control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
+    }
+}
+
+// -- from the -wal file
+
+int CommitWait::write(DatabaseFile& file, sqlite3_file* real, const void* data, int count,
+                      int64_t offset) {
+    synced_ = false;
+    if (!withholds_) return write_real(real, data, static_cast<size_t>(count), offset);
+    const auto* bytes = static_cast<const uint8_t*>(data);
+    if (header_held_) {
+        header_held_ = false;
+        const int rc = write_real(real, data, static_cast<size_t>(count), offset);
+        return rc == SQLITE_OK ? decide(file, real, static_cast<uint32_t>(count)) : rc;
+    }
+    if (count == static_cast<int>(kWalHeaderBytes) && offset == 0) {
+        new_wal_ = WalMoment{.salt1 = load_be32(bytes + 16), .salt2 = load_be32(bytes + 20)};
+    }
+    // Not zero: the database's size after the transaction which this frame ends.
+    const bool ends = count == static_cast<int>(kWalFrameHeaderBytes) && load_be32(bytes + 4) != 0;
+    if (ends) return withhold(real, data, offset);
+    return write_real(real, data, static_cast<size_t>(count), offset);
+}
+
+int CommitWait::withhold(sqlite3_file* real, const void* data, int64_t offset) {
+    std::memcpy(header_.data(), data, header_.size());
+    header_at_ = offset;
+    const int rc = write_real(real, kNoHeader.data(), kNoHeader.size(), offset);
+    header_held_ = rc == SQLITE_OK;
+    return rc;
+}
+
+int CommitWait::sync(sqlite3_file* real, int flags) {
+    const int rc = real->pMethods->xSync(real, flags);
+    synced_ = rc == SQLITE_OK;
+    return rc;
+}
+
+// The transaction is in the WAL but for one header. SQLITE_OK: SQLite goes on to make it visible.
+int CommitWait::decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_bytes) {
+    // Copies of this header, and checksums that are summed up later, are written as they come.
+    withholds_ = false;
+    const Instant deadline = deadline_from(boot_now());
+    End end = End::refused;
+    if (post(file, page_bytes, deadline)) {
+        if (synchronous_full_) {
+            // In parallel with the replicas; SQLite's own sync then has one header left to write.
+            early_synced_ = real->pMethods->xSync(real, SQLITE_SYNC_NORMAL) == SQLITE_OK;
+        }
+        end = await_grant(file, deadline);
+    } else if (policy_.on_timeout == OnTimeout::degrade) {
+        degrade(file);
+        end = End::unconfirmed;
+    }
+    if (end == End::refused) {
+        word_ = 0;
+        file.control.ring(true);
+        file.last_error = sentence(policy_,
+                                   "rolled back here; whether it survives the loss of "
+                                   "this node before the replicas hear of that is not "
+                                   "known");
+        return kNotConfirmed;
+    }
+    degraded_ = end == End::unconfirmed;
+    // A failure makes SQLite roll back, and ending() withdraw.
+    return write_real(real, header_.data(), header_.size(), header_at_);
+}
+
+// False: the engine did not settle an earlier commit in time, or the wal-index cannot be read.
+bool CommitWait::post(DatabaseFile& file, uint32_t page_bytes, Instant deadline) {
+    if (!settle_slot(file, deadline)) return false;
+    const auto header = read_wal_index_header(file.gate.region());
+    if (!header) return false;
+    ControlPrepare& slot = file.control->prepare;
+    const auto put = [](std::atomic<uint32_t>& field, uint32_t value) {
+        field.store(value, std::memory_order_relaxed);
+    };
+    put(slot.salt1, new_wal_ ? new_wal_->salt1 : header->salt.salt1);
+    put(slot.salt2, new_wal_ ? new_wal_->salt2 : header->salt.salt2);
+    put(slot.first_frame, header->max_frame + 1);
+    put(slot.last_frame,
+        static_cast<uint32_t>((static_cast<uint64_t>(header_at_) - kWalHeaderBytes) /
+                              (kWalFrameHeaderBytes + page_bytes)) +
+            1);
+    put(slot.pgno, load_be32(header_.data()));
+    put(slot.db_pages, load_be32(header_.data() + 4));
+    put(slot.page_bytes, page_bytes);
+    put(slot.change, header->change + 1);
+    put(slot.checksum_a, load_be32(header_.data() + 16));
+    put(slot.checksum_b, load_be32(header_.data() + 20));
+    const uint32_t before = slot.word.load(std::memory_order_relaxed);
+    word_ = with_phase(before + kPrepareAttempt, PreparePhase::posted);
+    slot.word.store(word_, std::memory_order_seq_cst);
+    if (policy_.rule.level != AckLevel::received && !synchronous_full_) {
+        file.control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
+    }
+    if (!file.control.ring(true)) file.ensure_engine();
+    return true;
+}
+
+bool CommitWait::settle_slot(DatabaseFile& file, Instant deadline) {
+    ControlPrepare& slot = file.control->prepare;
+    while (true) {
+        const uint32_t word = slot.word.load(std::memory_order_seq_cst);
+        if (phase_of(word) == PreparePhase::settled) return true;
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) return false;
+        if (!file.control.ring(true)) file.ensure_engine();
+        futex_wait(&slot.word, word, std::min(left, kLookAfterEngine));
+    }
+}
+
+// `applied` is decided by as many durable copies, and waited for afterwards: replicas apply only
+// what is visible on the primary.
+CommitWait::End CommitWait::await_grant(DatabaseFile& file, Instant deadline) {
+    Control& control = file.control;
+    AckRule rule = policy_.rule;
+    if (rule.level == AckLevel::applied) rule.level = AckLevel::durable;
+    const bool local = rule.level != AckLevel::received && !synchronous_full_;
+    while (true) {
+        const uint32_t tick = control->ack_tick.load(std::memory_order_seq_cst);
+        const bool logged = control->prepare.logged_word.load(std::memory_order_acquire) == word_;
+        lsn_ = Lsn(logged ? control->prepare.lsn.load(std::memory_order_relaxed) : 0);
+        if (!file.role_allows_write()) {
+            decide_slot(control, PreparePhase::refused);
+            return End::refused;
+        }
+        if (logged && met(control, rule, lsn_, local)) {
+            return decide_slot(control, PreparePhase::granted) ? End::confirmed : End::refused;
+        }
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) {
+            if (policy_.on_timeout != OnTimeout::degrade) {
+                decide_slot(control, PreparePhase::refused);
+                return End::refused;
+            }
+            if (!decide_slot(control, PreparePhase::granted)) return End::refused;
+            degrade(file);
+            return End::unconfirmed;
+        }
+        control.wait_acks(tick, std::min(left, kLookAfterEngine));
+        if (!file.engine_answers()) file.engine_after_commit(false);
+    }
+}
+
+// Only ours to decide while it is posted, and never twice.
+bool CommitWait::decide_slot(Control& control, PreparePhase phase) {
+    uint32_t posted = word_;
+    return control->prepare.word.compare_exchange_strong(posted, with_phase(word_, phase));
+}
+
+// Granted, but SQLite could not make it visible: a write or a sync failed. Its header may be in the
+// WAL, where a recovery would find it.
+void CommitWait::withdraw(DatabaseFile& file) {
+    if (file.wal != nullptr) {
+        write_real(file.wal, kNoHeader.data(), kNoHeader.size(), header_at_);
+        file.wal->pMethods->xSync(file.wal, SQLITE_SYNC_NORMAL);
+    }
+    uint32_t granted = with_phase(word_, PreparePhase::granted);
+    file.control->prepare.word.compare_exchange_strong(granted,
+                                                       with_phase(word_, PreparePhase::refused));
+    word_ = 0;
+    file.control.ring(true);
+}
+
+// -- the wait after the commit
+
+std::optional<Lsn> CommitWait::lsn_of(const Control& control, const Unconfirmed& commit) const {
+    if (commit.lsn.value != 0) return commit.lsn;
+    if (auto lsn = control.find_commit_lsn(commit.moment)) return lsn;
+    // So many commits came after it that its entry is gone, or a REBASE covers it: what is
+    // captured by now includes it.
+    const CapturedPoint now = control.captured();
+    const bool same_wal = now.salt1 == commit.moment.salt1 && now.salt2 == commit.moment.salt2;
+    const bool later = static_cast<int32_t>(now.change - commit.moment.change) >= 0;
+    if (!later || (same_wal && now.frame < commit.moment.frame)) return std::nullopt;
+    // Between the two looks it may have been entered.
+    if (auto lsn = control.find_commit_lsn(commit.moment)) return lsn;
+    return now.position.lsn;
+}
+
+bool CommitWait::met(const Control& control, const AckRule& rule, Lsn lsn, bool local) const {
+    if (local && control->durable_lsn.load(std::memory_order_acquire) < lsn.value) return false;
+    const AckPoints points = control.acks();
+    return satisfied(rule, points.all(), control->peers.load(std::memory_order_acquire), lsn);
+}
+
+int CommitWait::confirm(DatabaseFile& file) {
+    if (!unconfirmed_) return SQLITE_OK;
+    const Unconfirmed commit = *unconfirmed_;
+    unconfirmed_.reset();
+    Control& control = file.control;
+    const Instant deadline = deadline_from(boot_now());
+    while (true) {
+        const uint32_t tick = control->ack_tick.load(std::memory_order_seq_cst);
+        const auto lsn = lsn_of(control, commit);
+        if (lsn && met(control, policy_.rule, *lsn, commit.local)) return SQLITE_OK;
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) break;
+        control.wait_acks(tick, std::min(left, kLookAfterEngine));
+        if (!file.engine_answers()) file.engine_after_commit(false);
+    }
+    if (policy_.on_timeout == OnTimeout::degrade) {
+        degrade(file);
+        control->degraded_commits.fetch_add(1, std::memory_order_relaxed);
+        return SQLITE_OK;
+    }
+    file.last_error = sentence(policy_, "committed here, not confirmed by the replicas");
+    return kCommittedUnconfirmed;
+}
+
+// Said once for all who degrade until the engine has seen the replicas catch up.
+void CommitWait::degrade(DatabaseFile& file) {
+    uint32_t nobody = 0;
+    if (!file.control->degraded.compare_exchange_strong(nobody, pack(policy_.rule))) return;
+    file.control->degradations.fetch_add(1, std::memory_order_relaxed);
+    log_line(file.layout.db + ": " + sentence(policy_, "degraded") +
+             "; commits are no longer confirmed until enough replicas have caught up");
+    file.control.ring(true);
+}
+
+}  // namespace tanist

@@ -1,0 +1,99 @@
+// A synchronous commit, from the application's side: hold it back or let it be seen, wait until its
+// rule is met, and end it in one of three ways that are never confused: confirmed, rolled back
+// here, committed here and not confirmed. One per connection's open main database.
+//
+// before_visible. SQLite completes a transaction with two writes: the header of its last frame,
+// 24 bytes that name the new size of the database, and that frame's page. The page is written; for
+// the header zeros are written, so that no recovery can find a commit there. Then the place of the
+// frames is posted in the control block, where the engine takes them into its log as a prepared
+// record and ships it; when enough replicas have acknowledged it, the header is written and SQLite
+// goes on. Otherwise the write fails, and SQLite rolls back. SQLite holds WRITE meanwhile: readers
+// and passive checkpoints go on, other writers wait.
+//
+// pipelined. The wait is in COMMIT_PHASETWO, after WRITE was given back.
+//
+// What is held back is never the only thing that keeps others from going on: whoever gets WRITE
+// finds an abandoned commit in the control block and settles it (ControlPrepare).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "replicator/base/clock.h"
+#include "replicator/base/ids.h"
+#include "replicator/control/ack_rule.h"
+#include "replicator/control/control_block.h"
+
+struct sqlite3_file;
+
+namespace tanist {
+
+struct DatabaseFile;
+
+class CommitWait {
+  public:
+    // -- from the gate; SQLite holds a READ slot.
+    // Before a writer takes WRITE. SQLITE_OK, or why it may not: kRuleImpossible; SQLITE_BUSY while
+    // the engine has not yet compared the database with its log in this boot.
+    int may_begin(DatabaseFile& file);
+    // WRITE is held.
+    void began(DatabaseFile& file);
+    // WRITE is still held. `committed`: the wal-index shows the transaction.
+    void ending(DatabaseFile& file, bool committed);
+    // The bell must be rung for this commit at once: somebody waits.
+    bool urgent() const { return urgent_; }
+
+    // -- from the -wal file; a writer holds WRITE, or a checkpointer syncs.
+    int write(DatabaseFile& file, sqlite3_file* real, const void* data, int count, int64_t offset);
+    int sync(sqlite3_file* real, int flags);
+
+    // -- from COMMIT_PHASETWO; WRITE is free again. SQLITE_OK or kCommittedUnconfirmed.
+    int confirm(DatabaseFile& file);
+
+    // PRAGMA synchronous is about to change what is known about it.
+    void forget_synchronous() { synchronous_full_ = false; }
+
+  private:
+    enum class End { confirmed, refused, unconfirmed };
+    struct Unconfirmed {  // visible, and its rule not known to be met
+        WalMoment moment;
+        Lsn lsn;  // when it is known
+        bool local = false;
+    };
+
+    int may_wait(DatabaseFile& file);
+    int withhold(sqlite3_file* real, const void* data, int64_t offset);
+    int decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_bytes);
+    bool post(DatabaseFile& file, uint32_t page_bytes, Instant deadline);
+    bool settle_slot(DatabaseFile& file, Instant deadline);
+    End await_grant(DatabaseFile& file, Instant deadline);
+    bool decide_slot(Control& control, PreparePhase phase);
+    void withdraw(DatabaseFile& file);
+    void resolve_leftover(DatabaseFile& file);
+    std::optional<Lsn> lsn_of(const Control& control, const Unconfirmed& commit) const;
+    bool met(const Control& control, const AckRule& rule, Lsn lsn, bool local) const;
+    Instant deadline_from(Instant now) const;
+    void degrade(DatabaseFile& file);
+
+    bool marked_ = false;        // Layout::waited() is there
+    bool writing_ = false;       // between began() and ending()
+    CommitPolicy policy_;        // of this transaction
+    bool withholds_ = false;     // this transaction's commit will be held back
+    bool degraded_ = false;      // nobody waits for this transaction, by policy
+    bool urgent_ = false;        //
+    bool early_synced_ = false;  // the WAL was synced while the commit was held back
+    bool synced_ = false;        // the last thing done to the WAL was a sync
+    // The last commit of this connection was followed by a sync: synchronous is FULL or EXTRA.
+    // False is always safe: this node's log is then synced for it.
+    bool synchronous_full_ = false;
+    bool header_held_ = false;  // the zeros are written, the page is not
+    std::array<uint8_t, 24> header_{};
+    int64_t header_at_ = 0;
+    std::optional<WalMoment> new_wal_;  // salts of a WAL that this transaction began
+    uint32_t word_ = 0;                 // of the posted attempt; 0 none
+    Lsn lsn_;                           // of the granted commit
+    std::optional<Unconfirmed> unconfirmed_;
+};
+
+}  // namespace tanist

@@ -1,0 +1,46 @@
+// After a power cut a primary's database may lack its last commits: with synchronous=NORMAL SQLite
+// does not sync them. What was confirmed to an application is then in this node's own log, which
+// was synced for it, and in the replicas'. So before the primary goes on, its database is brought
+// to the end of its log.
+//
+// A commit that was prepared and neither shown nor taken back, as far as the log knows, is brought
+// back with the others: its committer was told that the outcome is not known, and a replica may
+// hold it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "replicator/log/log.h"
+#include "replicator/wal/sqlite_api.h"
+
+namespace tanist {
+
+// Where a WAL stands, as its wal-index says after a recovery.
+struct WalEnd {
+    uint32_t salt1 = 0;
+    uint32_t salt2 = 0;
+    uint32_t frame = 0;
+    uint32_t checksum_a = 0;
+    uint32_t checksum_b = 0;
+};
+
+// Where the database stands in the history of its log.
+struct OwnPlace {
+    enum class Kind {
+        covered,  // it has everything that the log has, or more: capture goes on
+        behind,   // everything behind `from` is to be replayed
+        unknown,  // its WAL says nothing that the log knows
+    };
+    Kind kind = Kind::covered;
+    LogPoint from;
+};
+// By where its WAL ends. Page images are whole, so replaying what the database has already does no
+// harm; replaying over what the log does not know would.
+Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal);
+
+// Replays what the database lacks as one commit. How many commits of the log that were; zero: it
+// lacked none. refused: its place is not known. busy: somebody writes it.
+Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_path, Log& log);
+
+}  // namespace tanist

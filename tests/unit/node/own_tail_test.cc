@@ -1,0 +1,98 @@
+#include "replicator/node/own_tail.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/support/temp_dir.h"
+
+using namespace tanist;
+
+namespace {
+
+// A log of commits, each of one page, as a primary's capture wrote them.
+struct Tail {
+    TempDir dir;
+    GroupId group;
+    std::unique_ptr<Log> log;
+    Tail() {
+        group.bytes[0] = 1;
+        log = Log::open(dir.path("log"), group, {}).value();
+    }
+    // Returns the point after it.
+    LogPoint add(RecordKind kind, uint32_t salt, uint32_t frame) {
+        RecordHeader header;
+        header.kind = kind;
+        header.epoch = Epoch(1);
+        header.wal = {salt, salt, frame, frame, frame * 100 + salt, 1};
+        Bytes payload;
+        if (kind == RecordKind::commit) {
+            header.page_bytes = 512;
+            header.db_pages = header.page_count = 1;
+            payload.assign(520, 0);
+            payload[0] = 1;
+        }
+        if (kind == RecordKind::abort) header.subject = log->end().position.lsn;
+        REQUIRE(log->begin(payload.size()).ok());
+        REQUIRE(log->write(payload).ok());
+        auto sealed = log->finish(header);
+        REQUIRE_MESSAGE(sealed.ok(), (sealed.ok() ? "" : sealed.error().message));
+        REQUIRE(log->publish().ok());
+        return log->end();
+    }
+    OwnPlace find(uint32_t salt, uint32_t frame) {
+        return find_own_place(*log, {salt, salt, frame, frame * 100 + salt, 1}).value();
+    }
+    OwnPlace::Kind kind(uint32_t salt, uint32_t frame) { return find(salt, frame).kind; }
+};
+
+}  // namespace
+
+TEST_CASE("own_tail: a database at the log's end lacks nothing") {
+    Tail tail;
+    tail.add(RecordKind::commit, 5, 1);
+    tail.add(RecordKind::commit, 5, 2);
+    CHECK(tail.kind(5, 2) == OwnPlace::Kind::covered);
+}
+
+TEST_CASE("own_tail: the commits behind the WAL's last frame are what it lacks") {
+    Tail tail;
+    const LogPoint first = tail.add(RecordKind::commit, 5, 1);
+    tail.add(RecordKind::commit, 5, 2);
+    tail.add(RecordKind::commit, 6, 1);
+    CHECK(tail.find(5, 1).from == first);
+    CHECK(tail.kind(5, 1) == OwnPlace::Kind::behind);
+}
+
+TEST_CASE("own_tail: of a WAL that is empty again, everything that it held is lacking") {
+    Tail tail;
+    tail.add(RecordKind::commit, 5, 1);
+    const LogPoint old = tail.add(RecordKind::commit, 5, 2);
+    tail.add(RecordKind::commit, 6, 1);
+    tail.add(RecordKind::commit, 6, 2);
+    CHECK(tail.find(6, 0).from == old);
+    CHECK(tail.kind(6, 0) == OwnPlace::Kind::behind);
+}
+
+// Written over, it would lose what was committed after the log.
+TEST_CASE("own_tail: a database that is ahead of the log is left alone") {
+    Tail tail;
+    tail.add(RecordKind::commit, 5, 1);
+    tail.add(RecordKind::commit, 5, 2);
+    CHECK(tail.kind(5, 3) == OwnPlace::Kind::covered);
+    // Restarted: everything before is in the database.
+    CHECK(tail.kind(6, 0) == OwnPlace::Kind::covered);
+    CHECK(tail.kind(6, 4) == OwnPlace::Kind::covered);
+}
+
+TEST_CASE("own_tail: what the log does not know is not written over") {
+    Tail tail;
+    CHECK(tail.kind(9, 1) == OwnPlace::Kind::covered);
+    tail.add(RecordKind::commit, 5, 1);
+    tail.add(RecordKind::commit, 5, 4);
+    CHECK(tail.kind(9, 0) == OwnPlace::Kind::unknown);
+    CHECK(tail.kind(9, 1) == OwnPlace::Kind::unknown);
+    CHECK(tail.kind(5, 2) == OwnPlace::Kind::unknown);
+    tail.add(RecordKind::rebase, 7, 2);
+    tail.add(RecordKind::commit, 7, 3);
+    CHECK(tail.kind(5, 1) == OwnPlace::Kind::unknown);
+    CHECK(tail.kind(7, 2) == OwnPlace::Kind::behind);
+}
