@@ -90,7 +90,7 @@ void Node::settle() {
             followed_ = token->epoch();
             if (token->holder() != standing_.self()) {
                 candidate_.stop();
-                voter_.expect_holder(now_);
+                voter_.expect_holder(token->holder(), now_);
                 out_.push_back(action::Follow{*token});
             }
         }

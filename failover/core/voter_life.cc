@@ -120,10 +120,10 @@ void Voter::on_promise_told(const NodeKey& from, const PromiseTold& told, Instan
 
 void Voter::ask_for_end(Instant now, Actions& out) {
     clear_suspect(out);
-        if (!ballot_.suspect || now < ask_again_) return;
+    if (!ballot_.suspect || now < ask_again_) return;
     ask_again_ = now + kAskEvery;
-    const bool may_ask = token_ && token_->epoch() == ballot_.promised &&
-                         token_->holder() != standing_.self();
+    const bool may_ask =
+        token_ && token_->epoch() == ballot_.promised && token_->holder() != standing_.self();
     if (!may_ask) return;
     out.push_back(action::Send{token_->holder(), EndAsk{token_->epoch(), ask_nonce_}});
 }
@@ -157,8 +157,7 @@ bool Voter::electable() const {
 
 Instant Voter::campaign_after() const {
     Instant after = std::max(withhold_until_, promise_ends_for(standing_.self(), nullptr));
-    const bool given_up = release_ && token_ && release_->epoch == token_->epoch();
-    if (!given_up) after = std::max(after, patience_until_);
+    if (patience_for_ != standing_.self()) after = std::max(after, patience_until_);
     // Who has just given an epoch up lets the others go first.
     if (release_ && release_->holder == standing_.self() && release_->epoch == ballot_.promised) {
         const Timing& timing = standing_.config.timing;

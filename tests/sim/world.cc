@@ -158,7 +158,12 @@ Outcome World::run() {
     at(kSecond, [this] { clients(); });
     at(3 * kSecond, [this] { plan_fault(); });
     canaries();
+    step_until(10 * kSecond);
+    const size_t tokens = oracle_.tokens();
     step_until(swarm_.seconds * kSecond);
+    if (swarm_.only_minorities && tokens > 0 && oracle_.tokens() != tokens) {
+        oracle_.fail("V2 NoNeedlessFailover", "a primary with a majority was replaced");
+    }
     if (!oracle_.breach()) heal();
     outcome_.breach = oracle_.breach();
     outcome_.trace_hash = hash_;

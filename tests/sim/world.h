@@ -81,6 +81,7 @@ class World {
     void lose_a_ballot();
     void redraw_clock();
     void isolate_minority();
+    void restart_others();
     void app_exit();
     SimNode* any_node();
     SimNode* primary();

@@ -63,8 +63,7 @@ TEST_CASE_FIXTURE(Three, "node: an old primary that returns steps down before it
     run(6s);
     const int next = primary();
     cut[old] = false;
-    step(old, event::Tick{});
-    run(100ms);
+    run(2 * config.timing.heartbeat);
     CHECK_FALSE(node(old).holder().active());
     CHECK(gates[static_cast<size_t>(old)].state == GateState::closed);
     CHECK(node(old).admit(node(next).holder().epoch(), key_of(next)) == Voter::Admission::take);
