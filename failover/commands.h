@@ -53,4 +53,40 @@ int run_log_dump(const LogCommandOptions& options);
 int run_log_verify(const LogCommandOptions& options);
 int run_log_stat(const LogCommandOptions& options);
 
+struct FenceOptions {
+    std::string target;  // a database, or the endpoint of its daemon's admin socket
+    bool json = false;
+};
+int run_fence(const FenceOptions& options);
+int run_unfence(const FenceOptions& options);
+
+struct PromoteOptions {
+    std::string target;  // a replica's database, or the endpoint of its daemon's admin socket
+    bool dry_run = false;
+    bool force = false;
+    bool accept_loss = false;
+    std::string assert_fenced;  // the node that the operator says is dead
+    bool yes = false;           // do not ask
+    bool json = false;
+};
+int run_promote(const PromoteOptions& options);
+
+struct SwitchoverOptions {
+    std::string target;  // the primary's database, or its daemon's admin socket
+    std::string to;      // name or endpoint of a member
+    bool dry_run = false;
+    bool json = false;
+};
+int run_switchover(const SwitchoverOptions& options);
+
+struct DivergedOptions {
+    std::string db;
+    std::string name;  // of one tail
+    std::string out;   // export: the database to write
+    bool json = false;
+};
+int run_diverged_list(const DivergedOptions& options);
+int run_diverged_show(const DivergedOptions& options);
+int run_diverged_export(const DivergedOptions& options);
+
 }  // namespace tanist

@@ -24,6 +24,10 @@ struct Options {
     StatusOptions status;
     DoctorOptions doctor;
     LogCommandOptions log;
+    FenceOptions fence;
+    PromoteOptions promote;
+    DivergedOptions diverged;
+    SwitchoverOptions switchover;
 };
 
 void finish_command(CLI::App& command, const char* examples, bool& json) {
@@ -128,6 +132,83 @@ void define_doctor(CLI::App& app, DoctorOptions& options, Chosen& chosen) {
     command->callback([&] { chosen = [&] { return run_doctor(options); }; });
 }
 
+void define_fence(CLI::App& app, FenceOptions& options, Chosen& chosen) {
+    CLI::App* fence =
+        app.add_subcommand("fence", "Refuse writes to a primary's database here, from now on");
+    fence->add_option("database", options.target, "the database, or its daemon's ipc:// endpoint")
+        ->required();
+    finish_command(*fence, "  tanist fence app.db\n", options.json);
+    fence->callback([&] { chosen = [&] { return run_fence(options); }; });
+    CLI::App* unfence = app.add_subcommand("unfence", "Let a fenced primary take writes again");
+    unfence->add_option("database", options.target, "the database, or its daemon's endpoint")
+        ->required();
+    finish_command(*unfence, "  tanist unfence app.db\n", options.json);
+    unfence->callback([&] { chosen = [&] { return run_unfence(options); }; });
+}
+
+void define_promote(CLI::App& app, PromoteOptions& options, Chosen& chosen) {
+    CLI::App* command = app.add_subcommand(
+        "promote", "Make a replica the primary, when the old one is gone; shows the plan first");
+    command
+        ->add_option("database", options.target,
+                     "the replica's database, on its machine, or its daemon's ipc:// endpoint")
+        ->required();
+    command->add_flag("--dry-run", options.dry_run, "show the plan and do nothing");
+    command->add_flag("--force", options.force, "although the plan says that it is not safe");
+    command->add_flag("--accept-loss", options.accept_loss, "commits may be lost (with --force)");
+    command
+        ->add_option("--assert-fenced", options.assert_fenced,
+                     "your word that this old primary is dead and stays so")
+        ->type_name("NODE");
+    command->add_flag("--yes", options.yes, "do not ask");
+    finish_command(*command,
+                   "  tanist promote replica.db --dry-run\n"
+                   "  tanist promote replica.db --yes\n"
+                   "  tanist promote replica.db --force --accept-loss --assert-fenced old-host\n",
+                   options.json);
+    command->callback([&] { chosen = [&] { return run_promote(options); }; });
+}
+
+void define_switchover(CLI::App& app, SwitchoverOptions& options, Chosen& chosen) {
+    CLI::App* command = app.add_subcommand(
+        "switchover",
+        "Make a member the primary, planned and without loss; writers wait meanwhile");
+    command
+        ->add_option("database", options.target,
+                     "the primary's database, on its machine, or its daemon's ipc:// endpoint")
+        ->required();
+    command->add_option("--to", options.to, "a member: its name or endpoint")
+        ->required()
+        ->type_name("NODE");
+    command->add_flag("--dry-run", options.dry_run, "say whether it could begin, and do nothing");
+    finish_command(*command, "  tanist switchover app.db --to b\n", options.json);
+    command->callback([&] { chosen = [&] { return run_switchover(options); }; });
+}
+
+void define_diverged(CLI::App& app, DivergedOptions& options, Chosen& chosen) {
+    CLI::App* group = app.add_subcommand(
+        "diverged", "Commits that a failover discarded, as this node saved them");
+    group->require_subcommand(1);
+    group->footer(kExitCodes);
+    CLI::App* list = group->add_subcommand("list", "Show what is saved");
+    list->add_option("database", options.db, "the node's database")->required();
+    finish_command(*list, "  tanist diverged list app.db\n", options.json);
+    list->callback([&] { chosen = [&] { return run_diverged_list(options); }; });
+
+    CLI::App* show = group->add_subcommand("show", "One line for each commit of one of them");
+    show->add_option("database", options.db, "the node's database")->required();
+    show->add_option("name", options.name, "as list shows it")->required();
+    finish_command(*show, "  tanist diverged show app.db 1-104512\n", options.json);
+    show->callback([&] { chosen = [&] { return run_diverged_show(options); }; });
+
+    CLI::App* write = group->add_subcommand("export", "Write one of them into a SQLite database");
+    write->add_option("database", options.db, "the node's database")->required();
+    write->add_option("name", options.name, "as list shows it")->required();
+    write->add_option("out", options.out, "the database to write; must not exist")->required();
+    finish_command(*write, "  tanist diverged export app.db 1-104512 lost.db\n", options.json);
+    write->callback([&] { chosen = [&] { return run_diverged_export(options); }; });
+}
+
 void define_log(CLI::App& app, LogCommandOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand("log", "Look into a replication log");
     group->require_subcommand(1);
@@ -165,6 +246,10 @@ int run(int argc, char** argv) {
     define_status(app, options.status, chosen);
     define_doctor(app, options.doctor, chosen);
     define_log(app, options.log, chosen);
+    define_fence(app, options.fence, chosen);
+    define_promote(app, options.promote, chosen);
+    define_switchover(app, options.switchover, chosen);
+    define_diverged(app, options.diverged, chosen);
     app.footer(std::string("\nExamples:\n"
                            "  tanistd --db replica.db --listen tcp://127.0.0.1:7401\n"
                            "  tanist init app.db\n"

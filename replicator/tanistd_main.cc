@@ -13,8 +13,7 @@
 #include "replicator/control/setup.h"
 #include "replicator/control/toml_text.h"
 #include "replicator/node/daemonize.h"
-#include "replicator/node/engine.h"
-#include "replicator/node/replica.h"
+#include "replicator/node/node.h"
 #include "replicator/wal/sqlite_api.h"
 
 namespace tanist {
@@ -168,56 +167,63 @@ void say_ready(const std::string& sentence) {
     std::fflush(stdout);
 }
 
-template <class Host>
-int run_until_stopped(Host& host, int stop_fd, bool may_end_itself) {
-    host.wait_finished(stop_fd);
+int run_until_stopped(Node& node, int stop_fd, bool may_end_itself) {
+    node.wait_finished(stop_fd);
     std::string reason;
-    const bool ended_itself = host.finished(&reason);
-    host.stop(kDrainPatience);
+    const bool ended_itself = node.finished(&reason);
+    node.stop(kDrainPatience);
     note(NoteLevel::info, "stopped", {{"reason", ended_itself ? reason : "asked by a signal"}});
     return ended_itself && !may_end_itself ? kExitFailed : kExitDone;
 }
 
-int serve_primary(const Layout& layout, const Arguments& arguments, const Settings& settings,
-                  int stop_fd) {
-    EngineOptions options;
-    options.db_path = layout.db;
-    options.settings = settings;
-    options.leave_when_idle = arguments.engine;
-    Result<std::unique_ptr<Engine>> engine = Engine::start(linked_sqlite(), options);
-    if (!engine) {
-        // Two applications may start an engine at once; the one that is late is not needed.
-        const bool late = engine.error().code == Errc::refused;
-        return late && arguments.engine ? kExitDone : fail(engine.error());
-    }
-    const std::string endpoints = join((*engine)->endpoints());
-    say_ready("engine of " + layout.db + " ready, process " + std::to_string(process_id()) +
-              (endpoints.empty() ? "" : ", on " + endpoints));
-    return run_until_stopped(**engine, stop_fd, arguments.engine);
-}
-
-int serve_replica(const Layout& layout, const Arguments& arguments, const Settings& settings,
-                  int stop_fd) {
-    ReplicaOptions options;
+int serve_node(const Layout& layout, const Arguments& arguments, const Settings& settings,
+               int stop_fd) {
+    NodeOptions options;
     options.db_path = layout.db;
     options.settings = settings;
     options.replace = arguments.replace;
-    Result<std::unique_ptr<Replica>> replica = Replica::start(linked_sqlite(), options);
-    if (!replica) return fail(replica.error());
-    say_ready("replica " + layout.db + " ready on " + join((*replica)->endpoints()));
-    for (const std::string& address : (*replica)->invitations()) {
-        say_ready(
-            "it waits to be added; run this on its primary, the secret is good once:\n"
-            "  tanist members add DATABASE '" +
-            address + "'");
+    options.leave_when_idle = arguments.engine;
+    Result<std::unique_ptr<Node>> node = Node::start(linked_sqlite(), options);
+    if (!node) {
+        // Two applications may start an engine at once; the one that is late is not needed.
+        const bool late = node.error().code == Errc::refused;
+        return late && arguments.engine ? kExitDone : fail(node.error());
     }
-    return run_until_stopped(**replica, stop_fd, false);
+    const std::string endpoints = join((*node)->endpoints());
+    if ((*node)->role() == Role::replica) {
+        say_ready("replica " + layout.db + " ready on " + endpoints);
+        for (const std::string& address : (*node)->invitations()) {
+            say_ready(
+                "it waits to be added; run this on its primary, the secret is good once:\n"
+                "  tanist members add DATABASE '" +
+                address + "'");
+        }
+    } else {
+        say_ready("engine of " + layout.db + " ready, process " + std::to_string(process_id()) +
+                  (endpoints.empty() ? "" : ", on " + endpoints));
+    }
+    return run_until_stopped(**node, stop_fd, arguments.engine);
+}
+
+// Role::unknown: the path holds nothing of Tanist's.
+Result<NodeFile> node_of(const Layout& layout) {
+    Result<NodeFile> node = read_node_file(layout.node());
+    if (node || node.error().code != Errc::not_found) return node;
+    return NodeFile{};
+}
+
+// Which role's settings may be given. A node of a cluster may change its role, so it may have those
+// of both.
+Role role_of_settings(const NodeFile& node) {
+    if (node.role == Role::replica && !node.cluster.is_zero()) return Role::unknown;
+    return node.role == Role::unknown || node.role == Role::replica ? Role::replica : Role::primary;
 }
 
 // What contradicts the role is refused before anything is written.
-std::optional<Error> why_unfit(const Layout& layout, Role role, const Arguments& arguments,
-                               const Settings& settings) {
-    if (role == Role::primary) {
+std::optional<Error> why_unfit(const Layout& layout, const NodeFile& node,
+                               const Arguments& arguments, const Settings& settings) {
+    const Role role = node.role;
+    if (role == Role::primary || role == Role::fenced) {
         if (arguments.replace) {
             return Error{Errc::refused, layout.db +
                                             " is the primary of its cluster and is never "
@@ -240,18 +246,11 @@ std::optional<Error> why_unfit(const Layout& layout, Role role, const Arguments&
                                " is neither primary nor replica yet: `tanist init` makes a "
                                "primary of it, --listen ENDPOINT a replica"};
     }
-    if (!arguments.replicas.empty()) {
+    if (!arguments.replicas.empty() && role_of_settings(node) == Role::replica) {
         return Error{Errc::invalid, "--replicas is for a primary, and " + layout.db +
                                         " is none; `tanist init` makes it one"};
     }
     return std::nullopt;
-}
-
-Result<Role> role_of(const Layout& layout) {
-    Result<NodeFile> node = read_node_file(layout.node());
-    if (node) return node->role;
-    if (node.error().code == Errc::not_found) return Role::unknown;
-    return std::move(node).error();
 }
 
 int serve(Arguments& arguments) {
@@ -264,19 +263,18 @@ int serve(Arguments& arguments) {
         return fail({Errc::invalid, "which database? give --db PATH (see --help)"}, kExitUsage);
     }
     const Layout layout(arguments.db);
-    Result<Role> role = role_of(layout);
-    if (!role) return fail(role.error());
-    Result<Settings> settings =
-        gather_settings(layout, *role == Role::unknown ? Role::replica : *role, arguments);
+    Result<NodeFile> node = node_of(layout);
+    if (!node) return fail(node.error());
+    Result<Settings> settings = gather_settings(layout, role_of_settings(*node), arguments);
     if (!settings) {
         const bool unsafe = settings.error().code == Errc::refused;
         return fail(settings.error(), unsafe ? kExitRefused : kExitUsage);
     }
     set_note_level(settings->log_level);
-    if (std::optional<Error> unfit = why_unfit(layout, *role, arguments, *settings)) {
+    if (std::optional<Error> unfit = why_unfit(layout, *node, arguments, *settings)) {
         return fail(*unfit, unfit->code == Errc::refused ? kExitRefused : kExitUsage);
     }
-    if (*role != Role::primary) {
+    if (node->role == Role::unknown) {
         Result<NodeFile> made = set_up_replica(layout, arguments.replace);
         if (!made) return fail(made.error());
     }
@@ -287,8 +285,7 @@ int serve(Arguments& arguments) {
     }
     Result<int> stop_fd = open_stop_signals();
     if (!stop_fd) return fail(stop_fd.error());
-    return *role == Role::primary ? serve_primary(layout, arguments, *settings, *stop_fd)
-                                  : serve_replica(layout, arguments, *settings, *stop_fd);
+    return serve_node(layout, arguments, *settings, *stop_fd);
 }
 
 }  // namespace

@@ -113,6 +113,13 @@ Status WalWriter::commit(PageSource& pages, bool sync, Nanos patience) {
     return commit_locked(pages, *header, sync);
 }
 
+Status WalWriter::commit_under_lock(PageSource& pages, bool sync) {
+    Result<std::optional<WalIndexHeader>> header = handle_.header();
+    if (!header) return std::move(header).error();
+    if (!*header) return Error{Errc::busy, handle_.path() + ": the wal-index does not settle"};
+    return commit_locked(pages, **header, sync);
+}
+
 Status WalWriter::commit_locked(PageSource& pages, WalIndexHeader header, bool sync) {
     Result<WalIndexHeader> restarted = restart_if_written_back(header);
     if (!restarted) return std::move(restarted).error();
@@ -200,7 +207,8 @@ Status WalWriter::write_frames(PageSource& pages, WalIndexHeader& header) {
             MutableBytes image = frame.subspan(kWalFrameHeaderBytes);
             Result<Pgno> pgno = pages.page(done + i, image);
             if (!pgno) return std::move(pgno).error();
-            if (pgno->value == 1 && !primary_at_) set_replica_page_1(image);
+            const bool replica = !primary_at_ && !pages.keeps_write_version();
+            if (pgno->value == 1 && replica) set_replica_page_1(image);
             const bool last = done + i + 1 == count;
             encode_wal_frame_header(*pgno, last ? pages.db_pages() : 0, header.salt,
                                     header.big_endian_checksums, image, header.frame_checksum,

@@ -27,6 +27,8 @@ class PageSource {
     virtual uint32_t page_count() const = 0;
     virtual uint32_t page_bytes() const = 0;
     virtual uint32_t db_pages() const = 0;
+    // True: page 1 is written as given, instead of with a replica's write version.
+    virtual bool keeps_write_version() const { return false; }
     // Page number and image of entry `index`; called once each, in order, per commit().
     virtual Result<Pgno> page(uint32_t index, MutableBytes image) = 0;
 };
@@ -41,6 +43,8 @@ class WalWriter {
     // Waits for a foreign holder of the write lock up to `patience`. After an error nothing is
     // visible; the same commit may be tried again. invalid: another page size.
     Status commit(PageSource& pages, bool sync, Nanos patience);
+    // The same for a caller whose `handle` holds the write lock, which it keeps.
+    Status commit_under_lock(PageSource& pages, bool sync);
     // Passive checkpoint when the WAL has more than `frames` to write back.
     Status checkpoint_if_longer_than(uint32_t frames);
     // Of the database; read from its header while the WAL does not know.

@@ -68,7 +68,8 @@ Status make_directory(const std::string& path);  // 0700; existing is fine
 Status sync_directory(const std::string& path);
 Result<std::vector<std::string>> list_directory(const std::string& path);
 Status rename_path(const std::string& from, const std::string& to);
-Status remove_path(const std::string& path);  // absent is fine
+Status remove_path(const std::string& path);   // absent is fine
+Status make_private(const std::string& path);  // mode 0600
 Result<uint64_t> free_bytes(const std::string& path);
 Result<Bytes> read_file(const std::string& path, uint64_t bytes_max);
 // Readers see the old content or the new one, also after a power cut.

@@ -249,6 +249,11 @@ Status remove_path(const std::string& path) {
     return os_error("remove", path, errno);
 }
 
+Status make_private(const std::string& path) {
+    if (::chmod(path.c_str(), 0600) == 0) return ok_status();
+    return os_error("restrict", path, errno);
+}
+
 Result<uint64_t> free_bytes(const std::string& path) {
     struct statvfs got {};
     if (::statvfs(path.c_str(), &got) != 0) return os_error("measure", path, errno);

@@ -25,7 +25,7 @@ Result<bool> Capturer::State::capture_up_to(const WalIndexHeader& now) {
         return true;
     }
     // Beside the pin only the extension restarts the WAL (extension/wal_gate.h).
-    if (decision->restarted && pin.held()) last_request_at = boot_now();
+    if (decision->restarted && pin.held() && known.wal.frame > 0) last_request_at = boot_now();
     if (decision->first_frame <= now.max_frame) return take_range(now, *decision);
     const std::string wrong = why_count_is_wrong(known, now, *decision, 0);
     if (!wrong.empty()) {
@@ -152,6 +152,11 @@ Result<bool> Capturer::State::append_commit(uint32_t first, const CommitMark& ma
     record.wal = {now.salt.salt1, now.salt.salt2,  mark.last_frame,
                   change,         mark.checksum.a, mark.checksum.b};
     const bool in_memory = frames.has(first) && frames.has(mark.last_frame);
+    if (!in_memory) {
+        Status ahead = load_ahead(first, mark.last_frame, now.page_bytes);
+        if (!ahead && ahead.error().code == Errc::busy) return false;
+        TANIST_TRY(std::move(ahead));
+    }
     Result<bool> appended = append_pages(record, [&]() -> Result<bool> {
         if (in_memory) return true;
         return still_there(now);
@@ -181,6 +186,15 @@ Result<bool> Capturer::State::append_pages(RecordHeader record,
     untold.bytes += sealed->record_bytes();
     control->bytes_captured.fetch_add(sealed->record_bytes(), std::memory_order_relaxed);
     return true;
+}
+
+// Behind by more than one load, the commits are read again: as many as one load holds, not each by
+// itself. One that is larger finds its own way in write_pages().
+Status Capturer::State::load_ahead(uint32_t first, uint32_t last, uint32_t page_bytes) {
+    const uint32_t window = frames.frames_max(page_bytes);
+    if (last - first >= window) return ok_status();
+    const auto scanned = static_cast<uint32_t>(pgnos.size());
+    return frames.load(first, std::min(window, scan_first + scanned - first), page_bytes);
 }
 
 // A commit that is visible, and record `lsn` of the log holds it.

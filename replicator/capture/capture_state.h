@@ -53,6 +53,7 @@ struct Capturer::State {
     Status merge_padding(uint32_t page_bytes);
     Result<bool> append_commit(uint32_t first, const CommitMark& mark, uint32_t change,
                                const WalIndexHeader& now);
+    Status load_ahead(uint32_t first, uint32_t last, uint32_t page_bytes);
     // The record's payload: frames first..last as `pages` selects them. False: `still_valid` said
     // that they changed meanwhile; nothing was appended.
     Result<bool> append_pages(RecordHeader record,
@@ -85,9 +86,10 @@ struct Capturer::State {
     Status take_pin_again(Instant now);
     Status restart_when_due(Instant now);
     bool restart_is_due(Instant now);
+    bool shim_restarts(Instant now);
     Result<bool> restart(bool truncate, Nanos patience);
     Result<bool> backfill_before(Instant deadline, uint32_t target);
-    Result<bool> restart_without_readers(bool truncate, bool write_held);
+    Result<bool> restart_without_readers(bool truncate);
     Status mark_change_when_quiet(Instant now);
     void let_wal_go_when_log_is_full();
     uint64_t wal_bytes() const;
@@ -133,7 +135,9 @@ struct Capturer::State {
     bool granted = false;        // the pin is away for a requester
     WalSalt granted_salt;
     Instant granted_at;
-    Instant last_request_at;
+    Instant last_request_at;  // ... or when the extension restarted the WAL without asking
+    Instant presence_looked_at;
+    bool shim_is_present = false;
     Instant restartable_since;
     Instant restart_not_before;
     Nanos restart_backoff{0};

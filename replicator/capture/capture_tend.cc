@@ -14,9 +14,11 @@ using namespace std::chrono_literals;
 
 // SQLite's own checkpoint habit: from here on every commit writes back and the next may restart.
 constexpr uint32_t kRestartFrames = 1000;
+constexpr uint32_t kLongForShimFrames = 4000;
 constexpr uint32_t kCheckpointBeforeLockFrames = 256;
 constexpr auto kGrantPatience = 20ms;
 constexpr auto kShimIsActiveFor = 2s;
+constexpr auto kPresenceEvery = 100ms;
 constexpr auto kLeaveToShimFor = 5ms;
 constexpr Nanos kRestartBackoffMin = 2ms;
 constexpr Nanos kRestartBackoffMax = 50ms;
@@ -182,6 +184,16 @@ void Capturer::State::let_wal_go_when_log_is_full() {
          {{"database", handle.path()}, {"reason", rebase_due}});
 }
 
+// Whether to leave a restart to the extension, which does it for nothing.
+bool Capturer::State::shim_restarts(Instant now) {
+    if (last_request_at.ns != 0 && now - last_request_at < kShimIsActiveFor) return true;
+    if (now - presence_looked_at > kPresenceEvery) {
+        presence_looked_at = now;
+        shim_is_present = !control.nobody_present();
+    }
+    return shim_is_present && known.wal.frame < kLongForShimFrames;
+}
+
 bool Capturer::State::restart_is_due(Instant now) {
     const WalCheckpointInfo info = read_checkpoint_info(index);
     const uint32_t max_frame = known.wal.frame;
@@ -191,11 +203,13 @@ bool Capturer::State::restart_is_due(Instant now) {
     }
     if (wal_bytes() > options.wal_bytes_max) return true;
     if (max_frame < kRestartFrames) return false;
-    const bool shim_restarts = last_request_at.ns != 0 && now - last_request_at < kShimIsActiveFor;
     // A program without the extension cannot restart a WAL that is pinned. Once it has begun to
     // write back, it does so after each of its commits, two fsyncs each, until the WAL begins anew.
-    if (!shim_restarts) return info.backfilled != 0 || info.backfill_attempted != 0;
-    if (info.backfilled != max_frame) {
+    if (!shim_restarts(now)) return info.backfilled != 0 || info.backfill_attempted != 0;
+    // Many writers at once never find it quite written back.
+    const uint32_t left = max_frame - info.backfilled;
+    if (left <= kCheckpointBeforeLockFrames && max_frame >= kLongForShimFrames) return true;
+    if (left != 0) {
         restartable_since = {};
         return false;
     }
@@ -226,21 +240,14 @@ Result<bool> Capturer::State::restart(bool truncate, Nanos patience) {
     Result<bool> begun = backfill_before(boot_now() + kBackfillPatience, most);
     if (!begun) return begun;
 
-    EngineWrites told(control);
-    SlotLock write(handle);
     ReaderSlots readers(handle, pin.slot());
     Result<bool> locked = readers.take_before(boot_now() + patience);
-    if (locked.ok() && !*locked && wal_bytes() > options.wal_bytes_max) {
-        // Some transaction is always under way: from now on no new one gets to write.
-        locked = write.take_before(boot_now() + patience, kLockWrite, 1);
-        if (locked.ok() && *locked) locked = readers.take_before(boot_now() + patience);
-    }
     if (!locked || !*locked) return locked;
-    return restart_without_readers(truncate, write.held());
+    return restart_without_readers(truncate);
 }
 
-// Until at least `target` are written back: another checkpointer may be at it. False: a reader
-// needs the old pages.
+// Until at least `target` frames are written back: another checkpointer may be at it. False: a
+// reader needs the old pages.
 Result<bool> Capturer::State::backfill_before(Instant deadline, uint32_t target) {
     const std::atomic<uint32_t> nobody_wakes{0};
     for (;;) {
@@ -258,7 +265,7 @@ Result<bool> Capturer::State::backfill_before(Instant deadline, uint32_t target)
 // a transaction at all, and only then WRITE: it is never refused to anyone who has begun one. With
 // CHECKPOINT held, no checkpointer can store an nBackfill of the old WAL into the new one (SQLite's
 // WAL-reset bug).
-Result<bool> Capturer::State::restart_without_readers(bool truncate, bool write_held) {
+Result<bool> Capturer::State::restart_without_readers(bool truncate) {
     TANIST_TRY(look_until_even());
     const uint32_t target = known.wal.frame;
     // Older marks would hold the checkpoint back: it cannot know that their slots are ours.
@@ -273,8 +280,9 @@ Result<bool> Capturer::State::restart_without_readers(bool truncate, bool write_
     SlotLock reader_0(handle);
     if (spare) locked = reader_0.take_before(deadline, lock_read(0), 1);
     if (!locked || !*locked) return locked;
+    EngineWrites told(control);
     SlotLock write(handle);
-    if (!write_held) locked = write.take_before(deadline, kLockWrite, 1);
+    locked = write.take_before(deadline, kLockWrite, 1);
     if (!locked || !*locked) return locked;
     SlotLock checkpoint(handle);
     locked = checkpoint.take_before(deadline, kLockCheckpoint, 1);
@@ -305,7 +313,6 @@ Status Capturer::State::mark_change_when_quiet(Instant now) {
         return ok_status();
     }
     mark_not_before = now + kMarkAgainAfter;
-    EngineWrites told(control);
     // The READ slots first: then nobody is there to whom WRITE could be refused.
     SlotLock lower(handle);
     Result<bool> locked = lower.take(lock_read(0), pin.slot());

@@ -9,12 +9,14 @@
 //   identity.next a new identity being announced, 0600      node/, `tanist keys rotate`
 //   invitation    digest of the open invitation             control/invitation.h
 //   alarm         the last breach, for status; one line     control/alarm.h
-//   audit.log     operators' commands; JSON lines           control/audit.h
+//   audit.log     commands, changes of role; JSON lines    control/audit.h
 //   control       shared memory of VFS and engine           control/control_block.h
 //   ship.lock     flock: the engine of this database        node/
 //   log/          the replication log                       log/log.h
 //   base/         snapshots and delta sync in progress      sync/
 //   clean-stop    primary: file times at a clean stop       capture/
+//   admin.sock    where the node's daemon takes commands      node/admin_server.h
+//   diverged/     commits that a failover discarded           node/diverged_tail.h
 //   intent        replica: which LSN the database is at     apply/intent.h
 //   waited        empty: a commit of this database has waited for replicas
 //   engine.log    messages of an engine that the extension started
@@ -43,6 +45,7 @@ struct Layout {
     std::string base() const { return directory + "/base"; }
     std::string clean_stop() const { return directory + "/clean-stop"; }
     std::string intent() const { return directory + "/intent"; }
+    std::string diverged() const { return directory + "/diverged"; }
     std::string waited() const { return directory + "/waited"; }
     std::string engine_log() const { return directory + "/engine.log"; }
 };

@@ -42,13 +42,10 @@ bool printable(const std::string& name) {
                        [](char c) { return std::isgraph(static_cast<unsigned char>(c)) != 0; });
 }
 
-}  // namespace
-
-Result<std::vector<Member>> read_members(const std::string& path) {
-    Result<std::vector<TomlEntry>> entries = read_toml(path);
-    if (!entries) return std::move(entries).error();
+Result<std::vector<Member>> members_of(const std::string& path,
+                                       const std::vector<TomlEntry>& entries) {
     std::vector<Member> members;
-    for (const TomlEntry& entry : *entries) {
+    for (const TomlEntry& entry : entries) {
         if (entry.table != "member") {
             return toml_error(path, entry.line, "only [[member]] tables belong here");
         }
@@ -68,7 +65,21 @@ Result<std::vector<Member>> read_members(const std::string& path) {
     return members;
 }
 
-Status write_members(const std::string& path, const std::vector<Member>& members) {
+}  // namespace
+
+Result<std::vector<Member>> read_members(const std::string& path) {
+    Result<std::vector<TomlEntry>> entries = read_toml(path);
+    if (!entries) return std::move(entries).error();
+    return members_of(path, *entries);
+}
+
+Result<std::vector<Member>> parse_members(const std::string& path, std::string_view text) {
+    Result<std::vector<TomlEntry>> entries = parse_toml(path, text);
+    if (!entries) return std::move(entries).error();
+    return members_of(path, *entries);
+}
+
+std::string members_text(const std::vector<Member>& members) {
     std::string text = "# Changed by `tanist members add` and `tanist members remove`.\n";
     for (const Member& member : members) {
         text += "\n[[member]]\n";
@@ -76,7 +87,11 @@ Status write_members(const std::string& path, const std::vector<Member>& members
         text += "endpoint = " + toml_quote(member.endpoint) + "\n";
         if (!member.key.is_zero()) text += "key = \"" + to_string(member.key) + "\"\n";
     }
-    return replace_file(path, view_of(text));
+    return text;
+}
+
+Status write_members(const std::string& path, const std::vector<Member>& members) {
+    return replace_file(path, view_of(members_text(members)));
 }
 
 Status add_member(std::vector<Member>& members, Member member) {

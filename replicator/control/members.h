@@ -20,6 +20,9 @@ struct Member {
 
 Result<std::vector<Member>> read_members(const std::string& path);  // absent: empty
 Status write_members(const std::string& path, const std::vector<Member>& members);
+// The same text, as it travels in a roster; `path` names its origin in complaints.
+Result<std::vector<Member>> parse_members(const std::string& path, std::string_view text);
+std::string members_text(const std::vector<Member>& members);
 // Errc::refused when the endpoint or name is there already.
 Status add_member(std::vector<Member>& members, Member member);
 Status remove_member(std::vector<Member>& members, const std::string& name_or_endpoint);

@@ -13,6 +13,8 @@ constexpr int64_t kNodeFileVersion = 1;
 struct NodeFields {
     std::string role, cluster, group, boot;
     int64_t epoch = 0;
+    int64_t superseded_by = 0;
+    int64_t mark_pending = 0;
     int64_t version = 0;
 };
 
@@ -22,9 +24,11 @@ Status take_entry(const std::string& path, const TomlEntry& entry, NodeFields& f
                         : entry.key == "group"   ? &fields.group
                         : entry.key == "boot"    ? &fields.boot
                                                  : nullptr;
-    int64_t* number = entry.key == "epoch"     ? &fields.epoch
-                      : entry.key == "version" ? &fields.version
-                                               : nullptr;
+    int64_t* number = entry.key == "epoch"           ? &fields.epoch
+                      : entry.key == "superseded_by" ? &fields.superseded_by
+                      : entry.key == "mark_pending"  ? &fields.mark_pending
+                      : entry.key == "version"       ? &fields.version
+                                                     : nullptr;
     if (!entry.table.empty() || (text == nullptr && number == nullptr)) {
         return toml_error(path, entry.line, "unknown field " + entry.key);
     }
@@ -65,10 +69,15 @@ Result<NodeFile> read_node_file(const std::string& path) {
         node.role = Role::primary;
     } else if (fields.role == "replica") {
         node.role = Role::replica;
+    } else if (fields.role == "fenced") {
+        node.role = Role::fenced;
     } else {
-        return Error{Errc::corrupt, path + ": role is neither \"primary\" nor \"replica\""};
+        return Error{Errc::corrupt,
+                     path + ": role is neither \"primary\", \"replica\" nor \"fenced\""};
     }
-    if (fields.epoch < 0) return Error{Errc::corrupt, path + ": epoch is negative"};
+    if (fields.epoch < 0 || fields.superseded_by < 0) {
+        return Error{Errc::corrupt, path + ": epoch is negative"};
+    }
     Result<ClusterId> cluster = parse_id<ClusterId>(path, "cluster", fields.cluster);
     if (!cluster) return std::move(cluster).error();
     Result<GroupId> group = parse_id<GroupId>(path, "group", fields.group);
@@ -76,6 +85,8 @@ Result<NodeFile> read_node_file(const std::string& path) {
     node.cluster = *cluster;
     node.group = *group;
     node.epoch = Epoch(static_cast<uint64_t>(fields.epoch));
+    node.superseded_by = Epoch(static_cast<uint64_t>(fields.superseded_by));
+    node.mark_pending = fields.mark_pending != 0;
     node.boot = fields.boot;
     return node;
 }
@@ -83,11 +94,14 @@ Result<NodeFile> read_node_file(const std::string& path) {
 Status write_node_file(const std::string& path, const NodeFile& node) {
     std::string text = "# Written by Tanist. Do not edit.\n";
     text += "version = " + std::to_string(kNodeFileVersion) + "\n";
-    text +=
-        std::string("role = \"") + (node.role == Role::primary ? "primary" : "replica") + "\"\n";
+    text += std::string("role = \"") + to_string(node.role) + "\"\n";
     text += "cluster = \"" + to_string(node.cluster) + "\"\n";
     text += "group = \"" + to_string(node.group) + "\"\n";
     text += "epoch = " + std::to_string(node.epoch.value) + "\n";
+    if (node.superseded_by.value != 0) {
+        text += "superseded_by = " + std::to_string(node.superseded_by.value) + "\n";
+    }
+    if (node.mark_pending) text += "mark_pending = 1\n";
     text += "boot = " + toml_quote(node.boot) + "\n";
     return replace_file(path, view_of(text));
 }

@@ -11,10 +11,17 @@
 namespace tanist {
 
 struct NodeFile {
-    Role role = Role::unknown;  // primary or replica
-    ClusterId cluster;          // zero on a replica that nobody has adopted yet
+    // primary, replica, or fenced: a primary that refuses writes until `tanist unfence`, or until
+    // it has become a replica
+    Role role = Role::unknown;
+    ClusterId cluster;  // zero on a replica that nobody has adopted yet
     GroupId group;
-    Epoch epoch;       // highest seen
+    Epoch epoch;  // highest seen
+    // Fenced: the epoch of the primary that has taken over, whose replica this node is to become;
+    // zero when an operator fenced it.
+    Epoch superseded_by;
+    // Primary: page 1 may still say that the database is read-only (a promotion was cut short).
+    bool mark_pending = false;
     std::string boot;  // boot id under which the engine last ran, hex; "" never
     bool operator==(const NodeFile&) const = default;
 };

@@ -67,7 +67,7 @@ Result<NodeFile> set_up_primary(const Layout& layout) {
     Result<File> lock = lock_directory(layout.directory);
     if (!lock) return std::move(lock).error();
     Result<NodeFile> node = read_node_file(layout.node());
-    if (node && node->role == Role::primary) return node;
+    if (node && node->role != Role::replica) return node;
     if (node) {
         return Error{Errc::refused, layout.db + " is a replica; writes belong on its primary"};
     }

@@ -13,7 +13,7 @@ namespace tanist {
 // Makes the directory of Tanist's files. invalid: network file system (NFS, SMB, 9p, FUSE...) or a
 // directory we cannot write.
 Status check_place(const Layout& layout);
-// Idempotent. refused: the node file says that this is a replica.
+// Idempotent; a fenced primary stays fenced. refused: the node file says that this is a replica.
 // invalid: as check_place().
 Result<NodeFile> set_up_primary(const Layout& layout);
 // refused: the path holds a database that is no replica (unless `replace`: it will be overwritten),

@@ -126,6 +126,10 @@ void add_live(Json& json, const Control& control, const Layout& layout, Role rol
                       : silence.empty() ? control.problem()
                                         : silence;
     json["notice"] = live ? control.notice() : "";
+    if (live && role == Role::fenced && json["problem"] == "") {
+        json["problem"] = "fenced: every write is refused; `tanist unfence " + layout.db +
+                          "` restores it, when this node is still the rightful primary";
+    }
 }
 
 }  // namespace

@@ -75,8 +75,8 @@ class Finder {
         }
         found_.spares = names->spares;
         found_.resetting = names->resetting;
-        TANIST_TRY(check_last_header(names->segments));
         read_marks(names->segments);
+        TANIST_TRY(check_last_header(names->segments));
         for (size_t i = 0; i < names->segments.size() && !found_.stopped; ++i) {
             std::optional<Lsn> until;
             if (i + 1 < names->segments.size()) until = parse_segment_name(names->segments[i + 1]);
@@ -122,6 +122,10 @@ class Finder {
         }
         Result<bool> holds = holds_record(names.back());
         if (!holds.ok()) return std::move(holds).error();
+        // add() says what became of it.
+        if (*holds && found_.power_lost && *parse_segment_name(names.back()) > found_.durable) {
+            return ok_status();
+        }
         if (*holds) {
             if (!last.ok()) return std::move(last).error();
             return Error{Errc::corrupt,

@@ -306,22 +306,47 @@ Result<LogPoint> Log::sync() {
     }
     // Finished records that the buffer wrote out early are synced with the others, but the mark
     // speaks only of what was written whole. What is being synced elsewhere is not yet done.
-    if (s.sync_begun) s.dirty = true;
+    const bool head = s.head_durable < s.segments.back().first();
+    if (s.sync_begun || head) s.dirty = true;
     TANIST_TRY(s.sync_tail());
+    if (head) {
+        TANIST_TRY(sync_directory(s.directory));
+        s.head_durable = s.segments.back().first();
+    }
     return s.synced_through(s.published);
 }
 
 Status LogSync::run() {
+    if (head_.is_open()) {
+        TANIST_TRY(head_.write_at_durably(0, head_bytes_));
+        TANIST_TRY(sync_directory(directory_));
+    }
     for (File& file : files_) TANIST_TRY(file.sync_data());
     return ok_status();
 }
 
-Result<std::optional<LogSync>> Log::begin_sync() {
+Result<std::optional<LogSync>> Log::begin_sync(bool records) {
     State& s = *state_;
     if (s.sync_lost) return *s.sync_lost;
     std::optional<LogSync> task;
-    if (s.sync_begun || (!s.dirty && s.unsynced.empty())) return task;
+    const bool head = s.head_durable < s.segments.back().first();
+    records = records && (s.dirty || !s.unsynced.empty());
+    if (s.sync_begun || (!head && !records)) return task;
     task.emplace();
+    if (head) {
+        Result<File> tail = s.tail.duplicate();
+        if (!tail.ok()) return std::move(tail).error();
+        task->head_ = *std::move(tail);
+        task->head_first_ = s.segments.back().first();
+        // Without the mark, which is written at another time.
+        task->head_bytes_.resize(kSegmentHeaderBytes);
+        seal_segment({s.group, s.segments.back().previous},
+                     std::span(task->head_bytes_).first<kSegmentHeaderBytes>());
+        task->directory_ = s.directory;
+    }
+    task->generation_ = s.generation;
+    s.sync_begun = !records;
+    if (!records) return task;
     const auto take = [&](const File& file) -> Status {
         Result<File> copy = file.duplicate();
         if (!copy.ok()) return std::move(copy).error();
@@ -334,24 +359,26 @@ Result<std::optional<LogSync>> Log::begin_sync() {
     }
     TANIST_TRY(take(s.tail));
     task->through_ = s.published;
-    task->generation_ = s.generation;
     s.dirty = false;
     s.sync_begun = true;
     return task;
 }
 
-Result<LogPoint> Log::end_sync(const LogSync& task, const Status& outcome) {
+Result<Lsn> Log::end_sync(const LogSync& task, const Status& outcome) {
     State& s = *state_;
     s.sync_begun = false;
     if (!outcome.ok()) {
         s.lose_sync(outcome.error());
         return outcome.error();
     }
-    if (task.generation_ != s.generation) return s.published;  // of a history before a reset
+    if (task.generation_ != s.generation) return s.durable;  // of a history before a reset
+    s.head_durable = std::max(s.head_durable, task.head_first_);
+    if (task.files_.empty()) return s.durable;
     std::erase_if(s.unsynced, [&](const State::Unsynced& older) {
         return std::find(task.whole_.begin(), task.whole_.end(), older.first) != task.whole_.end();
     });
-    return s.synced_through(task.through_);
+    TANIST_TRY(s.synced_through(task.through_));
+    return s.durable;
 }
 
 Status Log::reset(const LogPoint& base) {
@@ -369,6 +396,7 @@ Status Log::reset(const LogPoint& base) {
     s.tail = *std::move(made);
     s.unsynced.clear();
     s.durable = base.position.lsn;
+    s.head_durable = s.segments.back().first();
     s.finished = base;
     s.last.reset();
     s.buffer.clear();
@@ -388,6 +416,7 @@ Result<Lsn> Log::retain(Lsn needed, uint64_t keep_bytes) {
         const LiveSegment oldest = s.segments.front();
         const Lsn next_first = s.segments[1].first();
         if (next_first > s.published.position.lsn.next()) break;
+        if (next_first > s.head_durable) break;
         const uint64_t bytes = oldest.end_offset - kRecordsAt;
         const bool over = held > s.options.bytes_max;
         const bool unneeded =

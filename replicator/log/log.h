@@ -26,9 +26,10 @@ namespace tanist {
 struct LogOptions {
     uint64_t segment_bytes = limits::kSegmentBytes;
     uint64_t bytes_max = limits::kLogBytesMax;  // hard bound of retention
-    // A full segment is not synced when the next one begins, but with the next sync: for a log
-    // whose appending must not wait for the disk. After a power cut it ends somewhere behind the
-    // last sync, in whichever segment that is.
+    // A full segment is not synced when the next one begins, nor the next one's head, but with the
+    // next sync: for a log whose appending must not wait for the disk. After a power cut it ends
+    // somewhere behind the last sync, in whichever segment that is. retain() keeps at least one
+    // segment whose head is on the disk.
     bool sync_later = false;
 };
 
@@ -39,6 +40,10 @@ class LogSync {
 
   private:
     friend class Log;
+    File head_;  // a segment whose head and name are not yet on the disk
+    Bytes head_bytes_;
+    Lsn head_first_;
+    std::string directory_;
     std::vector<File> files_;
     std::vector<Lsn> whole_;  // first LSNs of the full segments among them
     LogPoint through_;
@@ -105,9 +110,10 @@ class Log {
     // could not write.
     Result<LogPoint> sync();
     // The same in three steps, so that the second can be another thread's: the appending goes on
-    // meanwhile. Nothing: all is durable, or one is under way. end_sync() returns as sync().
-    Result<std::optional<LogSync>> begin_sync();
-    Result<LogPoint> end_sync(const LogSync& task, const Status& outcome);
+    // meanwhile. Nothing: all is durable, or one is under way. end_sync() returns the last LSN
+    // that is durable. Without `records` only the last segment's head is synced, for retain().
+    Result<std::optional<LogSync>> begin_sync(bool records);
+    Result<Lsn> end_sync(const LogSync& task, const Status& outcome);
     // Forgets all records; the history continues after `base`. Durable when it returns.
     Status reset(const LogPoint& base);
     // Drops the oldest whole segments while more than bytes_max are held, or all below `needed`

@@ -7,7 +7,7 @@
 namespace tanist {
 namespace {
 
-constexpr size_t kSparesMax = 2;
+constexpr size_t kSparesMax = 3;
 constexpr uint64_t kZeroBytes = 1u << 20;
 
 Status write_zeros(File& file, uint64_t from, uint64_t to) {
@@ -22,8 +22,8 @@ Status write_zeros(File& file, uint64_t from, uint64_t to) {
 
 }  // namespace
 
-// The segment is whole and on the disk before it gets its name, so that no crash leaves a name
-// without a header.
+// The segment is whole, and on the disk unless that is done later, before it gets its name, so that
+// no crash leaves a name without a header.
 Result<File> Log::State::make_segment(const std::string& name, const LogPoint& previous,
                                       uint64_t bytes) {
     const std::string fresh = path(kFreshName);
@@ -43,9 +43,12 @@ Result<File> Log::State::make_segment(const std::string& name, const LogPoint& p
         seal_segment(header, std::span(head).first<kSegmentHeaderBytes>());
         const Lsn known = name == kResetName ? previous.position.lsn : durable;
         seal_mark({boot, known}, std::span(head).subspan<kMarkAt, kMarkBytes>());
-        TANIST_TRY(file->write_at_durably(0, head));
+        const bool later = options.sync_later && name != kResetName && !segments.empty();
+        TANIST_TRY(later ? file->write_at(0, head) : file->write_at_durably(0, head));
         TANIST_TRY(rename_path(fresh, path(name)));
+        if (later) return file;
         TANIST_TRY(sync_directory(directory));
+        head_durable = previous.position.lsn.next();
         return file;
     };
     Result<File> file = fill();
@@ -115,9 +118,11 @@ Status Log::State::adopt(FoundLog&& found) {
     // on builds on it, so it is made durable, and then the mark speaks of this boot.
     if (found.mark) mark_place = (found.mark->place + 1) % kMarks;
     durable = published.position.lsn;
+    head_durable = end.first();
     if (!found.mark || found.mark->mark.boot != boot || found.mark->mark.durable != durable) {
         TANIST_TRY(sync_older(found));
         TANIST_TRY(tail.sync_data());
+        TANIST_TRY(sync_directory(directory));
         TANIST_TRY(write_mark(durable));
     }
     return ok_status();

@@ -43,6 +43,7 @@ struct Log::State {
     };
     std::vector<Unsynced> unsynced;
     Lsn durable;              // what the next mark says: records up to here are on the disk
+    Lsn head_durable;         // the last segment with head and name on the disk: its first LSN
     bool sync_begun = false;  // a LogSync is under way
     std::optional<RecordHeader> last;
     LogPoint finished;  // the position of `last`, or base

@@ -19,7 +19,7 @@ constexpr int kQuietLooks = 3;
 constexpr Nanos kSleepLongest = 1s;  // the engine's beat
 // A file watch fires before the commit is visible: look again this often, this many times.
 constexpr Nanos kAfterWatch = 200us;
-constexpr Nanos kMaintainEvery = 200ms;
+constexpr Nanos kMaintainEvery = 100ms;
 // Nobody waits for this log to be durable, and what is recycled before the next sync never has to
 // reach the disk, which the application needs for its own syncs.
 constexpr Nanos kSyncEvery = 1s;
@@ -212,14 +212,14 @@ void CaptureLoop::maintain() {
 void CaptureLoop::sync_log_elsewhere(Instant now) {
     if (auto done = syncer_.take()) {
         auto synced = log_.end_sync(done->task, done->outcome);
-        if (synced) durable_through(synced->position.lsn);
+        if (synced) durable_through(*synced);
     }
     const bool quiet = now - Instant{view_.last_commit_ns.load()} > kQuietFor;
-    if (now - synced_ < (quiet ? kSyncEvery : kSyncEveryInStorm)) return;
-    if (control_->durable_lsn.load() >= log_.end().position.lsn.value) return;
-    auto begun = log_.begin_sync();
+    const bool due = now - synced_ >= (quiet ? kSyncEvery : kSyncEveryInStorm) &&
+                     control_->durable_lsn.load() < log_.end().position.lsn.value;
+    auto begun = log_.begin_sync(due);
     if (!begun || !*begun) return;
-    synced_ = now;
+    if (due) synced_ = now;
     syncer_.put(std::move(**begun));
 }
 

@@ -26,7 +26,7 @@ struct CaptureLoopOptions {
     Layout layout;
     Settings settings;
     Epoch epoch;
-    bool database_is_at_log_end = false;  // CaptureOptions
+    bool database_is_at_log_end = false;  // see CaptureOptions
 };
 
 // What other threads read.

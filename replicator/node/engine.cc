@@ -9,6 +9,7 @@
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
 #include "replicator/node/capture_loop.h"
+#include "replicator/node/daemonize.h"
 #include "replicator/node/own_tail.h"
 #include "replicator/node/ship_lock.h"
 #include "replicator/node/ship_loop.h"
@@ -59,9 +60,11 @@ struct Engine::State {
 Status Engine::State::open() {
     auto made = set_up_primary(layout);
     if (!made) return std::move(made).error();
-    auto lock = ShipLock::take(layout.ship_lock());
-    if (!lock) return std::move(lock).error();
-    ship_lock = std::move(lock).value();
+    if (options.host == nullptr) {
+        auto lock = ShipLock::take(layout.ship_lock());
+        if (!lock) return std::move(lock).error();
+        ship_lock = std::move(lock).value();
+    }
     auto entered = enter_epoch(layout, std::move(made).value());
     if (!entered) return std::move(entered).error();
     node = std::move(entered).value();
@@ -72,7 +75,7 @@ Status Engine::State::open() {
     if (!block) return std::move(block).error();
     control = std::move(block).value();
     control->engine_state.store(static_cast<uint32_t>(EngineState::starting));
-    control->engine_pid.store(ship_lock.pid());
+    control->engine_pid.store(static_cast<uint32_t>(process_id()));
     control->engine_beat_ns.store(boot_now().ns);
     control->engine_writes.store(0);
     control->epoch.store(node.epoch.value);
@@ -93,13 +96,17 @@ Status Engine::State::open() {
 // Once in each boot, before anybody may write: whose commits waited for replicas must find them
 // here after a power cut. True: the database was behind and is at the log's end now.
 Result<bool> Engine::State::catch_up_with_own_log(const SqliteApi& api) {
-    const bool ran_before = control->role.load() == static_cast<uint32_t>(Role::primary);
-    if (ran_before || !log->last() || !path_exists(layout.db) || stopped_cleanly()) return false;
+    // A fenced primary keeps its role in the control block, too.
+    const auto role = static_cast<Role>(control->role.load());
+    const bool ran_before = role == Role::primary || role == Role::fenced;
+    if (ran_before || options.database_is_at_log_end || !log->last() || !path_exists(layout.db) ||
+        stopped_cleanly())
+        return false;
     auto replayed = replay_own_tail(api, layout.db, *log);
     if (replayed) return *replayed > 0;
     if (path_exists(layout.waited())) {
         Error error = std::move(replayed).error();
-        if (error.code == Errc::refused) {
+        if (error.code == Errc::corrupt) {
             error.message +=
                 "; commits that replicas confirmed may be missing in it. To go on with "
                 "the database as it is, and make the replicas equal to it, remove " +
@@ -134,10 +141,12 @@ void Engine::State::begin_acks() {
 Status Engine::State::run(const SqliteApi& api) {
     auto caught_up = catch_up_with_own_log(api);
     if (!caught_up) return std::move(caught_up).error();
-    control->role.store(static_cast<uint32_t>(Role::primary));
+    if (!options.database_is_at_log_end) control->role.store(static_cast<uint32_t>(node.role));
     capture = std::make_unique<CaptureLoop>(
-        api, CaptureLoopOptions{layout, options.settings, node.epoch, *caught_up}, *log, control,
-        [this] {
+        api,
+        CaptureLoopOptions{layout, options.settings, node.epoch,
+                           options.database_is_at_log_end || *caught_up},
+        *log, control, [this] {
             if (ship) ship->log_grew();
         });
     FollowerIdentity self{.cluster = node.cluster,
@@ -145,11 +154,11 @@ Status Engine::State::run(const SqliteApi& api) {
                           .node = identity,
                           .name = layout.db,
                           .epoch = node.epoch};
-    ship =
-        std::make_unique<ShipLoop>(api,
-                                   ShipLoopOptions{layout, options.settings, self,
-                                                   [this] { return tanist::status_json(layout); }},
-                                   *log, control, *capture);
+    ship = std::make_unique<ShipLoop>(
+        api,
+        ShipLoopOptions{layout, options.settings, self,
+                        [this] { return tanist::status_json(layout); }, options.host},
+        *log, control, *capture);
     TANIST_TRY(capture->start());
     TANIST_TRY(ship->start());
     control->engine_state.store(static_cast<uint32_t>(EngineState::running));
@@ -209,6 +218,12 @@ void Engine::wait_finished(int wake_fd) {
     std::string reason;
     while (!wait_readable(wake_fd, 500ms))
         if (finished(&reason)) return;
+}
+
+LogPoint Engine::log_end() const { return state_->log->end(); }
+
+void Engine::tell(const std::string& endpoint, Bytes vote) {
+    if (state_->ship) state_->ship->tell(endpoint, std::move(vote));
 }
 
 std::string Engine::status_json() const { return tanist::status_json(state_->layout); }

@@ -14,6 +14,7 @@
 #include "replicator/base/clock.h"
 #include "replicator/base/result.h"
 #include "replicator/control/settings.h"
+#include "replicator/node/role_host.h"
 #include "replicator/wal/sqlite_api.h"
 
 namespace tanist {
@@ -22,11 +23,17 @@ struct EngineOptions {
     std::string db_path;
     Settings settings;
     bool leave_when_idle = false;  // started by the extension
+    // Whose link and flock it borrows; null: its own. Must outlive the engine.
+    RoleHost* host = nullptr;
+    // Just promoted: see CaptureOptions. The role in the control block is then left as it is, for
+    // the caller to open the gate when the engine runs.
+    bool database_is_at_log_end = false;
 };
 
 class Engine {
   public:
-    // Takes the flock. busy: another engine serves this database (its pid is in the message).
+    // Takes the flock, unless it has a host. busy: another engine serves this database (its pid is
+    // in the message).
     static Result<std::unique_ptr<Engine>> start(const SqliteApi& api, EngineOptions options);
     ~Engine();
     // Ships what is captured, bounded by `patience`, then stops. Idempotent.
@@ -36,6 +43,10 @@ class Engine {
     void wait_finished(int wake_fd);             // returns when finished or wake_fd is readable
     std::vector<std::string> endpoints() const;  // as bound; none unless settings.listen
     std::string status_json() const;
+    LogPoint log_end() const;
+    // A message of the failover protocol for a member with which there is a session; lost when
+    // there is none. Any thread.
+    void tell(const std::string& endpoint, Bytes vote);
 
   private:
     struct State;

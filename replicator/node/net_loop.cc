@@ -4,6 +4,7 @@
 
 #include "replicator/base/notes.h"
 #include "replicator/base/priority.h"
+#include "replicator/control/members.h"
 #include "replicator/control/status.h"
 
 namespace tanist {
@@ -14,29 +15,12 @@ constexpr Nanos kWaitLongest = 1s;
 
 }  // namespace
 
-// libzmq's own threads start with the first socket and inherit from the thread that makes it.
-Status NetLoop::bind(const std::vector<std::string>& endpoints) {
-    Status done = ok_status();
-    std::thread([&] {
-        give_way(shared_.gives_way);
-        done = bind_all(endpoints);
-    }).join();
-    return done;
-}
-
-Status NetLoop::bind_all(const std::vector<std::string>& endpoints) {
-    auto link = Link::create();
-    if (!link) return std::move(link).error();
-    link_ = std::move(link).value();
-    door_ = std::make_unique<Door>(shared_.layout, shared_.settings);
-    TANIST_TRY(door_->open(*link_));
-    for (const std::string& endpoint : endpoints) {
-        auto bound = door_->bind(*link_, endpoint);
-        if (!bound) return std::move(bound).error();
-        endpoints_.push_back(std::move(bound).value());
-    }
+Status NetLoop::invite() {
+    link_ = &shared_.host->link();
+    door_ = &shared_.host->door();
     newcomer_ = std::make_unique<Newcomer>(*door_, shared_.layout.db);
-    auto invited = newcomer_->invite(*link_, endpoints_, shared_.settings.invite_expires);
+    auto invited =
+        newcomer_->invite(*link_, shared_.host->endpoints(), shared_.settings.invite_expires);
     if (!invited) return std::move(invited).error();
     invitations_ = std::move(invited).value();
     return ok_status();
@@ -52,7 +36,6 @@ void NetLoop::stop() {
     stopping_.store(true);
     shared_.to_net.put(receiver_event::ShuttingDown{});
     thread_.join();
-    link_.reset();
 }
 
 void NetLoop::run() {
@@ -64,6 +47,7 @@ void NetLoop::run() {
         if (stopping_.load()) return;
         receive_all();
         newcomer_->tick(*link_);
+        if (tail_check_.waiting()) check_tail(LogPoint(tail_check_.base()));
         step(receiver_event::Tick{});
         publish_view();
     }
@@ -81,6 +65,10 @@ void NetLoop::receive_all() {
             serve_status(*incoming, *envelope);
             continue;
         }
+        // A release of the epoch counts when it comes from the primary that we follow.
+        if (envelope->type == MessageType::vote && incoming->from != receiver_->view().link)
+            continue;
+        if (shared_.host->serve(*incoming, *envelope)) continue;
         auto body = decode_body(*envelope, incoming->body.bytes());
         if (!body) {
             note(NoteLevel::warning, "message refused", {{"reason", body.error().message}});
@@ -88,6 +76,15 @@ void NetLoop::receive_all() {
         }
         if (!door_->is_genuine(*link_, *incoming, *envelope, *body)) continue;
         if (newcomer_->takes(*link_, *incoming, *envelope, *body, shared_.node.cluster)) continue;
+        if (const auto* history = std::get_if<History>(&*body)) {
+            const bool ours = envelope->session == receiver_->view().session;
+            if (ours && tail_check_.answered(*history, *shared_.log)) go_on_with_reset();
+            continue;
+        }
+        if (const auto* roster = std::get_if<Roster>(&*body)) {
+            keep_roster(*envelope, *roster);
+            continue;
+        }
         if (auto* hello = std::get_if<Hello>(&*body))
             hello->node = door_->first_key_of(hello->node);
         frame_ = incoming->body;
@@ -170,8 +167,46 @@ void NetLoop::act(receiver_action::CommittedUpTo& action) {
         shared_.to_apply.put(apply_command::Apply{});
 }
 
-void NetLoop::act(receiver_action::ResetLog& action) {
-    to_store_.push_back(store_command::Reset{action.base});
+// A sync throws the log away. What it holds that its new primary does not have is saved first.
+void NetLoop::act(receiver_action::ResetLog& action) { check_tail(action.base); }
+
+void NetLoop::check_tail(const LogPoint& base) {
+    if (tail_check_.begin(base, receiver_->view(), *shared_.log)) go_on_with_reset();
+}
+
+// Where there are no keys: who belongs to the cluster, for the day on which this node is promoted.
+void NetLoop::keep_roster(const Envelope& envelope, const Roster& roster) {
+    const ReceiverView view = receiver_->view();
+    if (!view.connected || envelope.session != view.session) return;
+    auto held = read_file(shared_.layout.members(), limits::kControlBodyBytesMax);
+    if (held && std::string(held->begin(), held->end()) == roster.text) return;
+    if (auto members = parse_members("roster", roster.text); !members) {
+        note(NoteLevel::warning, "roster refused", {{"reason", members.error().message}});
+        return;
+    }
+    if (auto kept = replace_file(shared_.layout.members(), view_of(roster.text)); !kept)
+        shared_.control.set_problem(kept.error().message);
+}
+
+void NetLoop::go_on_with_reset() {
+    if (std::optional<Lsn> asked = tail_check_.question()) {
+        ReceiverView view = receiver_->view();
+        Message question;
+        question.envelope.session = view.session;
+        question.envelope.epoch = view.epoch;
+        question.body = HistoryAsk{*asked};
+        send(view.link, question);
+        return;
+    }
+    if (std::optional<Divergence> found = tail_check_.divergence()) {
+        note(NoteLevel::warning, "our log has records that the primary does not have",
+             {{"common", to_string(found->common.position)},
+              {"end", to_string(shared_.log->end().position)},
+              {"primary", found->primary}});
+        shared_.host->diverged(*found);
+        return;
+    }
+    to_store_.push_back(store_command::Reset{tail_check_.base()});
 }
 
 void NetLoop::act(receiver_action::SyncBegan& action) {
@@ -214,7 +249,8 @@ void NetLoop::publish_view() {
     Instant now = boot_now();
     ControlBlock& block = *shared_.control;
     block.engine_beat_ns.store(now.ns, std::memory_order_relaxed);
-    shared_.control.set_captured({.position = {view.epoch, view.received}});
+    Epoch of_log = shared_.log ? shared_.log->end().position.epoch : Epoch{};
+    shared_.control.set_captured({.position = {of_log, view.received}});
     if (view.refusal != told_refusal_) shared_.control.set_notice(view.refusal);
     told_refusal_ = view.refusal;
     std::string state = view.connected ? "connected" : "waiting for its primary";

@@ -9,6 +9,7 @@
 
 #include "replicator/node/newcomer.h"
 #include "replicator/node/replica_state.h"
+#include "replicator/node/tail_check.h"
 #include "replicator/receive/receiver.h"
 #include "replicator/wire/link.h"
 
@@ -18,15 +19,14 @@ class NetLoop {
   public:
     explicit NetLoop(ReplicaShared& shared) : shared_(shared) {}
     ~NetLoop() { stop(); }
-    Status bind(const std::vector<std::string>& endpoints);
+    // Takes the host's link and keys; opens an invitation when this node is in no cluster.
+    Status invite();
     void start(ReceiverStart start);
     void stop();
-    const std::vector<std::string>& endpoints() const { return endpoints_; }
     // Addresses by which this node can be added, while it is in no cluster.
     const std::vector<std::string>& invitations() const { return invitations_; }
 
   private:
-    Status bind_all(const std::vector<std::string>& endpoints);
     void run();
     void receive_all();
     void step(const ReceiverEvent& event);
@@ -49,14 +49,17 @@ class NetLoop {
     void send(LinkId to, const Message& message);
     void serve_status(const Incoming& incoming, const Envelope& asked);
     void publish_view();
+    void keep_roster(const Envelope& envelope, const Roster& roster);
+    void check_tail(const LogPoint& base);
+    void go_on_with_reset();
 
     ReplicaShared& shared_;
-    std::unique_ptr<Link> link_;
-    std::unique_ptr<Door> door_;
+    Link* link_ = nullptr;  // the host's
+    Door* door_ = nullptr;  // the host's
     std::unique_ptr<Newcomer> newcomer_;
     std::vector<std::string> invitations_;
     std::unique_ptr<Receiver> receiver_;
-    std::vector<std::string> endpoints_;
+    TailCheck tail_check_;
     std::deque<StoreCommand> to_store_;  // of the event being handled
     Frame frame_;                        // keeps the bytes of the message being handled
     uint64_t primary_log_bytes_ = 0;

@@ -78,7 +78,7 @@ Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_pat
     if (!place) return std::move(place).error();
     if (place->kind == OwnPlace::Kind::covered) return uint64_t{0};
     if (place->kind == OwnPlace::Kind::unknown) {
-        return Error{Errc::refused,
+        return Error{Errc::corrupt,
                      db_path + " cannot be found in its own log, which ends at " +
                          to_string(log.end().position) +
                          ": its WAL was written back or removed before an engine ran"};

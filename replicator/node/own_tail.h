@@ -40,7 +40,7 @@ struct OwnPlace {
 Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal);
 
 // Replays what the database lacks as one commit. How many commits of the log that were; zero: it
-// lacked none. refused: its place is not known. busy: somebody writes it.
+// lacked none. corrupt: its place is not known. busy: somebody writes it.
 Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_path, Log& log);
 
 }  // namespace tanist

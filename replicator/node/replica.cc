@@ -6,16 +6,13 @@
 #include "replicator/base/priority.h"
 #include "replicator/control/identity.h"
 #include "replicator/control/setup.h"
-#include "replicator/control/status.h"
 #include "replicator/node/apply_loop.h"
+#include "replicator/node/daemonize.h"
 #include "replicator/node/net_loop.h"
-#include "replicator/node/ship_lock.h"
 #include "replicator/node/store_loop.h"
 
 namespace tanist {
-namespace {
 
-// A replica that only programs of this machine can reach shares it with its primary.
 bool stays_on_this_machine(const std::vector<std::string>& endpoints) {
     return std::all_of(endpoints.begin(), endpoints.end(), [](const std::string& endpoint) {
         return endpoint.starts_with("ipc://") || endpoint.starts_with("tcp://127.") ||
@@ -23,17 +20,16 @@ bool stays_on_this_machine(const std::vector<std::string>& endpoints) {
     });
 }
 
-}  // namespace
-
 struct Replica::State {
-    State(const SqliteApi& api, Layout layout, Settings settings)
-        : shared(api, std::move(layout), std::move(settings)),
+    State(const SqliteApi& api, ReplicaOptions options)
+        : shared(api, Layout(options.db_path), std::move(options.settings)),
           net(shared),
           store(shared),
-          apply(shared) {}
+          apply(shared) {
+        shared.host = options.host;
+    }
 
     ReplicaShared shared;
-    ShipLock ship_lock;
     NetLoop net;
     StoreLoop store;
     ApplyLoop apply;
@@ -48,9 +44,6 @@ Status Replica::State::open(bool replace) {
     auto made = set_up_replica(shared.layout, replace);
     if (!made) return std::move(made).error();
     shared.node = std::move(made).value();
-    auto lock = ShipLock::take(shared.layout.ship_lock());
-    if (!lock) return std::move(lock).error();
-    ship_lock = std::move(lock).value();
     auto key = load_or_create_identity(shared.layout.identity());
     if (!key) return std::move(key).error();
     shared.identity = *key;
@@ -58,7 +51,7 @@ Status Replica::State::open(bool replace) {
     if (!block) return std::move(block).error();
     shared.control = std::move(block).value();
     shared.control->engine_state.store(static_cast<uint32_t>(EngineState::starting));
-    shared.control->engine_pid.store(ship_lock.pid());
+    shared.control->engine_pid.store(static_cast<uint32_t>(process_id()));
     shared.control->engine_beat_ns.store(boot_now().ns);
     shared.control->epoch.store(shared.node.epoch.value);
     shared.control->role.store(static_cast<uint32_t>(Role::replica));
@@ -72,7 +65,7 @@ Status Replica::State::run() {
     if (stays_on_this_machine(shared.settings.listen)) shared.gives_way = kReplicaGivesWay;
     std::string sync_reason;
     TANIST_TRY(apply.open(&sync_reason));
-    TANIST_TRY(net.bind(shared.settings.listen));
+    TANIST_TRY(net.invite());
     LogPoint end = shared.log ? shared.log->end() : LogPoint{};
     ReceiverStart start{.cluster = shared.node.cluster,
                         .group = shared.node.group,
@@ -105,8 +98,9 @@ Lsn Replica::State::settled_in_log(Lsn end) const {
 }
 
 Result<std::unique_ptr<Replica>> Replica::start(const SqliteApi& api, ReplicaOptions options) {
-    auto state = std::make_unique<State>(api, Layout(options.db_path), std::move(options.settings));
-    TANIST_TRY(state->open(options.replace));
+    const bool replace = options.replace;
+    auto state = std::make_unique<State>(api, std::move(options));
+    TANIST_TRY(state->open(replace));
     TANIST_TRY(state->run());
     return std::unique_ptr<Replica>(new Replica(std::move(state)));
 }
@@ -114,6 +108,27 @@ Result<std::unique_ptr<Replica>> Replica::start(const SqliteApi& api, ReplicaOpt
 Replica::Replica(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Replica::~Replica() { stop(Nanos(0)); }
+
+Status Replica::finish(const std::optional<LogPoint>& wanted) {
+    ReplicaShared& shared = state_->shared;
+    if (!shared.log || !state_->apply.has_database()) {
+        return Error{Errc::refused, shared.layout.db + " is empty: there is nothing to promote"};
+    }
+    state_->store.stop();
+    shared.committed_lsn.store(shared.log->end().position.lsn.value);
+    state_->apply.stop();
+    const LogPoint end = shared.log->end();
+    const LogPoint at = state_->apply.applied();
+    stop(Nanos(0));
+    if (wanted && *wanted != end) {
+        return Error{Errc::refused, shared.layout.db + " ends at " + to_string(end.position) +
+                                        ", not at " + to_string(wanted->position)};
+    }
+    if (at == end) return ok_status();
+    return Error{Errc::refused, shared.layout.db + " is at " + to_string(at.position) +
+                                    " and its log at " + to_string(end.position) +
+                                    ": it needs a sync from a primary and cannot become one"};
+}
 
 void Replica::stop(Nanos) {
     if (state_->stopped) return;
@@ -123,20 +138,8 @@ void Replica::stop(Nanos) {
     state_->apply.stop();
     state_->net.stop();
     state_->shared.control->engine_state.store(static_cast<uint32_t>(EngineState::none));
-    state_->ship_lock.release();
 }
-
-bool Replica::finished(std::string*) const { return false; }
-
-void Replica::wait_finished(int wake_fd) {
-    while (!wait_readable(wake_fd, std::chrono::hours(1))) {
-    }
-}
-
-std::vector<std::string> Replica::endpoints() const { return state_->net.endpoints(); }
 
 std::vector<std::string> Replica::invitations() const { return state_->net.invitations(); }
-
-std::string Replica::status_json() const { return tanist::status_json(state_->shared.layout); }
 
 }  // namespace tanist

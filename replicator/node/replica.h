@@ -5,12 +5,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "replicator/base/clock.h"
 #include "replicator/base/result.h"
 #include "replicator/control/settings.h"
+#include "replicator/node/role_host.h"
 #include "replicator/wal/sqlite_api.h"
 
 namespace tanist {
@@ -18,20 +20,24 @@ namespace tanist {
 struct ReplicaOptions {
     std::string db_path;
     Settings settings;
-    bool replace = false;  // overwrite a database that is not a replica
+    bool replace = false;      // overwrite a database that is not a replica
+    RoleHost* host = nullptr;  // its link and flock are borrowed; must outlive the replica
 };
+
+// A node that only programs of this machine can reach shares it with them.
+bool stays_on_this_machine(const std::vector<std::string>& endpoints);
 
 class Replica {
   public:
     static Result<std::unique_ptr<Replica>> start(const SqliteApi& api, ReplicaOptions options);
     ~Replica();
+    // Stops, with everything that was received applied, whether or not a primary said that it is
+    // committed. refused: the log does not lead the database to its end, or it does not end at
+    // `wanted`; nothing was lost.
+    Status finish(const std::optional<LogPoint>& wanted);
     void stop(Nanos patience);  // applies what is logged, acknowledges, says goodbye
-    bool finished(std::string* reason) const;
-    void wait_finished(int wake_fd);
-    std::vector<std::string> endpoints() const;  // as bound
     // tanist:// addresses, with an open invitation, of a node that waits to be added.
     std::vector<std::string> invitations() const;
-    std::string status_json() const;
 
   private:
     struct State;

@@ -11,6 +11,7 @@
 #include "replicator/control/settings.h"
 #include "replicator/log/log.h"
 #include "replicator/node/mailbox.h"
+#include "replicator/node/role_host.h"
 #include "replicator/receive/receiver.h"
 #include "replicator/wal/sqlite_api.h"
 
@@ -66,6 +67,7 @@ struct ReplicaShared {
     const SqliteApi& api;
     Layout layout;
     Settings settings;
+    RoleHost* host = nullptr;
     int gives_way = 0;  // steps of priority, of every thread; set before they start
     NodeFile node;
     NodeKey identity;

@@ -22,17 +22,20 @@ ShipLoop::ShipLoop(const SqliteApi& api, ShipLoopOptions options, Log& log, Cont
 ShipLoop::~ShipLoop() { stop(Nanos(0)); }
 
 Status ShipLoop::start() {
-    auto link = Link::create();
-    if (!link) return std::move(link).error();
-    link_ = std::move(link).value();
-    door_ = std::make_unique<Door>(options_.layout, options_.settings);
-    TANIST_TRY(door_->open(*link_));
-    announcer_ = std::make_unique<Announcer>(*door_);
-    for (const std::string& endpoint : options_.settings.listen) {
-        auto bound = door_->bind(*link_, endpoint);
-        if (!bound) return std::move(bound).error();
-        endpoints_.push_back(std::move(bound).value());
+    if (options_.host != nullptr) {
+        link_ = &options_.host->link();
+        door_ = &options_.host->door();
+        endpoints_ = options_.host->endpoints();
+    } else {
+        auto link = Link::create();
+        if (!link) return std::move(link).error();
+        own_link_ = std::move(link).value();
+        link_ = own_link_.get();
+        own_door_ = std::make_unique<Door>(options_.layout, options_.settings);
+        door_ = own_door_.get();
+        TANIST_TRY(door_->open(*link_));
     }
+    announcer_ = std::make_unique<Announcer>(*door_);
     // libzmq's own threads start with the first socket and inherit from the thread that makes it.
     std::thread([this] {
         give_way(kShippingGivesWay);
@@ -46,7 +49,7 @@ Status ShipLoop::start() {
 void ShipLoop::stop(Nanos patience) {
     if (!thread_.joinable()) return;
     Instant give_up = boot_now() + patience;
-    while (!all_shipped_.load() && boot_now() < give_up) {
+    while (!all_shipped() && boot_now() < give_up) {
         wake_.signal();
         std::atomic<uint32_t> word{0};
         futex_wait(&word, 0, 5ms);
@@ -64,14 +67,16 @@ void ShipLoop::stop(Nanos patience) {
         encode(goodbye, envelope, body);
         if (peer->main != 0) link_->send(peer->main, envelope, std::move(body));
     }
+    for (auto& peer : peers_) perform(*peer, follower_action::Disconnect{});
     syncs_.reset();
-    link_.reset();
+    own_link_.reset();
 }
 
 void ShipLoop::run() {
     give_way(kShippingGivesWay);
     while (!stopping_.load()) {
-        link_->wait({wake_.fd(), syncs_->fd(), capture_.watch().fd()}, until_next_deadline());
+        link_->wait({wake_.fd(), syncs_->fd(), capture_.watch().fd(), votes_.fd()},
+                    until_next_deadline());
         wake_.drain();
         if (capture_.watch().drain()) capture_.wake();
         reload_members();
@@ -81,6 +86,8 @@ void ShipLoop::run() {
         end_settled();
         for (auto& peer : peers_) step(*peer, follower_event::Tick{});
         publish_views();
+        tell_roster();
+        send_votes();
     }
 }
 
@@ -125,6 +132,7 @@ void ShipLoop::reload_members() {
         }
         return !stays;
     });
+    std::erase_if(members, [&](const Member& member) { return is_self(member); });
     for (const Member& member : members) {
         bool known = std::any_of(peers_.begin(), peers_.end(), [&](auto& peer) {
             if (peer->member.endpoint != member.endpoint) return false;
@@ -142,6 +150,61 @@ void ShipLoop::reload_members() {
         peers_.push_back(std::move(peer));
     }
     control_->peers.store(static_cast<uint32_t>(peers_.size()));
+}
+
+// A node that was a replica has itself in its list.
+bool ShipLoop::is_self(const Member& member) const {
+    return member.key == options_.self.node ||
+           std::find(endpoints_.begin(), endpoints_.end(), member.endpoint) != endpoints_.end();
+}
+
+// Who belongs to the cluster, to everybody: whoever is promoted connects to the others, and to us.
+void ShipLoop::tell_roster() {
+    if (roster_looked_ == members_looked_) return;
+    roster_looked_ = members_looked_;
+    // Without a member list connections are plain, and a key would ask for CURVE.
+    const bool keyed = door_->list().version > 0;
+    std::vector<Member> all;
+    if (!endpoints_.empty()) {
+        all.push_back(
+            {options_.self.name, endpoints_.front(), keyed ? options_.self.node : NodeKey{}});
+    }
+    for (const auto& peer : peers_) {
+        all.push_back({peer->member.name, peer->member.endpoint, peer->member.key});
+    }
+    const std::string text = members_text(all);
+    for (auto& peer : peers_) {
+        const PeerState state = peer->follower->view().state;
+        const bool up = state == PeerState::streaming || state == PeerState::syncing;
+        const bool told = peer->roster_session == peer->session && peer->roster_told == text;
+        if (!up || told) continue;
+        peer->roster_session = peer->session;
+        peer->roster_told = text;
+        send_apart(*peer, Roster{text});
+    }
+}
+
+void ShipLoop::send_votes() {
+    for (auto& [endpoint, vote] : votes_.take()) {
+        for (auto& peer : peers_) {
+            if (peer->member.endpoint != endpoint || peer->main == 0) continue;
+            send_apart(*peer, Vote{options_.self.node, std::move(vote)});
+            break;
+        }
+    }
+}
+
+// Within the session, beside what its Follower says.
+void ShipLoop::send_apart(Peer& peer, Body content) {
+    Message message;
+    message.envelope.session = peer.session;
+    message.envelope.epoch = options_.self.epoch;
+    message.body = std::move(content);
+    Bytes envelope;
+    Bytes body;
+    encode(message, envelope, body);
+    if (!link_->send(peer.main, envelope, std::move(body)))
+        step(peer, follower_event::LinkFailed{"the connection takes nothing"});
 }
 
 // Requires: fewer than limits::kMembersMax peers.
@@ -189,11 +252,10 @@ void ShipLoop::receive_all() {
     while (auto incoming = link_->receive()) {
         auto envelope = decode_envelope(incoming->envelope);
         if (!envelope) continue;
-        if (envelope->type == MessageType::status_ask) {
-            if (door_->admits(*link_, *incoming, *envelope)) serve_status(*incoming, *envelope);
+        auto at = by_link_.find(incoming->from);
+        if (served_apart(at == by_link_.end() ? nullptr : at->second, *incoming, *envelope)) {
             continue;
         }
-        auto at = by_link_.find(incoming->from);
         if (at == by_link_.end()) continue;  // of a session that is over
         Peer& peer = *at->second;
         auto body = decode_body(*envelope, incoming->body.bytes());
@@ -221,6 +283,52 @@ void ShipLoop::end_settled() {
         else
             step(*peer, follower_event::SyncSourceFailed{settled.error().message});
     }
+}
+
+// What is no business of the session's Follower.
+bool ShipLoop::served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope) {
+    if (peer == nullptr) {
+        if (!door_->admits(*link_, incoming, envelope)) return true;
+        if (envelope.type == MessageType::status_ask) {
+            serve_status(incoming, envelope);
+            return true;
+        }
+        return options_.host != nullptr && options_.host->serve(incoming, envelope);
+    }
+    if (envelope.type == MessageType::history_ask) {
+        answer_history(incoming, envelope);
+        return true;
+    }
+    if (envelope.type == MessageType::refuse && envelope.epoch > options_.self.epoch &&
+        options_.host != nullptr) {
+        options_.host->superseded({envelope.epoch, peer->member.endpoint});
+    }
+    return false;
+}
+
+// A replica looks for the last record that its log and ours have in common.
+void ShipLoop::answer_history(const Incoming& incoming, const Envelope& envelope) {
+    auto ask = decode_body(envelope, incoming.body.bytes());
+    if (!ask) return;
+    Message answer;
+    answer.envelope.session = envelope.session;
+    answer.envelope.epoch = options_.self.epoch;
+    History history;
+    history.asked = std::get<HistoryAsk>(*ask).lsn;
+    if (auto header = log_.reader()->header_of(history.asked)) {
+        history.known = true;
+        history.position = header->position();
+        history.chain = header->chain;
+    } else if (history.asked == log_.base().position.lsn) {
+        history.known = history.asked.value != 0;
+        history.position = log_.base().position;
+        history.chain = log_.base().chain;
+    }
+    answer.body = history;
+    Bytes bytes;
+    Bytes body;
+    encode(answer, bytes, body);
+    link_->send(incoming.from, bytes, std::move(body));
 }
 
 void ShipLoop::serve_status(const Incoming& incoming, const Envelope& asked) {

@@ -12,6 +12,8 @@
 #include "replicator/control/members.h"
 #include "replicator/node/announcer.h"
 #include "replicator/node/capture_loop.h"
+#include "replicator/node/mailbox.h"
+#include "replicator/node/role_host.h"
 #include "replicator/node/sync_worker.h"
 #include "replicator/ship/follower.h"
 #include "replicator/ship/rearm.h"
@@ -24,6 +26,7 @@ struct ShipLoopOptions {
     Settings settings;
     FollowerIdentity self;
     std::function<std::string()> status_json;  // answers status_ask
+    RoleHost* host = nullptr;                  // whose link it uses; null: its own
 };
 
 class ShipLoop {
@@ -35,8 +38,10 @@ class ShipLoop {
     // Ships what the log holds to the members that stream, at most for `patience`.
     void stop(Nanos patience);
     void log_grew() { wake_.signal(); }
+    // See Engine::tell.
+    void tell(const std::string& endpoint, Bytes vote) { votes_.put({endpoint, std::move(vote)}); }
     // Every connected member has applied everything; true when there is none.
-    bool all_shipped() const { return all_shipped_.load(); }
+    bool all_shipped() const { return shipped_to_.load() >= log_.end().position.lsn.value; }
     std::vector<std::string> endpoints() const { return endpoints_; }
 
   private:
@@ -50,15 +55,23 @@ class ShipLoop {
         SyncJob job = 0;
         std::optional<uint64_t> settling;  // the capture barrier a sync waits for at its end
         uint64_t session = 0;
+        std::string roster_told;  // in this session
+        uint64_t roster_session = 0;
         unsigned attempts = 0;  // connections opened
         NodeKey server;         // whose key the present one was opened to
     };
 
     void run();
     void reload_members();
+    bool is_self(const Member& member) const;
+    void send_votes();
+    void send_apart(Peer& peer, Body message);
+    void tell_roster();
     void tend_keys();
     void receive_all();
     void serve_status(const Incoming& incoming, const Envelope& envelope);
+    bool served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope);
+    void answer_history(const Incoming& incoming, const Envelope& envelope);
     void step(Peer& peer, const FollowerEvent& event);
     void perform(Peer& peer, FollowerAction&& action);
     void act(Peer& peer, follower_action::Connect& action);
@@ -89,8 +102,11 @@ class ShipLoop {
     Control& control_;
     CaptureLoop& capture_;
     Event wake_;
-    std::unique_ptr<Link> link_;
-    std::unique_ptr<Door> door_;
+    Mailbox<std::pair<std::string, Bytes>> votes_;  // endpoint, message
+    std::unique_ptr<Link> own_link_;
+    Link* link_ = nullptr;  // ours, or the host's
+    std::unique_ptr<Door> own_door_;
+    Door* door_ = nullptr;  // ours, or the host's
     std::unique_ptr<Announcer> announcer_;
     std::unique_ptr<SyncWorker> syncs_;
     std::vector<std::unique_ptr<Peer>> peers_;
@@ -98,12 +114,15 @@ class ShipLoop {
     std::vector<std::string> endpoints_;
     int64_t members_changed_ns_ = -1;
     Instant members_looked_{0};
+    Instant roster_looked_{0};
     SyncJob jobs_ = 0;
     std::deque<std::pair<Peer*, FollowerEvent>> pending_;  // events raised by actions
     Rearm rearm_;
     uint32_t degraded_told_ = 0;  // ControlBlock::degraded as it was last noted
     std::atomic<bool> stopping_{false};
-    std::atomic<bool> all_shipped_{false};
+    // Every member had applied the log up to here; compared with its end at the moment of asking,
+    // so that what was captured since counts. Zero: one lacks something.
+    std::atomic<uint64_t> shipped_to_{0};
     std::thread thread_;
 };
 

@@ -28,7 +28,7 @@ void ShipLoop::publish_views() {
     publish_risk();
     rearm_when_caught_up();
     capture_.set_needed(needed);
-    all_shipped_.store(shipped);
+    shipped_to_.store(shipped ? end.value : 0);
 }
 
 // The safest replica decides what would be lost with this node.

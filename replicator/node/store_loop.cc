@@ -12,7 +12,7 @@ constexpr Nanos kRetainEvery = 500ms;
 constexpr uint64_t kTellWritten = 1u << 20;  // of one large record
 // A batch of more than this is a storm; the next one is not begun before this time has passed.
 constexpr uint64_t kStormBytes = 256u << 10;
-constexpr Nanos kStormNap = 4ms;
+constexpr Nanos kStormNap = 8ms;
 
 }  // namespace
 

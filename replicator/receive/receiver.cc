@@ -572,6 +572,10 @@ ReceiverView Receiver::view() const {
     view.state = s.state;
     view.reason = s.reason;
     view.connected = s.open();
+    if (s.session) {
+        view.link = s.session->link;
+        view.session = s.session->id;
+    }
     view.primary = s.primary;
     view.primary_name = s.primary_name;
     view.epoch = s.epoch;

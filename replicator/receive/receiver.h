@@ -164,6 +164,8 @@ struct ReceiverView {
     ReplicaState state = ReplicaState::empty;
     std::string reason;
     bool connected = false;
+    LinkId link = 0;  // of the session; 0: none
+    uint64_t session = 0;
     NodeKey primary;
     std::string primary_name;
     Epoch epoch;

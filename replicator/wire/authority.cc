@@ -5,7 +5,7 @@ namespace {
 
 using Kind = Caller::Kind;
 
-enum class Subject { stream, list, join, status, answer };
+enum class Subject { stream, vote, list, join, status, answer };
 
 Subject subject_of(MessageType type) {
     switch (type) {
@@ -16,7 +16,11 @@ Subject subject_of(MessageType type) {
         case MessageType::sync_pages:
         case MessageType::sync_end:
         case MessageType::refuse:
+        case MessageType::history:
+        case MessageType::roster:
             return Subject::stream;
+        case MessageType::vote:
+            return Subject::vote;
         case MessageType::members:
             return Subject::list;
         case MessageType::join:
@@ -38,6 +42,9 @@ const char* why_denied(const Caller& caller, MessageType type, const AuthorityPo
             if (member && caller.rights.has(Right::lead)) return "";
             return member ? "its key may not lead this cluster"
                           : "this node follows keys of its cluster only";
+        case Subject::vote:
+            if (member || (caller.kind == Kind::local && !policy.keyed)) return "";
+            return "only members of its cluster vote here";
         case Subject::list:
             return member && caller.rights.has(Right::lead) ? "" : "its key may not lead";
         case Subject::join:
@@ -56,7 +63,9 @@ const char* why_denied(const Caller& caller, MessageType type, const AuthorityPo
 
 const char* why_forged(const Caller& caller, const Body& body) {
     const auto* hello = std::get_if<Hello>(&body);
-    if (hello == nullptr || caller.kind != Kind::member || hello->node == caller.node) return "";
+    const auto* vote = std::get_if<Vote>(&body);
+    if (caller.kind != Kind::member || (hello == nullptr && vote == nullptr)) return "";
+    if ((hello != nullptr ? hello->node : vote->from) == caller.node) return "";
     return "it names another node than its key is of";
 }
 

@@ -4,13 +4,15 @@
 //
 //   message                                  local endpoint        member            stranger
 //   hello, data, heartbeat, sync_*, refuse   no cluster with keys  right to lead     never
+//   history, roster                          the same as hello
+//   vote                                     the same as hello     always            never
 //   members                                  never                 right to lead     never
 //   join                                     never                 right to admit    while inviting
 //   status_ask                               unless closed         always            when open
 //   everything else                          never                 never             never
 //
-// Operators' commands get their row here when they exist: members with the right to operate, and
-// the local endpoint in Tanist's own directory.
+// Operators' commands come to the admin socket only, which has no such judge: who may open it may
+// command.
 #pragma once
 
 #include "replicator/wire/link.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/hash.h"
+#include "replicator/wire/message_role.h"
 
 namespace tanist {
 namespace {
@@ -25,6 +26,7 @@ size_t body_bytes_max(MessageType type) {
         case MessageType::sync_ask:
         case MessageType::sync_pages:
         case MessageType::status:
+        case MessageType::command_result:
             return limits::kFrameBytesMax;
         default:
             return limits::kControlBodyBytesMax;
@@ -266,14 +268,14 @@ Body take_sync_end(ByteReader& in, bool& reserved_zero) {
     return end;
 }
 
+std::string take_json(ByteReader& in) {
+    ByteView json = in.raw(in.left());
+    return {reinterpret_cast<const char*>(json.data()), json.size()};
+}
+
 void put(ByteWriter&, const StatusAsk&) {}
 void put(ByteWriter& out, const StatusText& status) {
     out.raw(view_of(std::string_view(status.json).substr(0, limits::kFrameBytesMax)));
-}
-
-Body take_status(ByteReader& in) {
-    ByteView json = in.raw(in.left());
-    return StatusText{{reinterpret_cast<const char*>(json.data()), json.size()}};
 }
 
 Bytes take_rest(ByteReader& in) {
@@ -355,7 +357,7 @@ Result<Body> take_body(const Envelope& envelope, ByteReader& in) {
         case MessageType::status_ask:
             return Body(StatusAsk{});
         case MessageType::status:
-            return take_status(in);
+            return Body(StatusText{take_json(in)});
         case MessageType::join:
             return take_join(in);
         case MessageType::joined:
@@ -366,6 +368,18 @@ Result<Body> take_body(const Envelope& envelope, ByteReader& in) {
             return Body(MembersHave{in.u64()});
         case MessageType::new_key:
             return take_new_key(in);
+        case MessageType::command:
+            return Body(Command{take_json(in)});
+        case MessageType::command_result:
+            return Body(CommandResult{take_json(in)});
+        case MessageType::history_ask:
+            return Body(HistoryAsk{Lsn(in.u64())});
+        case MessageType::history:
+            return Body(take_history(in));
+        case MessageType::roster:
+            return Body(Roster{take_json(in)});
+        case MessageType::vote:
+            return Body(take_vote(in));
     }
     return corrupt("unknown message type");
 }
@@ -534,14 +548,17 @@ MessageType type_of(const Body& body) {
     static_assert(std::is_same_v<std::variant_alternative_t<0, Body>, Hello>);
     static_assert(std::is_same_v<std::variant_alternative_t<12, Body>, StatusText>);
     static_assert(std::is_same_v<std::variant_alternative_t<17, Body>, NewKey>);
+    static_assert(std::is_same_v<std::variant_alternative_t<23, Body>, Vote>);
     return static_cast<MessageType>(body.index() + 1);
 }
 
 const char* to_string(MessageType type) {
     static constexpr const char* kNames[] = {
-        "?",         "hello",      "welcome",  "refuse",       "data",     "heartbeat",  "ack",
-        "need_sync", "sync_begin", "sync_ask", "sync_pages",   "sync_end", "status_ask", "status",
-        "join",      "joined",     "members",  "members_have", "new_key"};
+        "?",          "hello",     "welcome",        "refuse",      "data",       "heartbeat",
+        "ack",        "need_sync", "sync_begin",     "sync_ask",    "sync_pages", "sync_end",
+        "status_ask", "status",    "join",           "joined",      "members",    "members_have",
+        "new_key",    "command",   "command_result", "history_ask", "history",    "roster",
+        "vote"};
     auto number = static_cast<size_t>(type);
     return number < std::size(kNames) ? kNames[number] : "?";
 }

@@ -28,26 +28,32 @@ constexpr size_t kEnvelopeBytes = 64;
 
 // On the wire for ever; zero is never valid.
 enum class MessageType : uint16_t {
-    hello = 1,          // primary -> replica: opens a session
-    welcome = 2,        // replica -> primary: accepts; says where it stands
-    refuse = 3,         // both: the session does not happen or ends; says why
-    data = 4,           // primary -> replica: a chunk of a record
-    heartbeat = 5,      // primary -> replica
-    ack = 6,            // replica -> primary: positions and credit; also answers a heartbeat
-    need_sync = 7,      // replica -> primary: cannot go on from the log
-    sync_begin = 8,     // primary -> replica, on the sync socket
-    sync_ask = 9,       // replica -> primary: a page range, with hashes of what is there
-    sync_pages = 10,    // primary -> replica: the pages that differ; several per ask
-    sync_end = 11,      // primary -> replica: from which LSN on the pages are consistent
-    status_ask = 12,    // anybody -> daemon
-    status = 13,        // daemon -> anybody: JSON
-    join = 14,          // admitter -> new node, over CURVE: you belong to us; once per invitation
-    joined = 15,        // new node -> admitter
-    members = 16,       // primary -> replica: the signed member list
-    members_have = 17,  // replica -> primary: which version of it is kept
-    new_key = 18,       // replica -> primary: its new identity, announced under the old one
+    hello = 1,            // primary -> replica: opens a session
+    welcome = 2,          // replica -> primary: accepts; says where it stands
+    refuse = 3,           // both: the session does not happen or ends; says why
+    data = 4,             // primary -> replica: a chunk of a record
+    heartbeat = 5,        // primary -> replica
+    ack = 6,              // replica -> primary: positions and credit; also answers a heartbeat
+    need_sync = 7,        // replica -> primary: cannot go on from the log
+    sync_begin = 8,       // primary -> replica, on the sync socket
+    sync_ask = 9,         // replica -> primary: a page range, with hashes of what is there
+    sync_pages = 10,      // primary -> replica: the pages that differ; several per ask
+    sync_end = 11,        // primary -> replica: from which LSN on the pages are consistent
+    status_ask = 12,      // anybody -> daemon
+    status = 13,          // daemon -> anybody: JSON
+    join = 14,            // admitter -> new node, over CURVE: you belong to us; once per invitation
+    joined = 15,          // new node -> admitter
+    members = 16,         // primary -> replica: the signed member list
+    members_have = 17,    // replica -> primary: which version of it is kept
+    new_key = 18,         // replica -> primary: its new identity, announced under the old one
+    command = 19,         // operator -> daemon, on its admin socket only: JSON
+    command_result = 20,  // daemon -> operator: JSON
+    history_ask = 21,     // replica -> primary: what is your record of this LSN?
+    history = 22,         // primary -> replica
+    roster = 23,          // primary -> replica: who belongs to the cluster, where there are no keys
+    vote = 24,            // voter, candidate, holder -> one another
 };
-constexpr MessageType kMessageTypeLast = MessageType::new_key;
+constexpr MessageType kMessageTypeLast = MessageType::vote;
 
 enum class RefuseCode : uint16_t {
     version = 1,  // no common protocol version
@@ -210,9 +216,41 @@ struct NewKey {
     Signature by_new;
 };
 
-using Body = std::variant<Hello, Welcome, Refuse, Data, Heartbeat, Ack, NeedSync, SyncBegin,
-                          SyncAsk, SyncPages, SyncEnd, StatusAsk, StatusText, Join, Joined,
-                          MembersList, MembersHave, NewKey>;
+// What an operator wants done, and how it ended; the fields are in docs/wire-protocol.md.
+struct Command {
+    std::string json;
+};
+struct CommandResult {
+    std::string json;
+};
+
+// How a node that held records under an older epoch finds the last record that it has in common
+// with its new primary.
+struct HistoryAsk {
+    Lsn lsn;
+};
+struct History {
+    Lsn asked;
+    bool known = false;  // false: not written, or no longer in the log
+    Position position;   // of the record with that LSN; zero unless known
+    Chain chain;         // after it
+};
+
+// Every member, the primary too: the text of a members file (control/members.h).
+struct Roster {
+    std::string text;
+};
+
+// A message of the failover protocol; its layout is docs/failover.md, opaque here.
+struct Vote {
+    NodeKey from;  // where nothing authenticates the sender; else it must be that key
+    Bytes message;
+};
+
+using Body =
+    std::variant<Hello, Welcome, Refuse, Data, Heartbeat, Ack, NeedSync, SyncBegin, SyncAsk,
+                 SyncPages, SyncEnd, StatusAsk, StatusText, Join, Joined, MembersList, MembersHave,
+                 NewKey, Command, CommandResult, HistoryAsk, History, Roster, Vote>;
 
 struct Message {
     Envelope envelope;  // type, flags, body_bytes, body_hash are filled by encode

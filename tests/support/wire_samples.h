@@ -72,7 +72,13 @@ inline std::vector<Message> wire_samples() {
         Joined{filled<NodeKey>(129), "replica.db"},
         MembersList{counted(200)},
         MembersHave{12},
-        NewKey{filled<NodeKey>(65), filled<Signature>(1), filled<Signature>(101)}};
+        NewKey{filled<NodeKey>(65), filled<Signature>(1), filled<Signature>(101)},
+        Command{"{\"command\":\"fence\"}"},
+        CommandResult{"{\"done\":true}"},
+        HistoryAsk{Lsn(104500)},
+        History{Lsn(104500), true, {Epoch(6), Lsn(104500)}, filled<Chain>(97)},
+        Roster{"version = 1\n"},
+        Vote{filled<NodeKey>(65), counted(50)}};
     std::vector<Message> messages;
     for (Body& body : bodies) {
         Message message{envelope, std::move(body)};

@@ -40,7 +40,7 @@ const std::map<std::string, std::set<std::string>>& allowed() {
         {"failover/adapters", {"replicator/base", "failover/core"}},
         {"failover",
          {"replicator/base", "replicator/wal", "replicator/control", "replicator/log",
-          "replicator/wire", "failover/core", "failover/adapters"}},
+          "replicator/wire", "replicator/sync", "failover/core", "failover/adapters"}},
     };
     return kAllowed;
 }

@@ -220,10 +220,11 @@ TEST_CASE("capturer: a stock writer without a busy timeout goes on while the WAL
         done = true;
     });
     int restarts = 0;
-    for (WalSalt salt = p.header().salt; !done;) {
+    for (uint32_t salt = p.control.captured().salt1; !done;) {
         (void)p.poll();
         p.tend();
-        restarts += p.header().salt != std::exchange(salt, p.header().salt);
+        const uint32_t now = p.control.captured().salt1;
+        restarts += now != std::exchange(salt, now);
     }
     writer.join();
     (void)p.poll();

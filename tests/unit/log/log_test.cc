@@ -352,16 +352,16 @@ TEST_CASE_FIXTURE(LogFixture, "log: another thread can wait for the disk while a
     options.sync_later = true;
     REQUIRE(reopen());
     append(150);
-    auto task = log->begin_sync();
+    auto task = log->begin_sync(true);
     REQUIRE(task.ok());
     REQUIRE(task->has_value());
-    CHECK(!(*log->begin_sync()).has_value());  // one at a time
+    CHECK(!(*log->begin_sync(true)).has_value());  // one at a time
     append(150);
     auto synced = log->end_sync(**task, (*task)->run());
     REQUIRE(synced.ok());
-    CHECK(synced->position.lsn.value == 150);
+    CHECK(synced->value == 150);
     CHECK(log->sync()->position.lsn.value == 300);
-    CHECK(!(*log->begin_sync()).has_value());
+    CHECK(!(*log->begin_sync(true)).has_value());
 }
 
 TEST_CASE_FIXTURE(LogFixture, "log: sync returns what is durable") {

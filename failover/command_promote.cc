@@ -1,0 +1,104 @@
+#include <array>
+#include <cstdio>
+
+#include "failover/commands.h"
+#include "failover/node_command.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Nanos kPatience = 60s;
+
+std::string text(const Json& json, const char* key) { return json.value(key, std::string()); }
+
+void print_plan(const std::string& target, const Json& plan) {
+    print_line("Plan: " + text(plan, "node") + " becomes the primary at " + text(plan, "end"));
+    std::vector<std::vector<std::string>> rows = {{"  MEMBER", "ENDPOINT", "ROLE", "LOG END"}};
+    for (const Json& member : plan.value("members", Json::array())) {
+        const bool reached = member.value("reached", false);
+        rows.push_back({"  " + text(member, "name"), text(member, "endpoint"),
+                        reached ? text(member, "role") : "cannot be asked",
+                        reached ? text(member, "end") : "unknown"});
+    }
+    if (rows.size() > 1) print_line(table(rows));
+    const uint64_t lost = plan.value("lost_commits_at_least", uint64_t{0});
+    print_line("  the old primary was last heard at LSN " +
+               std::to_string(plan.value("primary_end_last_heard", uint64_t{0})) +
+               (lost == 0 ? ", which is here"
+                          : ": at least " + std::to_string(lost) + " commits would be lost"));
+    for (const Json& reason : plan.value("unsafe", Json::array())) {
+        print_line("  NOT SAFE: " + reason.get<std::string>());
+    }
+    if (const std::string impossible = text(plan, "impossible"); !impossible.empty()) {
+        print_line("  IMPOSSIBLE: " + impossible);
+    }
+    print_line("  the epoch would be " + std::to_string(plan.value("next_epoch", uint64_t{0})));
+    print_line("  Applications then write to " + target +
+               "; connections without the extension must be opened anew there.");
+}
+
+bool operator_agrees() {
+    std::printf("Do it? [y/N] ");
+    std::fflush(stdout);
+    std::array<char, 16> answer{};
+    if (std::fgets(answer.data(), answer.size(), stdin) == nullptr) return false;
+    return answer[0] == 'y' || answer[0] == 'Y';
+}
+
+CommandAsk ask_to_promote(const PromoteOptions& options, bool dry_run) {
+    return {.target = options.target,
+            .command = {{"command", "promote"},
+                        {"dry_run", dry_run},
+                        {"force", options.force},
+                        {"accept_loss", options.accept_loss},
+                        {"asserted", options.assert_fenced}},
+            .starting = false,
+            .patience = kPatience};
+}
+
+}  // namespace
+
+int run_promote(const PromoteOptions& options) {
+    if (options.force != options.accept_loss) {
+        return print_error({Errc::invalid,
+                            "--force and --accept-loss belong together: a forced "
+                            "promotion may lose commits"},
+                           options.json, kExitUsage);
+    }
+    const bool quiet = options.json;
+    if (options.dry_run || (!options.yes && !quiet)) {
+        Result<Json> planned = command_node(ask_to_promote(options, true));
+        if (!planned) return print_error(planned.error(), options.json);
+        const Json plan = planned->value("plan", Json::object());
+        if (quiet) {
+            print_json(*planned);
+        } else {
+            print_plan(options.target, plan);
+        }
+        if (options.dry_run) return kExitDone;
+        if (!operator_agrees()) {
+            return print_error(
+                {Errc::refused, "not promoted: nobody said yes (--yes does not ask)"},
+                options.json);
+        }
+    }
+    Json whole;
+    Result<Json> result = command_node(ask_to_promote(options, false), &whole);
+    if (options.json && whole.is_object()) {
+        print_json(whole);
+        return result ? kExitDone : exit_code_of(result.error());
+    }
+    if (!result) {
+        if (options.yes && whole.is_object()) {
+            print_plan(options.target, whole.value("plan", Json::object()));
+        }
+        return print_error(result.error(), options.json);
+    }
+    if (options.yes) print_plan(options.target, result->value("plan", Json::object()));
+    print_line(options.target + " is the primary, at " + text(*result, "position"));
+    return kExitDone;
+}
+
+}  // namespace tanist

@@ -1,0 +1,341 @@
+#include "replicator/node/node.h"
+
+#include "failover/core/message.h"
+#include "replicator/base/notes.h"
+#include "replicator/base/priority.h"
+#include "replicator/control/identity.h"
+#include "replicator/control/setup.h"
+#include "replicator/control/status.h"
+#include "replicator/node/epoch_ask.h"
+#include "replicator/node/node_state.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr Nanos kLookEvery = 500ms;  // at what is pending
+constexpr Nanos kDrainAtChange = 5s;
+
+}  // namespace
+
+Json failure(const Error& error) {
+    return {{"done", false},
+            {"error", error.message},
+            {"code", error.code == Errc::refused || error.code == Errc::stale_epoch ? "refused"
+                     : error.code == Errc::unreachable                              ? "unreachable"
+                                                                                    : "failed"}};
+}
+
+Json success() { return {{"done", true}}; }
+
+// -- a life
+
+Status Node::State::open() {
+    auto found = read_node_file(layout.node());
+    const bool fresh = !found && found.error().code == Errc::not_found;
+    if (!found && !fresh) return std::move(found).error();
+    if (fresh || found->role == Role::replica) found = set_up_replica(layout, options.replace);
+    if (!found) return std::move(found).error();
+    file = *found;
+    auto lock = ShipLock::take(layout.ship_lock());
+    if (!lock) return std::move(lock).error();
+    ship_lock = std::move(lock).value();
+    // Another process may have changed it until we had the lock.
+    if (auto now = read_node_file(layout.node())) file = *now;
+    auto key = load_or_create_identity(layout.identity());
+    if (!key) return std::move(key).error();
+    identity = *key;
+    // libzmq's own threads start with the first socket and inherit from the thread that makes it.
+    Status listening = ok_status();
+    std::thread([&] {
+        if (file.role != Role::replica)
+            give_way(kShippingGivesWay);
+        else if (stays_on_this_machine(options.settings.listen))
+            give_way(kReplicaGivesWay);
+        listening = bind();
+    }).join();
+    TANIST_TRY(std::move(listening));
+    auto block = Control::open(layout.control(), true, false);
+    if (!block) return std::move(block).error();
+    control = std::move(block).value();
+    epoch.store(file.epoch.value);
+    role.store(file.role);
+    return ok_status();
+}
+
+Status Node::State::bind() {
+    auto created = Link::create();
+    if (!created) return std::move(created).error();
+    bound = std::move(created).value();
+    TANIST_TRY(keys.open(*bound));
+    for (const std::string& endpoint : options.settings.listen) {
+        auto at = keys.bind(*bound, endpoint);
+        if (!at) return std::move(at).error();
+        bound_endpoints.push_back(std::move(at).value());
+    }
+    return ok_status();
+}
+
+Status Node::State::start_role() {
+    if (file.role == Role::replica) return start_replica();
+    // Did somebody take over while this primary was away?
+    if (file.superseded_by.value == 0 && !file.boot.empty()) {
+        auto members = read_members(layout.members());
+        if (!members) return std::move(members).error();
+        for (const std::string& endpoint : options.settings.replicas) {
+            members->push_back({.name = endpoint, .endpoint = endpoint, .key = {}});
+        }
+        if (auto news = ask_for_higher_epoch(layout, options.settings, *members, file)) {
+            return demote(*news);
+        }
+    }
+    if (file.superseded_by.value != 0) return become_replica();
+    if (file.role == Role::primary && file.mark_pending) return finish_opening();
+    TANIST_TRY(start_engine(false));
+    if (file.role == Role::fenced && !mark_fenced(0s)) mark_pending = true;
+    return ok_status();
+}
+
+// A promotion was cut short after the node file said "primary".
+Status Node::State::finish_opening() {
+    {
+        auto hold = WriteHold::take(api, layout.db, kDrainAtChange);
+        if (!hold) return std::move(hold).error();
+        auto marked = hold->set_writable(true);
+        if (!marked) return std::move(marked).error();
+    }
+    NodeFile next = file;
+    next.mark_pending = false;
+    TANIST_TRY(write_file(next));
+    return start_engine(false);
+}
+
+Status Node::State::start_engine(bool database_is_at_log_end) {
+    EngineOptions start;
+    start.db_path = layout.db;
+    start.settings = options.settings;
+    start.leave_when_idle = options.leave_when_idle;
+    start.host = this;
+    start.database_is_at_log_end = database_is_at_log_end;
+    auto started = Engine::start(api, std::move(start));
+    if (!started) return std::move(started).error();
+    // A new boot begins a new epoch.
+    if (auto now = read_node_file(layout.node())) file = *now;
+    epoch.store(file.epoch.value);
+    std::lock_guard lock(roles);
+    engine = std::move(started).value();
+    role.store(file.role);
+    return ok_status();
+}
+
+Status Node::State::start_replica() {
+    ReplicaOptions start;
+    start.db_path = layout.db;
+    start.settings = options.settings;
+    start.replace = options.replace;
+    start.host = this;
+    auto started = Replica::start(api, std::move(start));
+    if (!started) return std::move(started).error();
+    std::lock_guard lock(roles);
+    replica = std::move(started).value();
+    role.store(Role::replica);
+    return ok_status();
+}
+
+void Node::State::stop_role(Nanos patience) {
+    if (engine) engine->stop(patience);
+    if (replica) replica->stop(patience);
+    std::lock_guard lock(roles);
+    engine.reset();
+    replica.reset();
+}
+
+void Node::State::run() {
+    while (!stopping.load()) {
+        for (NodeOrder& order : orders.wait(kLookEvery)) {
+            if (stopping.load()) return;
+            // A replica's network thread writes what it learns of its cluster and the epoch.
+            if (auto now = read_node_file(layout.node()); now && replica) file = std::move(*now);
+            std::visit([this](auto& o) { handle(o); }, order);
+        }
+        if (mark_pending && mark_fenced(0s)) mark_pending = false;
+    }
+}
+
+// -- orders
+
+void Node::State::handle(node_order::Command& command) {
+    const Json asked = Json::parse(command.json, nullptr, false);
+    Json result = asked.is_object() ? execute(asked)
+                                    : failure({Errc::invalid, "the command is no JSON object"});
+    command.answer(result.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+Json Node::State::execute(const Json& command) {
+    const std::string name = command.value("command", "");
+    if (name == "fence") return fence(command);
+    if (name == "unfence") return unfence(command);
+    if (name == "promote") return promote(command);
+    if (name == "switchover") return switch_over(command);
+    return failure({Errc::invalid, "this tanistd does not know the command \"" + name + "\""});
+}
+
+void Node::State::handle(Superseded& news) {
+    if (file.role == Role::replica || news.epoch <= file.epoch) return;
+    if (auto demoted = demote(news); !demoted) {
+        note(NoteLevel::error, "cannot become a replica yet",
+             {{"reason", demoted.error().message}});
+        control.set_problem("it is to become a replica, but " + demoted.error().message);
+        if (!engine && !replica) {
+            std::lock_guard lock(roles);
+            broken = demoted.error().message;
+        }
+    }
+}
+
+void Node::State::handle(Divergence& found) {
+    if (!replica) return;
+    if (auto saved = save_tail(found); !saved) {
+        note(NoteLevel::error, "diverged commits are not saved, so they stay in the log",
+             {{"reason", saved.error().message}});
+        control.set_problem("diverged commits cannot be saved: " + saved.error().message);
+    }
+    if (replica) return;
+    if (auto started = start_replica(); !started) {
+        std::lock_guard lock(roles);
+        broken = started.error().message;
+    }
+}
+
+// The file first, then what everybody reads.
+Status Node::State::write_file(NodeFile next) {
+    TANIST_TRY(write_node_file(layout.node(), next));
+    file = std::move(next);
+    epoch.store(file.epoch.value);
+    return ok_status();
+}
+
+void Node::State::set_role(Role next) {
+    control->epoch.store(file.epoch.value, std::memory_order_release);
+    control->role.store(static_cast<uint32_t>(next), std::memory_order_release);
+    role.store(next);
+}
+
+// -- what comes to the endpoint and belongs to no session of the role
+
+bool Node::State::serve(const Incoming& incoming, const Envelope& envelope) {
+    if (envelope.type == MessageType::hello && role.load() != Role::replica) {
+        return answer_hello(incoming, envelope);
+    }
+    if (envelope.type == MessageType::vote) return take_vote(incoming, envelope);
+    return false;
+}
+
+// Of the failover protocol, so far only the primary's release of its epoch (switchover.cc).
+bool Node::State::take_vote(const Incoming& incoming, const Envelope& envelope) {
+    auto body = decode_body(envelope, incoming.body.bytes());
+    if (!body) return true;
+    const Vote& vote = std::get<Vote>(*body);
+    if (!keys.is_genuine(*bound, incoming, envelope, *body)) return true;
+    auto message = failover::decode_message(vote.message);
+    if (!message) return true;
+    if (const auto* release = std::get_if<failover::Release>(&*message)) {
+        orders.put(node_order::TakeOver{release->cert, vote.from});
+    }
+    return true;
+}
+
+// Somebody believes to be our primary. Whoever has the lower epoch learns it here.
+bool Node::State::answer_hello(const Incoming& incoming, const Envelope& envelope) {
+    auto body = decode_body(envelope, incoming.body.bytes());
+    if (!body) return true;
+    const Hello& hello = std::get<Hello>(*body);
+    const Epoch ours{epoch.load()};
+    Refuse refusal{RefuseCode::not_a_replica, layout.db + " is a primary itself"};
+    if (!keys.is_genuine(*bound, incoming, envelope, *body)) return true;
+    if (hello.cluster != file.cluster || hello.group != file.group) {
+        refusal = {RefuseCode::other_cluster, "this node belongs to another cluster or group"};
+    } else if (envelope.epoch < ours) {
+        refusal = {RefuseCode::stale_epoch,
+                   "this node is the primary of epoch " + std::to_string(ours.value)};
+    } else if (envelope.epoch > ours) {
+        superseded({envelope.epoch, hello.name});
+        refusal = {RefuseCode::shutting_down, "this primary was superseded and becomes a replica"};
+    }
+    Message answer;
+    answer.envelope.session = envelope.session;
+    answer.envelope.epoch = ours;
+    answer.body = std::move(refusal);
+    Bytes bytes;
+    Bytes text;
+    encode(answer, bytes, text);
+    bound->send(incoming.from, bytes, std::move(text));
+    return true;
+}
+
+// -- Node
+
+Result<std::unique_ptr<Node>> Node::start(const SqliteApi& api, NodeOptions options) {
+    auto made = std::make_unique<State>(api, std::move(options));
+    TANIST_TRY(made->open());
+    State* state = made.get();
+    TANIST_TRY(state->start_role());
+    auto admin = AdminServer::start(
+        state->layout.directory,
+        {.status = [state] { return status_json(state->layout); },
+         .command =
+             [state](std::string json, AdminServer::Answer answer) {
+                 state->orders.put(node_order::Command{std::move(json), std::move(answer)});
+             }});
+    if (admin) {
+        state->admin = std::move(admin).value();
+    } else {
+        // Replication does not depend on it.
+        note(NoteLevel::warning, "no commands are taken", {{"reason", admin.error().message}});
+    }
+    state->thread = std::thread([state] { state->run(); });
+    return std::unique_ptr<Node>(new Node(std::move(made)));
+}
+
+Node::Node(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Node::~Node() { stop(Nanos(0)); }
+
+void Node::stop(Nanos patience) {
+    if (state_->stopped) return;
+    state_->stopped = true;
+    state_->stopping.store(true);
+    state_->orders.close();
+    if (state_->thread.joinable()) state_->thread.join();
+    state_->admin.reset();
+    state_->stop_role(patience);
+    state_->bound.reset();
+    state_->ship_lock.release();
+}
+
+bool Node::finished(std::string* reason) const {
+    std::lock_guard lock(state_->roles);
+    if (!state_->broken.empty()) {
+        *reason = state_->broken;
+        return true;
+    }
+    return state_->engine && state_->engine->finished(reason);
+}
+
+void Node::wait_finished(int wake_fd) {
+    std::string reason;
+    while (!wait_readable(wake_fd, 500ms)) {
+        if (finished(&reason)) return;
+    }
+}
+
+Role Node::role() const { return state_->role.load(); }
+
+const std::vector<std::string>& Node::endpoints() const { return state_->bound_endpoints; }
+
+std::vector<std::string> Node::invitations() const {
+    std::lock_guard lock(state_->roles);
+    return state_->replica ? state_->replica->invitations() : std::vector<std::string>{};
+}
+
+}  // namespace tanist

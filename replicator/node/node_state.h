@@ -1,0 +1,140 @@
+// What a Node holds, for the files that change its role: node.cc (its life), role_change.cc
+// (fence, demotion, rejoin), promotion.cc.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <variant>
+
+#include "failover/core/token.h"
+#include "replicator/control/control_block.h"
+#include "replicator/control/layout.h"
+#include "replicator/control/members.h"
+#include "replicator/control/node_file.h"
+#include "replicator/node/admin_server.h"
+#include "replicator/node/engine.h"
+#include "replicator/node/mailbox.h"
+#include "replicator/node/node.h"
+#include "replicator/node/replica.h"
+#include "replicator/node/role_host.h"
+#include "replicator/node/ship_lock.h"
+#include "replicator/node/write_hold.h"
+
+namespace tanist {
+
+using Json = nlohmann::ordered_json;
+
+namespace node_order {
+struct Command {
+    std::string json;
+    AdminServer::Answer answer;
+};
+// The primary that we follow has given up its epoch, in a switchover.
+struct TakeOver {
+    failover::ReleaseCert cert;
+    NodeKey from;
+};
+}  // namespace node_order
+using NodeOrder = std::variant<node_order::Command, node_order::TakeOver, Superseded, Divergence>;
+
+// What a promotion would do. `impossible`: why it cannot be done at all; `unsafe`: why it must not
+// be done unless an operator forces it.
+struct PromotionPlan {
+    Json json;
+    std::string impossible;
+    std::vector<std::string> unsafe;
+    Epoch next;
+};
+
+struct Node::State final : RoleHost {
+    State(const SqliteApi& sqlite, NodeOptions o)
+        : api(sqlite),
+          options(std::move(o)),
+          layout(options.db_path),
+          keys(layout, options.settings) {}
+
+    const SqliteApi& api;
+    NodeOptions options;
+    Layout layout;
+    ShipLock ship_lock;
+    NodeKey identity;
+    std::unique_ptr<Link> bound;
+    Door keys;
+    std::vector<std::string> bound_endpoints;
+    Control control;
+    NodeFile file;  // node thread; as it stands on the disk
+    std::atomic<uint64_t> epoch{0};
+    std::atomic<Role> role{Role::unknown};
+    std::unique_ptr<AdminServer> admin;
+    Mailbox<NodeOrder> orders;
+    mutable std::mutex roles;  // guards the two pointers; only the node thread changes them
+    std::unique_ptr<Engine> engine;
+    std::unique_ptr<Replica> replica;
+    std::string broken;         // guarded by `roles`: no role could be started
+    bool mark_pending = false;  // fenced, and stock processes do not know yet
+    bool stopped = false;
+    std::atomic<bool> stopping{false};
+    std::thread thread;
+
+    // -- RoleHost
+    Link& link() override { return *bound; }
+    Door& door() override { return keys; }
+    const std::vector<std::string>& endpoints() const override { return bound_endpoints; }
+    bool serve(const Incoming& incoming, const Envelope& envelope) override;
+    void superseded(const Superseded& news) override { orders.put(news); }
+    void diverged(const Divergence& found) override { orders.put(found); }
+
+    // -- node.cc; node thread unless said otherwise
+    Status open();
+    Status bind();
+    Status start_role();
+    Status start_engine(bool database_is_at_log_end);
+    Status finish_opening();
+    Status start_replica();
+    void stop_role(Nanos patience);
+    void run();
+    void handle(node_order::Command& command);
+    void handle(node_order::TakeOver& order);
+    void handle(Superseded& news);
+    void handle(Divergence& found);
+    Json execute(const Json& command);
+    Status write_file(NodeFile next);
+    void set_role(Role next);
+    bool take_vote(const Incoming& incoming, const Envelope& envelope);
+    bool answer_hello(const Incoming& incoming, const Envelope& envelope);
+
+    // -- role_change.cc
+    Json fence(const Json& command);
+    Json unfence(const Json& command);
+    Status mark_fenced(Nanos patience);
+    Status demote(const Superseded& news);
+    Status become_replica();
+    Status save_tail(const Divergence& found);
+
+    // -- promotion.cc
+    Result<std::vector<Member>> other_members() const;
+    PromotionPlan plan_promotion();
+    Json promote(const Json& command);
+    // `at`: where the log must end; nothing: wherever it does.
+    Status become_primary(Epoch next_epoch, std::optional<LogPoint> at);
+    Status open_as_primary(Epoch next_epoch);
+    void audit_outcome_of(const std::string& who, const std::string& what, const Status& outcome);
+
+    // -- switchover.cc
+    Result<Member> member_named(const std::string& name) const;
+    std::optional<PeerReport> report_on(const Member& member) const;
+    std::string why_no_switchover(const Member& target) const;
+    Json switch_over(const Json& command);
+    Status hand_over(const Member& target);
+    Result<LogPoint> drain(WriteHold& hold, const Member& target);
+    Result<Bytes> sign_release(const Member& target, const LogPoint& final) const;
+    bool tell_until_taken(const Member& target, const Bytes& cert, Epoch next);
+};
+
+// {"done": false, "error": ..., "code": ...}; refused is exit code 3 of the command line.
+Json failure(const Error& error);
+Json success();
+
+}  // namespace tanist

@@ -1,0 +1,200 @@
+// A replica becomes the primary: the plan, and the change.
+//
+// Until voters decide (issue D), an operator does: promotion asks every member that it can reach,
+// refuses while one of them is a living primary, holds more of the history, or a majority of the
+// data members does not answer, and takes an epoch of a new generation with a random part, so that
+// two promotions by two operators never make the same epoch.
+#include "failover/core/epoch_parts.h"
+#include "replicator/base/notes.h"
+#include "replicator/base/random.h"
+#include "replicator/control/audit.h"
+#include "replicator/control/members.h"
+#include "replicator/node/node_state.h"
+#include "replicator/node/status_poll.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr Nanos kAskPatience = 1s;
+constexpr Nanos kWriterPatience = 10s;
+
+// Where a node's history ends, for "is more complete than": epoch first, then LSN.
+Json member_json(const Member& member, const PolledStatus& answer) {
+    Json json{{"name", member.name}, {"endpoint", member.endpoint}, {"reached", answer.reached}};
+    if (!answer.reached) return json;
+    json["role"] = answer.role;
+    json["epoch"] = answer.epoch.value;
+    json["end"] = to_string(answer.log_end);
+    json["durable"] = answer.durable.value;
+    json["applied"] = answer.applied.value;
+    return json;
+}
+
+}  // namespace
+
+// Everybody else that the roster names.
+Result<std::vector<Member>> Node::State::other_members() const {
+    auto members = read_members(layout.members());
+    if (!members) return members;
+    std::erase_if(*members, [&](const Member& member) {
+        return member.key == identity || std::find(bound_endpoints.begin(), bound_endpoints.end(),
+                                                   member.endpoint) != bound_endpoints.end();
+    });
+    return members;
+}
+
+PromotionPlan Node::State::plan_promotion() {
+    PromotionPlan plan;
+    const Position end = control.captured().position;
+    const Lsn heard{control->primary_lsn.load()};
+    plan.json = {{"node", layout.db},
+                 {"end", to_string(end)},
+                 {"applied", control->applied_lsn.load()},
+                 {"primary_end_last_heard", heard.value}};
+    auto members = other_members();
+    if (!members) {
+        plan.impossible = members.error().message;
+        return plan;
+    }
+    const std::vector<PolledStatus> answers =
+        poll_status(layout, options.settings, *members, kAskPatience);
+    Epoch highest{epoch.load()};
+    size_t reached = 1;  // this node
+    Json list = Json::array();
+    for (size_t i = 0; i < answers.size(); ++i) {
+        const PolledStatus& answer = answers[i];
+        list.push_back(member_json((*members)[i], answer));
+        const bool ours =
+            answer.cluster == to_string(file.cluster) && answer.group == to_string(file.group);
+        if (!answer.reached || !ours) continue;
+        ++reached;
+        highest = std::max(highest, answer.epoch);
+        if (answer.role == "primary") {
+            plan.impossible = answer.endpoint +
+                              " is a living primary; fence it there first (tanist fence), or stop "
+                              "its daemon and its applications";
+        }
+        if (answer.log_end > end) {
+            plan.unsafe.push_back(answer.endpoint + " has more of the history, up to " +
+                                  to_string(answer.log_end) + "; promote that one");
+        }
+    }
+    const size_t all = members->size() + 1;
+    plan.json["members"] = list;
+    plan.json["reached"] = reached;
+    plan.json["voters"] = all;
+    if (reached * 2 <= all) {
+        plan.unsafe.push_back("only " + std::to_string(reached) + " of " + std::to_string(all) +
+                              " data members can be asked, which is no majority: the primary may "
+                              "live, and others may have more of the history");
+    }
+    const uint64_t lost = heard > end.lsn ? heard.value - end.lsn.value : 0;
+    plan.json["lost_commits_at_least"] = lost;
+    if (lost > 0) {
+        plan.unsafe.push_back("the primary had " + std::to_string(lost) +
+                              " more commits when it was last heard; they would be lost");
+    }
+    if (!replica) plan.impossible = layout.db + " is a primary already";
+    if (replica && file.cluster.is_zero()) {
+        plan.impossible = layout.db + " has never had a primary, so there is nothing to promote";
+    }
+    const auto next = failover::forced_epoch(highest, static_cast<uint16_t>(random_u64() | 1));
+    if (!next) plan.impossible = "there is no higher epoch left";
+    plan.next = next.value_or(Epoch{});
+    plan.json["next_epoch"] = plan.next.value;
+    plan.json["impossible"] = plan.impossible;
+    plan.json["unsafe"] = plan.unsafe;
+    return plan;
+}
+
+Json Node::State::promote(const Json& command) {
+    const bool forced = command.value("force", false) && command.value("accept_loss", false);
+    const std::string word = command.value("asserted", "");
+    PromotionPlan plan = plan_promotion();
+    Json result = success();
+    result["plan"] = plan.json;
+    if (command.value("dry_run", false)) return result;
+    std::string refused = plan.impossible;
+    if (refused.empty() && !plan.unsafe.empty() && !forced) {
+        refused = plan.unsafe.front() +
+                  "; to promote all the same: --force --accept-loss --assert-fenced NODE";
+    }
+    if (refused.empty() && !plan.unsafe.empty() && word.empty()) {
+        refused =
+            "a forced promotion needs your word that the old primary is dead: "
+            "--assert-fenced NODE";
+    }
+    const std::string who = command.value("who", "unknown");
+    if (!refused.empty()) {
+        audit_outcome_of(who, "promote", Error{Errc::refused, refused});
+        Json failed = failure({Errc::refused, refused});
+        failed["plan"] = plan.json;
+        return failed;
+    }
+    Status logged = audit(layout, {who, "promote", layout.db,
+                                   "begun, epoch " + std::to_string(plan.next.value) +
+                                       (word.empty() ? "" : ", asserted dead: " + word)});
+    if (!logged) return failure(logged.error());
+    Status done = become_primary(plan.next, std::nullopt);
+    audit_outcome_of(who, "promote", done);
+    if (!done) {
+        Json failed = failure(done.error());
+        failed["plan"] = plan.json;
+        return failed;
+    }
+    result["epoch"] = plan.next.value;
+    result["position"] = to_string(control.captured().position);
+    return result;
+}
+
+void Node::State::audit_outcome_of(const std::string& who, const std::string& what,
+                                   const Status& outcome) {
+    Status written =
+        audit(layout, {who, what, layout.db, outcome ? "done" : outcome.error().message});
+    if (!written) note(NoteLevel::warning, "not audited", {{"reason", written.error().message}});
+}
+
+// Nobody may write from the moment at which the database is at the log's end until the engine
+// watches: SQLite's write lock is held all the while.
+Status Node::State::become_primary(Epoch next_epoch, std::optional<LogPoint> at) {
+    auto finished = replica->finish(at);
+    {
+        std::lock_guard lock(roles);
+        replica.reset();
+    }
+    auto opened = finished ? open_as_primary(next_epoch) : std::move(finished);
+    if (opened) return opened;
+    // Still a replica, unless the node file says otherwise.
+    if (engine) return opened;
+    Status served = file.role == Role::replica ? start_replica() : finish_opening();
+    if (served && file.role == Role::primary) return served;
+    if (!served) {
+        std::lock_guard lock(roles);
+        broken = served.error().message;
+    }
+    return opened;
+}
+
+Status Node::State::open_as_primary(Epoch next_epoch) {
+    auto hold = WriteHold::take(api, layout.db, kWriterPatience);
+    if (!hold) return std::move(hold).error();
+    NodeFile next = file;
+    next.role = Role::primary;
+    next.epoch = next_epoch;
+    next.mark_pending = true;
+    next.boot = to_string(boot_id());
+    TANIST_TRY(write_file(next));
+    auto marked = hold->set_writable(true);
+    if (!marked) return std::move(marked).error();
+    TANIST_TRY(start_engine(true));
+    next = file;
+    next.mark_pending = false;
+    TANIST_TRY(write_file(next));
+    set_role(Role::primary);
+    note(NoteLevel::warning, "promoted: this node is the primary",
+         {{"database", layout.db}, {"epoch", std::to_string(next_epoch.value)}});
+    return ok_status();
+}
+
+}  // namespace tanist

@@ -1,0 +1,167 @@
+// Fence and unfence, a primary's demotion, and the saving of a diverged tail.
+#include "replicator/apply/intent.h"
+#include "replicator/base/notes.h"
+#include "replicator/control/audit.h"
+#include "replicator/node/diverged_tail.h"
+#include "replicator/node/epoch_ask.h"
+#include "replicator/node/node_state.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr Nanos kWriterPatience = 10s;
+
+std::string who(const Json& command) { return command.value("who", "unknown"); }
+
+Error replica_has_no_fence(const Layout& layout) {
+    return {Errc::refused,
+            layout.db + " is a replica, so writes are refused here already; fence its primary"};
+}
+
+}  // namespace
+
+// -- fence
+
+// What stock processes obey. Those with the extension obey the control block already.
+Status Node::State::mark_fenced(Nanos patience) {
+    auto hold = WriteHold::take(api, layout.db, patience);
+    if (!hold) return std::move(hold).error();
+    auto marked = hold->set_writable(false);
+    if (!marked) return std::move(marked).error();
+    if (!*marked) {
+        note(NoteLevel::warning,
+             "the database is encrypted: processes without the extension are "
+             "not fenced",
+             {{"database", layout.db}});
+    }
+    return ok_status();
+}
+
+Json Node::State::fence(const Json& command) {
+    if (file.role == Role::replica) return failure(replica_has_no_fence(layout));
+    const bool already = file.role == Role::fenced;
+    if (!already) {
+        if (auto logged = audit(layout, {who(command), "fence", layout.db, "begun"}); !logged) {
+            return failure(logged.error());
+        }
+    }
+    // Processes with the extension first: they obey at once.
+    set_role(Role::fenced);
+    NodeFile next = file;
+    next.role = Role::fenced;
+    if (auto written = write_file(next); !written) return failure(written.error());
+    Json result = success();
+    result["already"] = already;
+    if (auto marked = mark_fenced(kWriterPatience); !marked) {
+        mark_pending = true;
+        result["stock_processes"] = "not fenced yet: " + marked.error().message;
+    }
+    note(NoteLevel::warning, "fenced: writes are refused until `tanist unfence`",
+         {{"database", layout.db}, {"by", who(command)}});
+    return result;
+}
+
+Json Node::State::unfence(const Json& command) {
+    if (file.role == Role::replica) return failure(replica_has_no_fence(layout));
+    Json result = success();
+    result["already"] = file.role == Role::primary;
+    if (file.role == Role::primary) return result;
+    auto members = read_members(layout.members());
+    if (!members) return failure(members.error());
+    if (auto news = ask_for_higher_epoch(layout, options.settings, *members, file)) {
+        superseded(*news);
+        return failure({Errc::refused, news->by + " knows a primary of epoch " +
+                                           std::to_string(news->epoch.value) +
+                                           "; this node becomes its replica"});
+    }
+    if (auto logged = audit(layout, {who(command), "unfence", layout.db, "begun"}); !logged) {
+        return failure(logged.error());
+    }
+    auto hold = WriteHold::take(api, layout.db, kWriterPatience);
+    if (!hold) return failure(hold.error());
+    if (auto marked = hold->set_writable(true); !marked) return failure(marked.error());
+    NodeFile next = file;
+    next.role = Role::primary;
+    if (auto written = write_file(next); !written) return failure(written.error());
+    mark_pending = false;
+    set_role(Role::primary);
+    note(NoteLevel::info, "unfenced", {{"database", layout.db}, {"by", who(command)}});
+    return result;
+}
+
+// -- demotion
+
+// A primary of a higher epoch exists. From here on nothing is written, and a crash goes on here.
+Status Node::State::demote(const Superseded& news) {
+    // In a new boot nobody writes yet, and the engine compares the database with its log first.
+    const auto shown = static_cast<Role>(control->role.load());
+    if (engine || shown == Role::primary) set_role(Role::fenced);
+    note(NoteLevel::warning, "superseded: this node becomes a replica",
+         {{"database", layout.db},
+          {"epoch", std::to_string(file.epoch.value)},
+          {"newer", std::to_string(news.epoch.value)},
+          {"by", news.by}});
+    NodeFile next = file;
+    next.role = Role::fenced;
+    next.superseded_by = news.epoch;
+    TANIST_TRY(write_file(next));
+    return become_replica();
+}
+
+// Everything that became visible here is in the log when this returns, and the database is at the
+// log's end; what of it the new primary lacks is found when it connects.
+Status Node::State::become_replica() {
+    if (!engine) TANIST_TRY(start_engine(false));
+    auto hold = WriteHold::take(api, layout.db, kWriterPatience);
+    if (!hold) return std::move(hold).error();
+    TANIST_TRY(audit(layout, {"tanistd", "demote", layout.db,
+                              "epoch " + std::to_string(file.epoch.value) + " was superseded by " +
+                                  std::to_string(file.superseded_by.value)}));
+    // Under the lock: what the engine captures last is the last there is.
+    stop_role(Nanos(0));
+    auto marked = hold->set_writable(false);
+    if (!marked) return std::move(marked).error();
+    TANIST_TRY(hold->sync());
+    LogPoint end;
+    {
+        auto log = Log::open(layout.log(), file.group, {});
+        if (!log) return std::move(log).error();
+        end = (*log)->end();
+    }
+    auto intent = IntentFile::open(layout.intent());
+    if (!intent) return std::move(intent).error();
+    TANIST_TRY(intent->write({.done = end, .target = end, .durable = end}, true));
+    NodeFile next = file;
+    next.role = Role::replica;
+    next.epoch = std::max(next.epoch, next.superseded_by);
+    next.superseded_by = {};
+    TANIST_TRY(write_file(next));
+    set_role(Role::replica);
+    return start_replica();
+}
+
+// -- rejoin
+
+// The log keeps the records until they are saved; the reset is what makes a crash not save twice.
+Status Node::State::save_tail(const Divergence& found) {
+    stop_role(Nanos(0));
+    auto log = Log::open(layout.log(), file.group, {});
+    if (!log) return std::move(log).error();
+    DivergedTail tail;
+    tail.common = found.common;
+    tail.proved = found.proved;
+    tail.primary_epoch = found.primary_epoch;
+    tail.primary = found.primary;
+    auto saved = save_diverged_tail(layout, **log, std::move(tail));
+    if (!saved) return std::move(saved).error();
+    note(NoteLevel::warning, "diverged commits were saved; see `tanist diverged list`",
+         {{"name", saved->name},
+          {"commits", std::to_string(saved->commits)},
+          {"common", to_string(found.common.position)}});
+    TANIST_TRY(audit(layout, {"tanistd", "save diverged commits", saved->name,
+                              std::to_string(saved->commits) + " commits saved"}));
+    return (*log)->reset(found.common);
+}
+
+}  // namespace tanist

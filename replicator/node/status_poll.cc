@@ -1,0 +1,75 @@
+#include "replicator/node/status_poll.h"
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "replicator/node/door.h"
+#include "replicator/wire/link.h"
+#include "replicator/wire/message.h"
+
+namespace tanist {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string text(const Json& json, const char* key) {
+    auto at = json.find(key);
+    return at != json.end() && at->is_string() ? at->get<std::string>() : "";
+}
+uint64_t number(const Json& json, const char* key) {
+    auto at = json.find(key);
+    return at != json.end() && at->is_number_unsigned() ? at->get<uint64_t>() : 0;
+}
+
+void read_status(const std::string& status, Epoch epoch, PolledStatus& into) {
+    const Json json = Json::parse(status, nullptr, false);
+    if (!json.is_object()) return;
+    into.reached = true;
+    into.cluster = text(json, "cluster");
+    into.group = text(json, "group");
+    into.role = text(json, "role");
+    into.epoch = epoch;
+    const Json log = json.value("log", Json::object());
+    into.log_end = {epoch, Lsn(number(log, "end"))};
+    into.durable = Lsn(number(log, "durable"));
+    into.applied = Lsn(number(json, "applied"));
+}
+
+}  // namespace
+
+std::vector<PolledStatus> poll_status(const Layout& layout, const Settings& settings,
+                                      const std::vector<Member>& members, Nanos patience) {
+    std::vector<PolledStatus> answers(members.size());
+    for (size_t i = 0; i < members.size(); ++i) answers[i].endpoint = members[i].endpoint;
+    auto link = Link::create();
+    if (!link) return answers;
+    Door door(layout, settings);
+    if (!door.open(**link)) return answers;
+    std::map<LinkId, size_t> asked;
+    for (size_t i = 0; i < members.size(); ++i) {
+        auto to = door.connect(**link, members[i].endpoint, members[i].key);
+        if (!to) continue;
+        Message question;
+        question.body = StatusAsk{};
+        Bytes envelope;
+        Bytes body;
+        encode(question, envelope, body);
+        if ((*link)->send(*to, envelope, std::move(body))) asked[*to] = i;
+    }
+    const Instant deadline = boot_now() + patience;
+    for (Instant now = boot_now(); now < deadline && !asked.empty(); now = boot_now()) {
+        (*link)->wait({}, deadline - now);
+        while (auto incoming = (*link)->receive()) {
+            auto at = asked.find(incoming->from);
+            auto envelope = decode_envelope(incoming->envelope);
+            if (at == asked.end() || !envelope || envelope->type != MessageType::status) continue;
+            if (auto body = decode_body(*envelope, incoming->body.bytes())) {
+                read_status(std::get<StatusText>(*body).json, envelope->epoch, answers[at->second]);
+            }
+            asked.erase(at);
+        }
+    }
+    return answers;
+}
+
+}  // namespace tanist
