@@ -76,10 +76,32 @@ double wall_seconds() {
     return std::chrono::duration<double>(now).count();
 }
 
+// Seeds that give a planted fault its occasion more often; the checkers are the same.
+Swarm focused(Swarm swarm, const std::string& mutation) {
+    failover::Config& config = swarm.config;
+    const auto& members = config.members;
+    if (mutation == "strengthen_early" && members.size() >= 3) {
+        config.sync_k = 1;
+        config.lag_max_on_failover = 0;
+        config.level = failover::AckLevel::durable;
+        config.on_unavailable = failover::OnUnavailable::degrade;
+        config.timing.degrade_after = std::chrono::milliseconds(200);
+        swarm.crashes = swarm.partitions = 5;
+        swarm.fault_every_ns = 400'000'000;
+    } else if (mutation == "forget_promise") {
+        swarm.restarts_of_others = 20;
+    } else if (mutation == "no_margin") {
+        swarm.drift_ppm = config.timing.drift_permille * 1000;
+        swarm.partitions = swarm.drifts = 10;
+    }
+    return swarm;
+}
+
 RunOptions run_options(const Options& options, uint64_t seed) {
     RunOptions run;
     run.seed = seed;
     run.vm_pauses = options.mutation == "vm_pause";
+    run.swarm = focused(draw_swarm(seed), options.mutation);
     return run;
 }
 
