@@ -1,6 +1,6 @@
 // sim: whole clusters of the failover core on virtual time.
 //
-//   sim --seed 7                  one seed, with its last 200 events if it fails
+//   sim --seed 7                  one seed, with its last 200 events (or --trace N) if it fails
 //   sim --seeds 1000 --seed 1     seeds 1 to 1000
 //   sim --seconds 30              as many as fit
 //   sim --mutation ack_late       until the planted fault is noticed; exit 0 then, 1 otherwise
@@ -52,6 +52,7 @@ struct Options {
     bool twice = false;
     bool quiet = false;
     bool keep_going = false;
+    size_t trace = 200;
 };
 
 struct Totals {
@@ -107,7 +108,7 @@ RunOptions run_options(const Options& options, uint64_t seed) {
 
 void show_failure(const Options& options, uint64_t seed, const Outcome& first) {
     RunOptions again = run_options(options, seed);
-    again.keep_trace = true;
+    again.trace_kept = options.trace;
     const Outcome outcome = run_world(again);
     for (const std::string& line : outcome.last) std::printf("%s\n", line.c_str());
     std::printf("seed %llu: %s\n  %s\n", static_cast<unsigned long long>(seed),
@@ -198,6 +199,8 @@ bool parse(int argc, char** argv, Options& options) {
             options.seed = std::strtoull(value.c_str(), nullptr, 10);
         } else if (name == "--seeds") {
             options.seeds = std::strtoull(value.c_str(), nullptr, 10);
+        } else if (name == "--trace") {
+            options.trace = std::strtoull(value.c_str(), nullptr, 10);
         } else if (name == "--seconds") {
             options.seconds = std::strtod(value.c_str(), nullptr);
         } else if (name == "--mutation" && mutations().contains(value)) {
@@ -216,10 +219,10 @@ int main(int argc, char** argv) {
     using namespace tanist::sim;
     Options options;
     if (!parse(argc, argv, options)) {
-        std::fprintf(
-            stderr,
-            "usage: sim [--seed N] [--seeds N] [--seconds S] [--twice] [--quiet] [--keep-going]\n"
-            "           [--mutation NAME]\n");
+        std::fprintf(stderr,
+                     "usage: sim [--seed N] [--seeds N] [--seconds S] [--twice] [--quiet] "
+                     "[--keep-going] [--trace N]\n"
+                     "           [--mutation NAME]\n");
         for (const auto& [name, mutation] : mutations())
             std::fprintf(stderr, "  %s\n", name.c_str());
         return 2;

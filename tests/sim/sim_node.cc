@@ -17,7 +17,7 @@ int number_of(const NodeKey& key) { return key.bytes[0] - 1; }
 }  // namespace
 
 SimNode::SimNode(World& world, int number) : world_(world), number_(number), signer_(number) {
-    disk_.boot.bytes.fill(static_cast<uint8_t>(number + 1));
+    disk_.boot.bytes[0] = static_cast<uint8_t>(number + 1);
 }
 
 bool SimNode::is_witness() const {
@@ -88,7 +88,8 @@ void SimNode::crash(bool reboot) {
         if (disk_.log.end().position.lsn < disk_.acked_end) disk_.lacks = true;
         disk_.applied = std::min(disk_.applied, disk_.log.end().position.lsn);
         disk_.promise.reset();
-        disk_.boot.bytes[15] = static_cast<uint8_t>(++disk_.boots);
+        ++disk_.boots;
+        std::memcpy(disk_.boot.bytes.data() + 8, &disk_.boots, sizeof disk_.boots);
     }
     node_.reset();
     paused_ = false;
