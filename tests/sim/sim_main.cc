@@ -120,7 +120,7 @@ void show_totals(const Totals& totals, double wall) {
     std::printf(
         "%llu seeds, %.0f cluster-seconds in %.1f s (%.0f per second), %llu events, %llu faults, "
         "%llu tokens, %llu commits acknowledged, %llu given up by lossy elections, %llu lease "
-        "overlaps beyond the clock bound, %llu runs rightly without a primary at the end\n",
+        "overlaps where they are excused, %llu runs rightly without a primary at the end\n",
         static_cast<unsigned long long>(totals.seeds), totals.virtual_seconds, wall,
         totals.virtual_seconds / wall, static_cast<unsigned long long>(totals.events),
         static_cast<unsigned long long>(totals.faults),
