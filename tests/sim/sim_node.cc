@@ -75,10 +75,11 @@ void SimNode::crash(bool reboot) {
         // The slot on its way: all of it, nothing, or its beginning.
         const Bytes slot = encode_slot(writing_->ballot);
         disk_.ballot.resize(kBallotFileBytes, 0);
-        const size_t bytes = static_cast<size_t>(chance.below(slot.size() + 1));
-        std::copy_n(slot.begin(), chance.permille(500) ? slot.size() : bytes,
+        const bool whole = chance.permille(500);
+        const size_t bytes = whole ? slot.size() : static_cast<size_t>(chance.below(slot.size()));
+        std::copy_n(slot.begin(), bytes,
                     disk_.ballot.begin() + next_slot_ * static_cast<long>(kBallotSlotBytes));
-        if (writing_->token && chance.permille(500)) disk_.token = writing_->token;
+        if (whole && writing_->token && chance.permille(500)) disk_.token = writing_->token;
         disk_.member_before = true;
     }
     if (reboot) {
