@@ -38,7 +38,6 @@ Result<BallotStore> BallotStore::open(const std::string& directory, const NodeKe
 }
 
 Status BallotStore::write(const Ballot& ballot, const std::optional<Token>& token) {
-    if (token) TANIST_TRY(replace_file(directory_ + "/token", token_file(*token)));
     if (!file_.is_open()) {
         const std::string path = directory_ + "/ballot";
         const bool made = !path_exists(path);
@@ -51,6 +50,7 @@ Status BallotStore::write(const Ballot& ballot, const std::optional<Token>& toke
     TANIST_TRY(file_.write_at(static_cast<uint64_t>(next_slot_) * kBallotSlotBytes, slot));
     TANIST_TRY(file_.sync_data());
     next_slot_ = 1 - next_slot_;
+    if (token) TANIST_TRY(replace_file(directory_ + "/token", token_file(*token)));
     return ok_status();
 }
 

@@ -1,8 +1,9 @@
 // The files <db>-tanist/ballot and <db>-tanist/token on disk. Format: docs/failover.md.
 //
-// write() returns when both are durable: token first (a verified certificate that nobody promised
-// yet harms nothing), then the ballot, into the slot that does not hold the newest one. After an
-// error the node must stop voting: what the disk holds is unknown. One owner; not thread-safe.
+// write() returns when both are durable: first the ballot, into the slot that does not hold the
+// newest one, then the token. So a token above the promise never comes from a crash in between, and
+// says that the ballot was lost or restored. After an error the node must stop voting: what the
+// disk holds is unknown. One owner; not thread-safe.
 #pragma once
 
 #include <optional>

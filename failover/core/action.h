@@ -29,7 +29,7 @@ struct Gate {
 
 namespace action {
 
-// Write the token first if there is one, then the ballot; sync; then give event::Persisted.
+// Write the ballot and sync it, then the token if there is one; then give event::Persisted.
 struct Persist {
     Ballot ballot;
     std::optional<Token> token;

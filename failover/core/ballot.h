@@ -14,9 +14,13 @@
 
 #include "failover/core/token.h"
 
+namespace tanist {
+struct BootTag;
+}
+
 namespace tanist::failover {
 
-using BootId = Id128<struct BootTag>;
+using BootId = Id128<BootTag>;  // boot_id() of base/file.h
 
 struct Vote {  // the one candidate of an epoch
     Epoch epoch;

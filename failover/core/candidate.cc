@@ -46,7 +46,8 @@ bool Candidate::may_campaign(Instant now) const {
 // The certificate that frees the voters from their promise to the newest holder known here.
 std::optional<ReleaseCert> Candidate::current_release() const {
     const auto& release = voter_.release();
-    if (!release || release->epoch != voter_.promised()) return std::nullopt;
+    const Epoch newest = std::max(voter_.promised(), voter_.highest_seen());
+    if (!release || release->epoch != newest) return std::nullopt;
     return release;
 }
 

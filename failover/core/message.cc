@@ -71,6 +71,16 @@ void put(const PromiseTold& m, ByteWriter& out) {
     out.u8(m.lost ? 1 : 0);
 }
 
+void put(const EndAsk& m, ByteWriter& out) {
+    out.u64(m.epoch.value);
+    out.u64(m.nonce);
+}
+void put(const EndTold& m, ByteWriter& out) {
+    out.u64(m.epoch.value);
+    out.u64(m.nonce);
+    out.u64(m.end.value);
+}
+
 // Each returns whether every flag and number is one it knows; lengths are the reader's to check.
 bool get(ByteReader& in, Renew& m) {
     m.epoch = Epoch(in.u64());
@@ -167,6 +177,18 @@ bool get(ByteReader& in, PromiseTold& m) {
     return lost < 2;
 }
 
+bool get(ByteReader& in, EndAsk& m) {
+    m.epoch = Epoch(in.u64());
+    m.nonce = in.u64();
+    return true;
+}
+bool get(ByteReader& in, EndTold& m) {
+    m.epoch = Epoch(in.u64());
+    m.nonce = in.u64();
+    m.end = Lsn(in.u64());
+    return true;
+}
+
 template <size_t I>
 bool get_alternative(ByteReader& in, Message& message) {
     return get(in, message.emplace<I>());
@@ -180,8 +202,9 @@ constexpr std::array<Getter, sizeof...(I)> getters(std::index_sequence<I...>) {
 constexpr size_t kTypes = std::variant_size_v<Message>;
 constexpr auto kGetters = getters(std::make_index_sequence<kTypes>());
 constexpr std::array<const char*, kTypes> kNames = {
-    "renew",    "renew_ack",    "vote_ask",      "pre_grant", "vote_grant",  "refuse",
-    "announce", "policy_store", "policy_stored", "release",   "promise_ask", "promise_told"};
+    "renew",       "renew_ack",    "vote_ask",     "pre_grant",     "vote_grant",
+    "refuse",      "announce",     "policy_store", "policy_stored", "release",
+    "promise_ask", "promise_told", "end_ask",      "end_told"};
 
 }  // namespace
 

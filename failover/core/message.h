@@ -112,9 +112,25 @@ struct PromiseTold {
     bool operator==(const PromiseTold&) const = default;
 };
 
+// A suspect voter -> the holder, and back: where does your log end, now? The nonce is of this start
+// of the voter, so that no older answer is taken for this one: what the voter lost when it
+// rebooted may be newer than anything the holder had said before.
+struct EndAsk {
+    Epoch epoch;
+    uint64_t nonce = 0;
+    bool operator==(const EndAsk&) const = default;
+};
+struct EndTold {
+    Epoch epoch;
+    uint64_t nonce = 0;
+    Lsn end;
+    bool operator==(const EndTold&) const = default;
+};
+
 // The encoded type is the index plus one; new messages go to the end.
-using Message = std::variant<Renew, RenewAck, VoteAsk, PreGrant, VoteGrant, Refuse, Announce,
-                             PolicyStore, PolicyStored, Release, PromiseAsk, PromiseTold>;
+using Message =
+    std::variant<Renew, RenewAck, VoteAsk, PreGrant, VoteGrant, Refuse, Announce, PolicyStore,
+                 PolicyStored, Release, PromiseAsk, PromiseTold, EndAsk, EndTold>;
 const char* name_of(const Message& message);
 
 constexpr uint16_t kMessageVersion = 1;

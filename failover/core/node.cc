@@ -90,7 +90,7 @@ void Node::settle() {
             followed_ = token->epoch();
             if (token->holder() != standing_.self()) {
                 candidate_.stop();
-                voter_.expect_holder(now_);
+                voter_.expect_holder(token->holder(), now_);
                 out_.push_back(action::Follow{*token});
             }
         }
@@ -269,6 +269,14 @@ void Node::take(const NodeKey& from, const PromiseAsk& m) { voter_.on_promise_as
 void Node::take(const NodeKey& from, const PromiseTold& m) {
     voter_.on_promise_told(from, m, now_, out_);
 }
+
+void Node::take(const NodeKey& from, const EndAsk& m) {
+    if (!holder_.active() || m.epoch != holder_.epoch()) return;
+    const Lsn end = standing_.log.end.position.lsn;
+    out_.push_back(action::Send{from, EndTold{m.epoch, m.nonce, end}});
+}
+
+void Node::take(const NodeKey& from, const EndTold& m) { voter_.on_end_told(from, m, out_); }
 
 // ---- questions
 

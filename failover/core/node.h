@@ -141,6 +141,8 @@ class Node {
     void take(const NodeKey& from, const Release& m);
     void take(const NodeKey& from, const PromiseAsk& m);
     void take(const NodeKey& from, const PromiseTold& m);
+    void take(const NodeKey& from, const EndAsk& m);
+    void take(const NodeKey& from, const EndTold& m);
     void settle();
     bool deliver_to_self();
     void tend();

@@ -6,6 +6,12 @@
 #include "failover/core/mutation.h"
 
 namespace tanist::failover {
+namespace {
+
+// A vote and the barrier behind it take some rounds.
+constexpr int kGrantPatienceRounds = 10;
+
+}  // namespace
 
 // ---- a request for a vote: rules G1 to G8
 
@@ -112,7 +118,12 @@ bool Voter::log_forbids(const LogPoint& base) const {
 void Voter::on_vote_ask(const NodeKey& from, const VoteAsk& ask, Instant now, Actions& out) {
     if (!ask.pre) highest_seen_ = std::max(highest_seen_, ask.terms.epoch);
     if (ask.release) on_release(*ask.release, now);
-    const Verdict verdict = judge(from, ask, now);
+    Verdict verdict = judge(from, ask, now);
+    // Not a rule of safety: who was just granted a vote, or just became holder, is left the time to
+    // be heard of, so that candidates do not overtake each other for ever.
+    if (ask.pre && !verdict.refused && now < patience_until_ && from != patience_for_) {
+        verdict = {RefuseReason::lease, patience_until_ - now};
+    }
     if (verdict.refused) {
         refuse(from, ask.terms.epoch, ask.terms.nonce, ask.pre, verdict, out);
     } else if (ask.pre) {
@@ -121,12 +132,12 @@ void Voter::on_vote_ask(const NodeKey& from, const VoteAsk& ask, Instant now, Ac
             action::Send{from, PreGrant{ask.terms.epoch, ask.terms.nonce, counts_as_data(),
                                         ballot_.policy, ballot_.promised}});
     } else {
-        grant(from, ask, out);
+        grant(from, ask, now, out);
     }
 }
 
 // G8  Promise and vote are durable before the grant leaves. From here on the lower epochs are over.
-void Voter::grant(const NodeKey& to, const VoteAsk& ask, Actions& out) {
+void Voter::grant(const NodeKey& to, const VoteAsk& ask, Instant now, Actions& out) {
     const Vote vote{ask.terms.epoch, to, ask.terms.nonce};
     if (vote != ballot_.voted) {
         promise_epoch(ask.terms.epoch);
@@ -134,6 +145,7 @@ void Voter::grant(const NodeKey& to, const VoteAsk& ask, Actions& out) {
         promised_serial_ = persist(std::nullopt, out);
     }
     promise_.reset();  // a grant begins no lease: only the holder's first renewal does
+    be_patient(to, now + kGrantPatienceRounds * standing_.config.timing.round);
     const Grant grant = make_grant(ask.terms, counts_as_data(), ballot_.policy, standing_.signer);
     reply(promised_serial_, to, VoteGrant{ask.terms.epoch, ask.terms.nonce, grant}, out);
 }
@@ -212,13 +224,6 @@ void Voter::on_renew(const NodeKey& from, const Renew& renew, Instant now, Actio
     if (renew.policy.level == AckLevel::received && !ballot_.acks_unsynced) {
         ballot_.acks_unsynced = changed = true;
     }
-    // Its log ends in this epoch, so it is a prefix of the holder's, and it is synced as far as
-    // the holder's went: whatever a reboot had lost is back.
-    const LogState& log = standing_.log;
-    if (ballot_.suspect && log.end.position.epoch == renew.epoch && log.durable >= renew.end.lsn) {
-        ballot_.suspect = false;
-        changed = true;
-    }
     if (changed) {
         const uint64_t serial = persist(std::nullopt, out);
         if (unsynced_serial_ == 0 && ballot_.acks_unsynced) unsynced_serial_ = serial;
@@ -243,6 +248,7 @@ void Voter::on_release(const ReleaseCert& cert, Instant now) {
     if (!verify(cert, standing_.config, standing_.signer).ok()) return;
     release_ = cert;
     released_at_ = now;
+    patience_until_ = Instant{0};
 }
 
 // ---- tokens

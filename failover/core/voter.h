@@ -47,9 +47,12 @@ class Voter {
     void on_release(const ReleaseCert& cert, Instant now);
     void on_promise_ask(const NodeKey& from, const PromiseAsk& ask, Actions& out);
     void on_promise_told(const NodeKey& from, const PromiseTold& told, Instant now, Actions& out);
+    void on_end_told(const NodeKey& from, const EndTold& told, Actions& out);
     void on_persisted(uint64_t serial);
-    // A new token's holder will renew soon: no campaign of one's own before that could be late.
-    void expect_holder(Instant now) { patience_until_ = now + standing_.config.timing.promise; }
+    // A new token's holder will renew soon.
+    void expect_holder(const NodeKey& holder, Instant now) {
+        be_patient(holder, now + standing_.config.timing.promise);
+    }
     void on_tick(Instant now, Actions& out);
     void on_clean_stop(Actions& out);
     // A token seen anywhere: verified, kept if it is the newest, promised.
@@ -103,11 +106,17 @@ class Voter {
     void refuse(const NodeKey& to, Epoch epoch, uint64_t nonce, bool pre, const Verdict& verdict,
                 Actions& out);
     bool same_epoch(const NodeKey& from, Epoch epoch, Actions& out);
-    void grant(const NodeKey& to, const VoteAsk& ask, Actions& out);
+    void grant(const NodeKey& to, const VoteAsk& ask, Instant now, Actions& out);
+    void be_patient(const NodeKey& with, Instant until) {
+        patience_for_ = with;
+        patience_until_ = until;
+    }
     void promise_epoch(Epoch epoch);
     uint64_t persist(std::optional<Token> token, Actions& out);
     void reply(uint64_t serial, const NodeKey& to, Message message, Actions& out);
     bool counts_as_data() const;
+    void ask_for_end(Instant now, Actions& out);
+    void clear_suspect(Actions& out);
 
     Standing& standing_;
     Ballot ballot_;
@@ -119,11 +128,13 @@ class Voter {
     Epoch highest_seen_;          // in any authenticated message
     std::optional<Promise> promise_;
     Instant withhold_until_{0};
+    NodeKey patience_for_;  // until then, nobody else is encouraged
     Instant patience_until_{0};
     std::optional<ReleaseCert> release_;
     Instant released_at_{0};
     Instant heard_holder_{0};
     Position holder_end_;
+    Position told_end_;  // suspect: where the holder's log ended, after this start
     // While the ballot is lost: who has told us what it promised.
     std::vector<NodeKey> told_;
     uint64_t ask_nonce_ = 0;

@@ -81,6 +81,7 @@ void Voter::on_clean_stop(Actions& out) {
 // ---- a lost ballot
 
 void Voter::on_tick(Instant now, Actions& out) {
+    if (ballot_.suspect && !ballot_.lost) return ask_for_end(now, out);
     if (!ballot_.lost || now < ask_again_) return;
     ask_again_ = now + kAskEvery;
     for (const NodeKey& voter : standing_.config.voters()) {
@@ -115,6 +116,37 @@ void Voter::on_promise_told(const NodeKey& from, const PromiseTold& told, Instan
     out.push_back(action::Report{"the lost ballot is replaced by what all other voters told"});
 }
 
+// ---- suspect
+
+void Voter::ask_for_end(Instant now, Actions& out) {
+    clear_suspect(out);
+    if (!ballot_.suspect || now < ask_again_) return;
+    ask_again_ = now + kAskEvery;
+    const bool may_ask =
+        token_ && token_->epoch() == ballot_.promised && token_->holder() != standing_.self();
+    if (!may_ask) return;
+    out.push_back(action::Send{token_->holder(), EndAsk{token_->epoch(), ask_nonce_}});
+}
+
+void Voter::on_end_told(const NodeKey& from, const EndTold& told, Actions& out) {
+    if (told.nonce != ask_nonce_ || !token_ || token_->holder() != from) return;
+    if (told.epoch != token_->epoch()) return;
+    told_end_ = {told.epoch, told.end};
+    clear_suspect(out);
+}
+
+// Its log ends in the holder's epoch, so it is a prefix of the holder's, and it is synced as far as
+// the holder's went after this voter had started: whatever a reboot had taken is back.
+void Voter::clear_suspect(Actions& out) {
+    const LogState& log = standing_.log;
+    const bool whole = told_end_.epoch == ballot_.promised && told_end_.epoch > Epoch(0) &&
+                       log.end.position.epoch == told_end_.epoch && log.durable >= told_end_.lsn;
+    const bool nothing_to_lose = standing_.is_witness();
+    if (!ballot_.suspect || ballot_.lost || !(whole || nothing_to_lose)) return;
+    ballot_.suspect = false;
+    persist(std::nullopt, out);
+}
+
 // ---- questions
 
 bool Voter::electable() const {
@@ -125,8 +157,7 @@ bool Voter::electable() const {
 
 Instant Voter::campaign_after() const {
     Instant after = std::max(withhold_until_, promise_ends_for(standing_.self(), nullptr));
-    const bool given_up = release_ && token_ && release_->epoch == token_->epoch();
-    if (!given_up) after = std::max(after, patience_until_);
+    if (patience_for_ != standing_.self()) after = std::max(after, patience_until_);
     // Who has just given an epoch up lets the others go first.
     if (release_ && release_->holder == standing_.self() && release_->epoch == ballot_.promised) {
         const Timing& timing = standing_.config.timing;
@@ -141,6 +172,8 @@ Instant Voter::promise_until() const {
     return std::max(withhold_until_, promise_ ? promise_->until : Instant{0});
 }
 
-Instant Voter::deadline() const { return ballot_.lost ? ask_again_ : Instant{INT64_MAX}; }
+Instant Voter::deadline() const {
+    return ballot_.lost || ballot_.suspect ? ask_again_ : Instant{INT64_MAX};
+}
 
 }  // namespace tanist::failover

@@ -39,6 +39,7 @@ void World::fault() {
         {swarm_.orders, [this] { order_promotion(VoteKind::ordered); }},
         {swarm_.lost_ballots, [this] { lose_a_ballot(); }},
         {swarm_.drifts, [this] { redraw_clock(); }},
+        {swarm_.restarts_of_others, [this] { restart_others(); }},
         {2, [this] { heal_network(); }},
     };
     uint64_t total = 0;
@@ -112,6 +113,27 @@ void World::crash_one(bool reboot) {
     at(now_ + chance_.between(kMs, 8 * kSecond), [node] {
         if (!node->up()) node->start();
     });
+}
+
+// The primary is cut off, and all others restart while its lease may live (N4 of the
+// specification).
+void World::restart_others() {
+    SimNode* holder = primary();
+    if (holder == nullptr) return;
+    heal_network();
+    const size_t alone = static_cast<size_t>(holder->number());
+    for (size_t other = 0; other < nodes_.size(); ++other) {
+        if (other != alone) blocked_[alone][other] = blocked_[other][alone] = true;
+    }
+    note(holder->number(), "others_restart", 0, 0);
+    for (auto& node : nodes_) {
+        if (node.get() == holder || !node->up()) continue;
+        node->crash(chance_.permille(500));
+        SimNode* one = node.get();
+        at(now_ + chance_.between(kMs, 200 * kMs), [one] {
+            if (!one->up()) one->start();
+        });
+    }
 }
 
 void World::pause_one(bool virtual_machine) {

@@ -1,6 +1,6 @@
 // sim: whole clusters of the failover core on virtual time.
 //
-//   sim --seed 7                  one seed, with its last 200 events if it fails
+//   sim --seed 7                  one seed, with its last 200 events (or --trace N) if it fails
 //   sim --seeds 1000 --seed 1     seeds 1 to 1000
 //   sim --seconds 30              as many as fit
 //   sim --mutation ack_late       until the planted fault is noticed; exit 0 then, 1 otherwise
@@ -52,6 +52,7 @@ struct Options {
     bool twice = false;
     bool quiet = false;
     bool keep_going = false;
+    size_t trace = 200;
 };
 
 struct Totals {
@@ -76,16 +77,38 @@ double wall_seconds() {
     return std::chrono::duration<double>(now).count();
 }
 
+// Seeds that give a planted fault its occasion more often; the checkers are the same.
+Swarm focused(Swarm swarm, const std::string& mutation) {
+    failover::Config& config = swarm.config;
+    const auto& members = config.members;
+    if (mutation == "strengthen_early" && members.size() >= 3) {
+        config.sync_k = 1;
+        config.lag_max_on_failover = 0;
+        config.level = failover::AckLevel::durable;
+        config.on_unavailable = failover::OnUnavailable::degrade;
+        config.timing.degrade_after = std::chrono::milliseconds(200);
+        swarm.crashes = swarm.partitions = 5;
+        swarm.fault_every_ns = 400'000'000;
+    } else if (mutation == "forget_promise") {
+        swarm.restarts_of_others = 20;
+    } else if (mutation == "no_margin") {
+        swarm.drift_ppm = config.timing.drift_permille * 1000;
+        swarm.partitions = swarm.drifts = 10;
+    }
+    return swarm;
+}
+
 RunOptions run_options(const Options& options, uint64_t seed) {
     RunOptions run;
     run.seed = seed;
     run.vm_pauses = options.mutation == "vm_pause";
+    run.swarm = focused(draw_swarm(seed), options.mutation);
     return run;
 }
 
 void show_failure(const Options& options, uint64_t seed, const Outcome& first) {
     RunOptions again = run_options(options, seed);
-    again.keep_trace = true;
+    again.trace_kept = options.trace;
     const Outcome outcome = run_world(again);
     for (const std::string& line : outcome.last) std::printf("%s\n", line.c_str());
     std::printf("seed %llu: %s\n  %s\n", static_cast<unsigned long long>(seed),
@@ -97,7 +120,7 @@ void show_totals(const Totals& totals, double wall) {
     std::printf(
         "%llu seeds, %.0f cluster-seconds in %.1f s (%.0f per second), %llu events, %llu faults, "
         "%llu tokens, %llu commits acknowledged, %llu given up by lossy elections, %llu lease "
-        "overlaps beyond the clock bound, %llu runs rightly without a primary at the end\n",
+        "overlaps where they are excused, %llu runs rightly without a primary at the end\n",
         static_cast<unsigned long long>(totals.seeds), totals.virtual_seconds, wall,
         totals.virtual_seconds / wall, static_cast<unsigned long long>(totals.events),
         static_cast<unsigned long long>(totals.faults),
@@ -176,6 +199,8 @@ bool parse(int argc, char** argv, Options& options) {
             options.seed = std::strtoull(value.c_str(), nullptr, 10);
         } else if (name == "--seeds") {
             options.seeds = std::strtoull(value.c_str(), nullptr, 10);
+        } else if (name == "--trace") {
+            options.trace = std::strtoull(value.c_str(), nullptr, 10);
         } else if (name == "--seconds") {
             options.seconds = std::strtod(value.c_str(), nullptr);
         } else if (name == "--mutation" && mutations().contains(value)) {
@@ -194,10 +219,10 @@ int main(int argc, char** argv) {
     using namespace tanist::sim;
     Options options;
     if (!parse(argc, argv, options)) {
-        std::fprintf(
-            stderr,
-            "usage: sim [--seed N] [--seeds N] [--seconds S] [--twice] [--quiet] [--keep-going]\n"
-            "           [--mutation NAME]\n");
+        std::fprintf(stderr,
+                     "usage: sim [--seed N] [--seeds N] [--seconds S] [--twice] [--quiet] "
+                     "[--keep-going] [--trace N]\n"
+                     "           [--mutation NAME]\n");
         for (const auto& [name, mutation] : mutations())
             std::fprintf(stderr, "  %s\n", name.c_str());
         return 2;

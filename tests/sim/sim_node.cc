@@ -17,7 +17,7 @@ int number_of(const NodeKey& key) { return key.bytes[0] - 1; }
 }  // namespace
 
 SimNode::SimNode(World& world, int number) : world_(world), number_(number), signer_(number) {
-    disk_.boot.bytes.fill(static_cast<uint8_t>(number + 1));
+    disk_.boot.bytes[0] = static_cast<uint8_t>(number + 1);
 }
 
 bool SimNode::is_witness() const {
@@ -75,10 +75,11 @@ void SimNode::crash(bool reboot) {
         // The slot on its way: all of it, nothing, or its beginning.
         const Bytes slot = encode_slot(writing_->ballot);
         disk_.ballot.resize(kBallotFileBytes, 0);
-        const size_t bytes = static_cast<size_t>(chance.below(slot.size() + 1));
-        std::copy_n(slot.begin(), chance.permille(500) ? slot.size() : bytes,
+        const bool whole = chance.permille(500);
+        const size_t bytes = whole ? slot.size() : static_cast<size_t>(chance.below(slot.size()));
+        std::copy_n(slot.begin(), bytes,
                     disk_.ballot.begin() + next_slot_ * static_cast<long>(kBallotSlotBytes));
-        if (writing_->token && chance.permille(500)) disk_.token = writing_->token;
+        if (whole && writing_->token && chance.permille(500)) disk_.token = writing_->token;
         disk_.member_before = true;
     }
     if (reboot) {
@@ -88,7 +89,8 @@ void SimNode::crash(bool reboot) {
         if (disk_.log.end().position.lsn < disk_.acked_end) disk_.lacks = true;
         disk_.applied = std::min(disk_.applied, disk_.log.end().position.lsn);
         disk_.promise.reset();
-        disk_.boot.bytes[15] = static_cast<uint8_t>(++disk_.boots);
+        ++disk_.boots;
+        std::memcpy(disk_.boot.bytes.data() + 8, &disk_.boots, sizeof disk_.boots);
     }
     node_.reset();
     paused_ = false;
@@ -226,6 +228,7 @@ void SimNode::take(int from, const Append& append, const FollowDecision& decisio
         world_.oracle().on_cut(number_, disk_.log, *decision.keep);
         disk_.log.keep(*decision.keep);
         disk_.applied = std::min(disk_.applied, *decision.keep);
+        disk_.acked_end = std::min(disk_.acked_end, *decision.keep);
         moved = true;
     }
     for (size_t i = decision.skip; i < append.entries.size(); ++i) {

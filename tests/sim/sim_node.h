@@ -152,7 +152,8 @@ class SimNode {
     uint64_t ballot_durable_ = 0;
     int next_slot_ = 0;
     bool log_syncing_ = false;
-    Epoch holding_;  // as its holder; zero: not
+    Epoch holding_;              // as its holder; zero: not
+    uint8_t policy_sent_k_ = 0;  // of the policy last sent, or known from the token
     bool draining_ = false;
     std::map<int, PeerShip> ships_;
     Epoch following_;

@@ -102,9 +102,10 @@ void SimNode::watch(const Message& message) {
     } else if (const auto* store = std::get_if<PolicyStore>(&message)) {
         const Policy& policy = store->policy;
         const bool received = policy.level == AckLevel::received;
-        if (policy.k > node_->voter().ballot().policy.k && !received) {
+        if (policy.k > policy_sent_k_ && !received) {
             oracle.on_stronger_policy_sent(number_, policy, committed_.lsn, world_.facts());
         }
+        policy_sent_k_ = policy.k;
     }
 }
 
@@ -127,6 +128,7 @@ void SimNode::perform(const action::BeginEpoch& a) {
         world_.oracle().fail("base", describe() + ": its log is not what its token says");
     }
     holding_ = a.token.epoch();
+    policy_sent_k_ = newest_policy(a.token, world_.swarm().config).k;
     draining_ = false;
     leader_ = -1;
     matched_ = Lsn(0);

@@ -50,9 +50,9 @@ void draw_config(Swarm& swarm, const Shape& shape, Chance& chance) {
 
 void draw_faults(Swarm& swarm, Chance& chance) {
     swarm.fault_every_ns = chance.between(200, 5000) * kMs;
-    for (uint32_t* weight :
-         {&swarm.partitions, &swarm.one_way, &swarm.crashes, &swarm.reboots, &swarm.pauses,
-          &swarm.slow_disks, &swarm.hung_disks, &swarm.switchovers, &swarm.drifts}) {
+    for (uint32_t* weight : {&swarm.partitions, &swarm.one_way, &swarm.crashes, &swarm.reboots,
+                             &swarm.pauses, &swarm.slow_disks, &swarm.hung_disks,
+                             &swarm.switchovers, &swarm.drifts, &swarm.restarts_of_others}) {
         if (chance.permille(600)) *weight = static_cast<uint32_t>(chance.between(1, 10));
     }
     for (uint32_t* weight :

@@ -45,7 +45,7 @@ struct Swarm {
     int64_t fault_every_ns = 0;
     uint32_t partitions = 0, one_way = 0, crashes = 0, reboots = 0, pauses = 0, vm_pauses = 0,
              slow_disks = 0, hung_disks = 0, switchovers = 0, app_exits = 0, operator_pauses = 0,
-             lost_ballots = 0, drifts = 0, orders = 0;
+             lost_ballots = 0, drifts = 0, orders = 0, restarts_of_others = 0;
     // Clocks run at most this much fast or slow.
     int64_t drift_ppm = 0;
     bool beyond_bound = false;     // more than the settings allow: LEASE may fail, FENCED must not

@@ -12,11 +12,10 @@ namespace {
 
 constexpr int64_t kMs = 1'000'000;
 constexpr int64_t kSecond = 1'000 * kMs;
-constexpr size_t kTraceKept = 200;
 
 }  // namespace
 
-World::World(uint64_t seed, Swarm swarm, bool keep_trace)
+World::World(uint64_t seed, Swarm swarm, size_t trace_kept)
     : seed_(seed),
       swarm_(std::move(swarm)),
       chance_(seed),
@@ -24,7 +23,7 @@ World::World(uint64_t seed, Swarm swarm, bool keep_trace)
       loss_permille_(swarm_.loss_permille),
       repeat_permille_(swarm_.repeat_permille),
       late_permille_(swarm_.late_permille),
-      keep_trace_(keep_trace) {
+      trace_kept_(trace_kept) {
     const int count = swarm_.data + swarm_.witnesses;
     blocked_.assign(static_cast<size_t>(count), std::vector<bool>(static_cast<size_t>(count)));
     for (int i = 0; i < count; ++i) {
@@ -80,8 +79,10 @@ void World::note(int node, const char* what, uint64_t a, uint64_t b) {
     h = (h ^ b ^ (h >> 31)) * 0xbf58476d1ce4e5b9u;
     for (const char* c = what; *c != 0; ++c) h = (h ^ static_cast<uint8_t>(*c)) * 0x100000001b3u;
     hash_ = h;
-    if (!keep_trace_) return;
-    if (trace_.size() >= 2 * kTraceKept) trace_.erase(trace_.begin(), trace_.begin() + kTraceKept);
+    if (trace_kept_ == 0) return;
+    if (trace_.size() >= 2 * trace_kept_) {
+        trace_.erase(trace_.begin(), trace_.begin() + static_cast<long>(trace_kept_));
+    }
     char line[256];
     std::snprintf(line, sizeof line, "%10.4f s  n%d  %s %llu %llu", static_cast<double>(now_) / 1e9,
                   node, what, static_cast<unsigned long long>(a),
@@ -158,7 +159,12 @@ Outcome World::run() {
     at(kSecond, [this] { clients(); });
     at(3 * kSecond, [this] { plan_fault(); });
     canaries();
+    step_until(10 * kSecond);
+    const size_t tokens = oracle_.tokens();
     step_until(swarm_.seconds * kSecond);
+    if (swarm_.only_minorities && tokens > 0 && oracle_.tokens() != tokens) {
+        oracle_.fail("V2 NoNeedlessFailover", "a primary with a majority was replaced");
+    }
     if (!oracle_.breach()) heal();
     outcome_.breach = oracle_.breach();
     outcome_.trace_hash = hash_;
@@ -169,7 +175,7 @@ Outcome World::run() {
     outcome_.lease_overlaps = oracle_.lease_overlaps();
     outcome_.faults = faults_;
     outcome_.discarded = oracle_.discarded();
-    const size_t from = trace_.size() > kTraceKept ? trace_.size() - kTraceKept : 0;
+    const size_t from = trace_.size() > trace_kept_ ? trace_.size() - trace_kept_ : 0;
     outcome_.last.assign(trace_.begin() + static_cast<long>(from), trace_.end());
     return outcome_;
 }
@@ -252,7 +258,8 @@ bool World::quorum_possible() {
         std::vector<NodeKey> all, data;
         for (auto& node : nodes_) {
             const Ballot& ballot = node->core()->voter().ballot();
-            const bool further = node->log().end().position > heir->log().end().position;
+            const Position end = heir->log().end().position;
+            const bool further = node->log().end().position > end || ballot.commit_hint > end;
             if (ballot.lost || further) continue;
             all.push_back(key_of(node->number()));
             if (!ballot.suspect && !node->is_witness()) data.push_back(key_of(node->number()));
@@ -282,7 +289,7 @@ void World::check_convergence() {
 Outcome run_world(const RunOptions& options) {
     Swarm swarm = options.swarm ? *options.swarm : draw_swarm(options.seed);
     if (options.vm_pauses) swarm.vm_pauses = 10;
-    World world(options.seed, std::move(swarm), options.keep_trace);
+    World world(options.seed, std::move(swarm), options.trace_kept);
     return world.run();
 }
 

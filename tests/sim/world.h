@@ -30,7 +30,7 @@ struct Outcome {
 
 struct RunOptions {
     uint64_t seed = 0;
-    bool keep_trace = false;
+    size_t trace_kept = 0;   // the last so many events
     bool vm_pauses = false;  // the fault that no clock sees
     std::optional<Swarm> swarm;
 };
@@ -38,7 +38,7 @@ Outcome run_world(const RunOptions& options);
 
 class World {
   public:
-    World(uint64_t seed, Swarm swarm, bool keep_trace);
+    World(uint64_t seed, Swarm swarm, size_t trace_kept);
     Outcome run();
 
     // For the nodes.
@@ -81,6 +81,7 @@ class World {
     void lose_a_ballot();
     void redraw_clock();
     void isolate_minority();
+    void restart_others();
     void app_exit();
     SimNode* any_node();
     SimNode* primary();
@@ -112,7 +113,7 @@ class World {
     uint64_t events_ = 0;
     uint64_t faults_ = 0;
     Outcome outcome_;
-    const bool keep_trace_;
+    const size_t trace_kept_;
     std::vector<std::string> trace_;
 };
 

@@ -62,7 +62,7 @@ TEST_CASE_FIXTURE(BallotFixture, "ballot: a torn write loses the new ballot only
     write(ballot(1, 5));
     write(ballot(2, 6));
     const Bytes before = file;
-    const size_t used = 700;
+    const size_t used = 16 + size_t{before[8]} + 256 * size_t{before[9]} + 8;
     for (size_t bytes = 0; bytes < used; ++bytes) {
         file = before;
         next_slot = 0;

@@ -156,7 +156,7 @@ struct VoterFixture {
         ask(ask_for(epoch, candidate, base));
     }
     void adopt(uint64_t epoch, int holder) {
-        REQUIRE(voter->adopt(token_of(config, epoch, holder, {0, 1}), actions).ok());
+        REQUIRE(voter->adopt(token_of(config, epoch, holder, {0, 1, 2}), actions).ok());
         persist();
     }
     void renew(uint64_t epoch, int holder, Position end = {}) {

@@ -37,6 +37,8 @@ inline std::vector<Message> message_samples() {
         Release{release_of(config, 6, 0, 1)},
         PromiseAsk{13},
         PromiseTold{13, Epoch(7), policy, true},
+        EndAsk{Epoch(7), 14},
+        EndTold{Epoch(7), 14, Lsn(33)},
     };
 }
 
