@@ -69,6 +69,10 @@ TEST_CASE("crash layer: a sync through a copy of the descriptor counts") {
     CHECK(outcomes("wS", "f") == std::set<std::string>{all('1')});
 }
 
+TEST_CASE("crash layer: a descriptor is not taken for a file of the same number before it") {
+    CHECK(outcomes("wFS", "f") == std::set<std::string>{all('1')});
+}
+
 TEST_CASE("crash layer: an unsynced write is kept, lost, or a mixture with garbage") {
     const std::set<std::string> found = outcomes("wsw", "f");
     CHECK(found.contains(all('1')));
@@ -101,6 +105,7 @@ TEST_CASE("crash layer: an unsynced truncation may be undone") {
 
 TEST_CASE("crash layer: a name is safe once its directory was synced, not before") {
     CHECK(outcomes("cd", "new") == std::set<std::string>{""});
+    CHECK(outcomes("cD", "new") == std::set<std::string>{""});
     CHECK(outcomes("c", "new") == std::set<std::string>{"", "-"});
     CHECK(outcomes("u", "f") == std::set<std::string>{all('0'), "-"});
     CHECK(outcomes("ud", "f") == std::set<std::string>{"-"});

@@ -42,6 +42,7 @@ Function* real(const char* name) {
 struct Libc {
     decltype(&::open) open = real<int(const char*, int, ...)>("open");
     decltype(&::close) close = real<int(int)>("close");
+    int (*fclose)(FILE*) = real<int(FILE*)>("fclose");
     ssize_t (*pwrite)(int, const void*, size_t,
                       off_t) = real<ssize_t(int, const void*, size_t, off_t)>("pwrite");
     ssize_t (*write)(int, const void*, size_t) = real<ssize_t(int, const void*, size_t)>("write");
@@ -199,6 +200,16 @@ struct Descriptor {
 };
 Descriptor descriptors[kDescriptorsMax];
 
+void forget(int fd) {
+    if (fd < 0 || fd >= kDescriptorsMax) return;
+    descriptors[fd].inode.store(0);
+    descriptors[fd].directory.store(false);
+}
+
+bool is_directory(int fd) {
+    return fd >= 0 && fd < kDescriptorsMax && descriptors[fd].directory.load();
+}
+
 // Relative to the root.
 std::string name_of(int fd) {
     char path[4096];
@@ -333,11 +344,14 @@ EXPORTED FILE* fopen(const char* path, const char* mode) {
 EXPORTED FILE* fopen64(const char* path, const char* mode) { return fopen(path, mode); }
 
 EXPORTED int close(int fd) {
-    if (fd >= 0 && fd < kDescriptorsMax) {
-        descriptors[fd].inode.store(0);
-        descriptors[fd].directory.store(false);
-    }
+    forget(fd);
     return libc().close(fd);
+}
+
+// It closes its descriptor by a call within libc, and the next file gets the same number.
+EXPORTED int fclose(FILE* file) {
+    forget(fileno(file));
+    return libc().fclose(file);
 }
 
 EXPORTED ssize_t pwrite(int fd, const void* bytes, size_t count, off_t offset) {
@@ -399,14 +413,14 @@ EXPORTED int posix_fallocate64(int fd, off64_t offset, off64_t count) {
 }
 
 EXPORTED int fsync(int fd) {
-    const bool names = fd >= 0 && fd < kDescriptorsMax && descriptors[fd].directory.load();
+    const bool names = is_directory(fd);
     if (!names && tracked_inode(fd) == 0) return libc().fsync(fd);
     const std::string name = name_of(fd);
     const Blow blow = step(kStepFile, "sync", [&] { return name; });
     wait_for_disk();
     if (blow != Blow::none) fall(blow);
     const Locked locked;
-    if (descriptors[fd].directory.load()) {
+    if (names) {
         enter(Op::sync_names, 0, 0, name, "");
     } else {
         enter(Op::sync, descriptors[fd].inode.load(), 0, "", "");
@@ -414,8 +428,9 @@ EXPORTED int fsync(int fd) {
     return 0;
 }
 
+// Of a directory, too: so SQLite makes the name of a new WAL durable.
 EXPORTED int fdatasync(int fd) {
-    if (tracked_inode(fd) == 0) return libc().fdatasync(fd);
+    if (!is_directory(fd) && tracked_inode(fd) == 0) return libc().fdatasync(fd);
     return fsync(fd);
 }
 

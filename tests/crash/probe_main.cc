@@ -1,8 +1,8 @@
 // crash_probe DIRECTORY STEPS: does to files what the test of the layer asks for, one character a
 // step: S syncs through a copy of the descriptor, W writes one byte of 'n' at 5000 with RWF_DSYNC,
 // w writes 3 sectors of 'n' (the number of writes so far) over the file "f", s syncs it, t
-// truncates it to 100 bytes, c creates "new", d syncs the directory, r renames "f" to "g", u
-// unlinks "f". Then it ends by SIGKILL.
+// truncates it to 100 bytes, c creates "new", d syncs the directory (D with fdatasync), F opens and
+// closes "other" by stdio, r renames "f" to "g", u unlinks "f". Then it ends by SIGKILL.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/uio.h>
@@ -37,6 +37,11 @@ int main(int argc, char** argv) {
                 fine = ::fdatasync(copy) == 0 && ::close(copy) == 0;
                 break;
             }
+            case 'F': {
+                std::FILE* other = std::fopen((directory + "/other").c_str(), "w");
+                fine = other && std::fclose(other) == 0;
+                break;
+            }
             case 's':
                 fine = ::fdatasync(file) == 0;
                 break;
@@ -48,6 +53,9 @@ int main(int argc, char** argv) {
                 break;
             case 'd':
                 fine = ::fsync(names) == 0;
+                break;
+            case 'D':
+                fine = ::fdatasync(names) == 0;
                 break;
             case 'r':
                 fine = std::rename(path.c_str(), (directory + "/g").c_str()) == 0;
