@@ -49,6 +49,7 @@ struct Applier::State {
     LogPoint durable;
     bool syncing = false;  // only a sync leads on
     Lsn cover;             // the next commit must reach at least this record
+    std::optional<RecordHeader> waits_for;
     Instant synced_at;
 };
 
@@ -56,6 +57,7 @@ Applier::Applier(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Applier::~Applier() = default;
 LogPoint Applier::applied() const { return state_->applied; }
 LogPoint Applier::durable() const { return state_->durable; }
+std::optional<RecordHeader> Applier::waits_for() const { return state_->waits_for; }
 SqliteHandle& Applier::handle() { return *state_->handle; }
 SqliteHandle& Applier::checkpoints() { return *state_->checkpoints; }
 
@@ -72,11 +74,14 @@ Lsn last_appliable(LogReader& log, Lsn from) {
     }
 }
 
-// Whether it is known without the primary how the record ended: only a commit is held back.
-bool is_settled(LogReader& log, Lsn lsn) {
-    Result<RecordHeader> record = log.header_of(lsn);
-    if (!record.ok() || record->kind != RecordKind::commit) return true;
-    return log.header_of(lsn.next()).ok();
+// The log's record `last`, unless it is known without the primary how it ended: only a commit is
+// held back, and what was ever the target of a local commit was settled.
+std::optional<RecordHeader> unsettled(LogReader& log, Lsn last, const LogPoint& target) {
+    Result<RecordHeader> record = log.header_of(last);
+    if (!record.ok() || record->kind != RecordKind::commit) return std::nullopt;
+    if (log.header_of(last.next()).ok()) return std::nullopt;
+    if (target == LogPoint{record->position(), record->chain}) return std::nullopt;
+    return *record;
 }
 
 }  // namespace
@@ -105,14 +110,26 @@ Result<std::unique_ptr<Applier>> Applier::open(const SqliteApi& api, const std::
     } else {
         state.applied = last->durable;
         state.cover = last_appliable(log, last->durable.position.lsn);
+        if (!state.syncing && state.applied.position.lsn < state.cover) {
+            state.waits_for = unsettled(log, state.cover, last->target);
+        }
     }
-    // The last record may be one that its primary still holds back; then the primary must say more.
-    const bool known = last->boot == boot_id() || is_settled(log, state.cover);
-    if (!state.syncing && known && state.applied.position.lsn < state.cover) {
+    if (!state.syncing && !state.waits_for && state.applied.position.lsn < state.cover) {
         Result<ApplyOutcome> replayed = applier->apply(log, state.cover);
         if (!replayed) return std::move(replayed).error().in("replay after a crash");
     }
     return applier;
+}
+
+// Local commits are whole, so what is not at the last record is at one before it.
+Status Applier::replay_without_last(LogReader& log) {
+    State& state = *state_;
+    if (!state.waits_for) return Error{Errc::invalid, "no record is waited for"};
+    state.cover = Lsn(state.waits_for->lsn.value - 1);
+    state.waits_for.reset();
+    Result<ApplyOutcome> replayed = apply(log, state.cover);
+    if (!replayed) return std::move(replayed).error().in("replay after a crash");
+    return ok_status();
 }
 
 // Why a record cannot be applied after the point `after`; "" when it can.
@@ -175,6 +192,7 @@ Status Applier::State::commit(Batch& batch) {
     }
     TANIST_TRY(intent.write({.done = batch.end, .target = batch.end, .durable = durable}, false));
     applied = batch.end;
+    waits_for.reset();
     return ok_status();
 }
 

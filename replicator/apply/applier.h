@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "replicator/apply/intent.h"
@@ -33,6 +34,12 @@ class Applier {
     // before a REBASE record, a page size change, a record that is gone, or one that does not
     // continue this database's history.
     Result<ApplyOutcome> apply(LogReader& log, Lsn up_to);
+    // After a power cut: the log's last record, where it is a commit of which only the primary
+    // knows the outcome. The replay waits for apply() up to there, because the database may be at
+    // it.
+    std::optional<RecordHeader> waits_for() const;
+    // The database is not at waits_for(): replays everything before it.
+    Status replay_without_last(LogReader& log);
     // Makes a delta sync's pages one local commit that takes the database to `point`; see
     // sync/sync_sink.h.
     Status install(PageSource& pages, const LogPoint& point);

@@ -6,6 +6,7 @@
 #include "replicator/base/file.h"
 #include "replicator/base/notes.h"
 #include "replicator/base/priority.h"
+#include "replicator/sync/record_check.h"
 
 namespace tanist {
 namespace {
@@ -51,6 +52,11 @@ Status ApplyLoop::open_applier() {
     auto applier = Applier::open(shared_.api, shared_.layout.db, intent_, *reader_);
     if (!applier) return std::move(applier).error();
     applier_ = std::move(applier).value();
+    if (const std::optional<RecordHeader> last = applier_->waits_for()) {
+        // What cannot be found out waits for the primary.
+        Result<bool> there = may_be_at(applier_->handle(), *reader_, *last);
+        if (there.ok() && !*there) TANIST_TRY(applier_->replay_without_last(*reader_));
+    }
     applied_to(applier_->applied());
     return ok_status();
 }

@@ -25,6 +25,7 @@ enum class GoBack : uint8_t {
     no = 0,
     over_unanswered = 1,  // never behind what an application was told
     over_any = 2,
+    over_last = 3,  // one commit
 };
 
 struct Board {
@@ -46,6 +47,14 @@ struct Board {
     }
     void answer(uint64_t attempt, Outcome outcome) {
         outcomes[attempt % kAttemptsMax].store(outcome);
+    }
+    // Whether an attempt between the two was committed for certain.
+    bool committed_between(uint64_t older, uint64_t newer) const {
+        for (uint64_t attempt = older + 1; attempt < newer; ++attempt) {
+            const Outcome had = outcome(attempt);
+            if (had == Outcome::acknowledged || had == Outcome::unconfirmed) return true;
+        }
+        return false;
     }
     Outcome outcome(uint64_t attempt) const { return outcomes[attempt % kAttemptsMax].load(); }
 

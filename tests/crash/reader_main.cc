@@ -33,7 +33,9 @@ int judge(Board& board, const Look& look) {
     if (look.attempt < shown) {
         const GoBack allowed = board.may_go_back.exchange(GoBack::no);
         const bool told = board.outcome(shown) == Outcome::acknowledged;
-        if (allowed == GoBack::no || (allowed == GoBack::over_unanswered && told)) {
+        const bool further = board.committed_between(look.attempt, shown);
+        if (allowed == GoBack::no || (allowed == GoBack::over_unanswered && told) ||
+            (allowed == GoBack::over_last && further)) {
             return violation("from attempt " + std::to_string(shown) + " back to " +
                              std::to_string(look.attempt));
         }

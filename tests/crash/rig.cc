@@ -307,8 +307,8 @@ std::string Rig::cut_power() {
     replica_daemon_.child.kill();
     reader_.kill();
     // What the replica showed last may be in its log as a commit of which only the primary knows
-    // whether it was settled (docs/guarantees.md): until it says so, an older state is shown.
-    board_->may_go_back.store(GoBack::over_any);
+    // whether it was settled (docs/guarantees.md): until it says so, the state before is shown.
+    board_->may_go_back.store(GoBack::over_last);
     std::string trouble = replica_machine_.lose_power(dice_, stakes_);
     if (trouble.empty()) trouble = judge_replica_log();
     if (trouble.empty()) trouble = start_replica();

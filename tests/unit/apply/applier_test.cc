@@ -39,8 +39,9 @@ struct Replica {
         REQUIRE(intent.write(said, true).ok());
     }
     // As a power cut would: the last writing was in another boot.
-    void say_other_boot(const LogPoint& durable) {
-        say(durable, durable);
+    void say_other_boot(const LogPoint& durable) { say_other_boot(durable, durable); }
+    void say_other_boot(const LogPoint& durable, const LogPoint& target) {
+        say(durable, target);
         File raw = File::open(dir.path("intent"), File::Mode::write).value();
         for (uint64_t slot = 0; slot < 4; ++slot) {
             Bytes bytes(144);
@@ -189,9 +190,42 @@ TEST_CASE("applier: after a reboot, a last commit waits for the primary's word")
     replica.say_other_boot(durable);
     replica.open();
     CHECK(replica.applier->applied() == durable);
+    CHECK(replica.applier->waits_for()->lsn == replica.primary.end().position.lsn);
     const Lsn last = replica.primary.end().position.lsn;
     CHECK(replica.applier->apply(*replica.reader, Lsn(last.value - 1))->applied == durable);
     CHECK(replica.applier->apply(*replica.reader, last)->applied == replica.primary.end());
+    CHECK(replica.image() == replica.primary.image());
+}
+
+TEST_CASE(
+    "applier: after a reboot, what the database is not at does not hold up what is before it") {
+    Replica replica;
+    replica.insert(1);
+    REQUIRE(replica.apply().applied == replica.primary.end());
+    REQUIRE(replica.applier->settle().ok());
+    const LogPoint durable = replica.applier->durable();
+    replica.insert(2);
+    replica.insert(3);
+    const LogPoint settled = replica.primary.end();
+    replica.insert(4);
+    replica.applier.reset();
+    replica.say_other_boot(durable);
+    replica.open();
+    CHECK(replica.applier->applied() == durable);
+    REQUIRE(replica.applier->replay_without_last(*replica.reader).ok());
+    CHECK(replica.applier->applied() == settled);
+    CHECK(replica.ask("SELECT max(id) FROM t") == "3");
+    CHECK(replica.apply().applied == replica.primary.end());
+}
+
+TEST_CASE("applier: after a reboot, a last commit that was ever to be applied is applied again") {
+    Replica replica;
+    const LogPoint durable = replica.primary.end();
+    replica.insert(1);
+    replica.applier.reset();
+    replica.say_other_boot(durable, replica.primary.end());
+    replica.open();
+    CHECK(replica.applier->applied() == replica.primary.end());
     CHECK(replica.image() == replica.primary.image());
 }
 
