@@ -102,7 +102,10 @@ Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal, const ShowsCommit& 
         Result<bool> ends = ends_at(*record, wal, shows);
         if (!ends) return std::move(ends).error();
         if (*ends) {
-            return here == stat.end ? OwnPlace{} : OwnPlace{Kind::behind, here};
+            if (here == stat.end) return OwnPlace{};
+            // No WAL is no place: whoever removed it may have written what the log does not know.
+            const bool nowhere = wal.salt1 == 0 && wal.salt2 == 0;
+            return OwnPlace{nowhere ? Kind::unknown : Kind::behind, here};
         }
         const bool of_wal = same_wal(*record, wal);
         if (of_wal && record->wal.frame < wal.frame) {

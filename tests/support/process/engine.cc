@@ -60,7 +60,8 @@ EngineTotals read_engine_totals(const std::string& database) {
     const ControlView view(database);
     const ControlBlock* block = view.block();
     if (!block) return {};
-    return {block->commits_captured, block->bytes_captured, block->rebases};
+    return {block->commits_captured, block->bytes_captured, block->rebases, block->captured_lsn,
+            block->log_first_lsn};
 }
 
 std::string read_endpoint(Child& daemon, std::chrono::seconds patience) {

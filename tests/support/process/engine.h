@@ -19,6 +19,8 @@ struct EngineTotals {
     uint64_t commits = 0;
     uint64_t bytes = 0;
     uint64_t rebases = 0;
+    uint64_t lsn = 0;        // captured
+    uint64_t log_first = 0;  // oldest record that the log still has
 };
 EngineTotals read_engine_totals(const std::string& database);
 
