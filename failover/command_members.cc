@@ -96,7 +96,7 @@ int finish(const MembersOptions& options, const Layout& layout, const char* comm
 
 // The list with the new node in it, signed; it begins with this node.
 Status list_new_node(const Layout& layout, const Identity& self, const NodeAddress& address,
-                     const std::string& name, MemberList& list) {
+                     const std::string& name, Rights rights, MemberList& list) {
     if (list.version == 0) {
         Result<NodeFile> node = read_node_file(layout.node());
         if (!node) return std::move(node).error();
@@ -115,7 +115,7 @@ Status list_new_node(const Layout& layout, const Identity& self, const NodeAddre
                                  .endpoint = address.endpoint,
                                  .key = address.key,
                                  .old_key = {},
-                                 .rights = {}}));
+                                 .rights = rights}));
     sign_list(list, self);
     return ok_status();
 }
@@ -123,7 +123,7 @@ Status list_new_node(const Layout& layout, const Identity& self, const NodeAddre
 // The new node first, then our files: what is lost in between is made good by the same command
 // again, because a node that has joined takes the list of one who may admit.
 Result<std::vector<Member>> add_by_address(const Layout& layout, const NodeAddress& address,
-                                           const std::string& given_name) {
+                                           const std::string& given_name, Rights rights) {
     Result<Membership> before = read_membership(layout);
     if (!before) return std::move(before).error();
     Result<Identity> self = Identity::load(layout.identity());
@@ -132,7 +132,7 @@ Result<std::vector<Member>> add_by_address(const Layout& layout, const NodeAddre
     std::vector<Member> members = before->members;
     TANIST_TRY(add_member(members, member));
     MemberList list = before->list;
-    TANIST_TRY(list_new_node(layout, *self, address, members.back().name, list));
+    TANIST_TRY(list_new_node(layout, *self, address, members.back().name, rights, list));
     Status joined = join(*self, address, list, kJoinPatience);
     if (!joined) {
         if (joined.error().code == Errc::refused &&
@@ -208,7 +208,8 @@ int run_members_add(const MembersOptions& options) {
     }
     Result<NodeAddress> address = parse_node_address(options.node);
     if (!address) return print_error(address.error(), options.json, kExitUsage);
-    auto added = add_by_address(layout, *address, options.name);
+    auto added = add_by_address(layout, *address, options.name,
+                                options.may_lead ? kPrimaryRights : Rights{});
     // Without the secret.
     address->invite.reset();
     return finish(options, layout, "members add", to_string(*address), std::move(added), kDone);

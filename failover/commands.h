@@ -15,8 +15,9 @@ int run_init(const InitOptions& options);
 
 struct MembersOptions {
     std::string db;
-    std::string node;  // add: endpoint or tanist:// address; remove: name or endpoint
-    std::string name;  // add: "" for host:port
+    std::string node;       // add: endpoint or tanist:// address; remove: name or endpoint
+    std::string name;       // add: "" for host:port
+    bool may_lead = false;  // add, by address: it may be promoted
     bool json = false;
 };
 int run_members_list(const MembersOptions& options);

@@ -72,6 +72,8 @@ void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
                     "where its tanistd listens, or the tanist:// address that it printed")
         ->required();
     add->add_option("--name", options.name, "a name; host:port otherwise");
+    add->add_flag("--may-lead", options.may_lead,
+                  "with a tanist:// address: its key may lead the cluster, so it can be promoted");
     finish_command(*add,
                    "  tanist members add app.db tcp://127.0.0.1:7401\n"
                    "  tanist members add app.db ipc:///run/tanist/b.sock --name b\n"

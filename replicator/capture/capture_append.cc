@@ -11,6 +11,7 @@ Result<CaptureDecision> Capturer::State::decide(const WalIndexHeader& now) {
     if (decision.action != CaptureDecision::Action::need_checksum) return decision;
     Result<WalFrameHeader> frame = frames.read_header(known.wal.frame, now.page_bytes);
     if (!frame) return std::move(frame).error();
+    if (unsummed) TANIST_TRY(sum_up_known(now, frame->checksum));
     return decide_capture(known, now, frame->checksum);
 }
 

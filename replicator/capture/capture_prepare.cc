@@ -132,15 +132,41 @@ Result<bool> Capturer::State::is_prepared(uint32_t first, const CommitMark& mark
         return true;
     }
     if (mark.db_pages != prepared->db_pages || now.page_bytes != prepared->page_bytes) return false;
-    select_pages(first, pgnos.data() + (first - scan_first), mark.last_frame - first + 1,
-                 mark.db_pages, pages);
-    if (pages.size() != prepared->page_count) return false;
+    return has_content(*prepared, first, mark.last_frame);
+}
+
+// Requires: the range of the last scan() includes these frames.
+Result<bool> Capturer::State::has_content(const RecordHeader& record, uint32_t first,
+                                          uint32_t last) {
+    select_pages(first, pgnos.data() + (first - scan_first), last - first + 1, record.db_pages,
+                 pages);
+    if (pages.size() != record.page_count) return false;
     Hasher128 hasher;
-    TANIST_TRY(write_pages(now.page_bytes, [&](ByteView part) {
+    TANIST_TRY(write_pages(record.page_bytes, [&](ByteView part) {
         hasher.update(part);
         return ok_status();
     }));
-    return hasher.digest() == prepared->payload_hash;
+    return hasher.digest() == record.payload_hash;
+}
+
+// A transaction that rewrites its own frames is logged before SQLite sums them up. If the WAL still
+// has its content, the checksum that it has now is the commit's.
+Status Capturer::State::sum_up_known(const WalIndexHeader& now, const WalChecksum& found) {
+    const RecordHeader record = *std::exchange(unsummed, std::nullopt);
+    if (known.wal != record.wal || now.max_frame < record.wal.frame) return ok_status();
+    if (unsummed_first > record.wal.frame || now.page_bytes != record.page_bytes) {
+        return ok_status();
+    }
+    WalIndexHeader its_end = now;
+    its_end.max_frame = record.wal.frame;
+    TANIST_TRY(scan(unsummed_first, its_end));
+    if (commits.size() != 1 || commits.back().last_frame != record.wal.frame) return ok_status();
+    Result<bool> same = has_content(record, unsummed_first, record.wal.frame);
+    if (!same) return std::move(same).error();
+    if (!*same) return ok_status();
+    known.wal.checksum_a = found.a;
+    known.wal.checksum_b = found.b;
+    return ok_status();
 }
 
 Status Capturer::State::take_back_prepared() {

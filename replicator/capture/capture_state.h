@@ -35,6 +35,8 @@ struct Capturer::State {
     // -- capturer.cc
     Status resume();
     Status resume_from_records();
+    Result<std::optional<RecordHeader>> visible_record(LogReader& reader, RecordHeader record,
+                                                       Lsn not_visible);
     Result<bool> resume_from_clean_stop(const WalIndexHeader& now);
     Status append_epoch_if_newer();
     Result<CaptureProgress> poll();
@@ -74,6 +76,9 @@ struct Capturer::State {
     Result<bool> adopt_prepared(uint32_t first, const CommitMark& mark, uint32_t change,
                                 const WalIndexHeader& now);
     Result<bool> is_prepared(uint32_t first, const CommitMark& mark, const WalIndexHeader& now);
+    // Whether the commit in frames first..last of the WAL has the record's content.
+    Result<bool> has_content(const RecordHeader& record, uint32_t first, uint32_t last);
+    Status sum_up_known(const WalIndexHeader& now, const WalChecksum& found);
     Status take_back_prepared();
     void settle_slot();
     Status resolve_abandoned(Instant now);
@@ -120,7 +125,10 @@ struct Capturer::State {
     std::optional<RecordHeader> prepared;
     uint32_t prepare_seen = 0;  // the slot's word at the last look
     bool settle_due = false;    // as soon as what was appended is published
-    Position settled;           // the last record that is settled; the log's end unless `prepared`
+    // The record of `known`, and its first frame in the WAL, while its checksum is not known.
+    std::optional<RecordHeader> unsummed;
+    uint32_t unsummed_first = 0;
+    Position settled;  // the last record that is settled; the log's end unless `prepared`
     Instant resolve_not_before;
 
     // The range being taken: page number of each frame from scan_first, and where commits end.

@@ -24,7 +24,8 @@ constexpr Nanos kRestartBackoffMin = 2ms;
 constexpr Nanos kRestartBackoffMax = 50ms;
 constexpr auto kMarkAgainAfter = 100ms;
 // For a lock that is free for moments only. Once the WAL is beyond its bound it is worth waiting.
-constexpr Nanos kLockPatience = 200us;
+constexpr Nanos kLockPatience = 1ms;
+constexpr Nanos kBrakePatience = 5ms;
 constexpr Nanos kLockPatienceBeyondBound = 5ms;
 constexpr Nanos kRestartBackoffBeyondBound = 20ms;
 // For a checkpointer that is in the middle of the same work, and how often it is looked at.
@@ -240,8 +241,16 @@ Result<bool> Capturer::State::restart(bool truncate, Nanos patience) {
     Result<bool> begun = backfill_before(boot_now() + kBackfillPatience, most);
     if (!begun) return begun;
 
+    // With READ0 shared nobody writes back, so a program that does so after each of its commits
+    // goes on without that, and begins each transaction on a slot above, which is ours in between.
+    const Instant brake_deadline = boot_now() + kBrakePatience;
+    Status brake = handle.lock(lock_read(0), 1, false);
+    while (!brake && brake.error().code == Errc::busy && boot_now() < brake_deadline) {
+        brake = handle.lock(lock_read(0), 1, false);
+    }
     ReaderSlots readers(handle, pin.slot());
     Result<bool> locked = readers.take_before(boot_now() + patience);
+    if (brake.ok()) handle.unlock(lock_read(0), 1, false);
     if (!locked || !*locked) return locked;
     return restart_without_readers(truncate);
 }

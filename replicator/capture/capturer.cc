@@ -105,25 +105,52 @@ Status Capturer::State::resume_from_records() {
         rebase_due = "the log begins here";
         return ok_status();
     }
-    RecordHeader record = *last;
-    settled = record.position();
-    const Lsn first = log.stat().first;
     const std::unique_ptr<LogReader> reader = log.reader();
-    if (slot_is_of(record)) prepared = record;
-    Lsn not_visible = prepared ? prepared->lsn : record.subject;
+    settled = last->position();
+    Lsn not_visible = last->subject;
+    if (slot_is_of(*last)) {
+        prepared = *last;
+        not_visible = last->lsn;
+    }
+    Result<std::optional<RecordHeader>> found = visible_record(*reader, *last, not_visible);
+    if (!found) return std::move(found).error();
+    if (!*found) {
+        rebase_due = "no record says where the log stood in the WAL";
+        return ok_status();
+    }
+    const RecordHeader& record = **found;
+    known = {record.wal, record.page_bytes, false};
+    if (record.kind != RecordKind::commit) return ok_status();
+    if (record.wal.checksum_a != 0 || record.wal.checksum_b != 0) return ok_status();
+    // Logged before SQLite summed it up: its content must prove the place instead.
+    if (record.lsn <= log.stat().first) return ok_status();
+    Result<RecordHeader> before = reader->header_of(Lsn(record.lsn.value - 1));
+    if (!before) return std::move(before).error();
+    Result<std::optional<RecordHeader>> earlier = visible_record(*reader, *before, before->subject);
+    if (!earlier) return std::move(earlier).error();
+    if (!*earlier) return ok_status();
+    const WalPoint& wal = (*earlier)->wal;
+    const bool same_wal = wal.salt1 == record.wal.salt1 && wal.salt2 == record.wal.salt2;
+    unsummed = record;
+    unsummed_first = same_wal ? wal.frame + 1 : 1;
+    return ok_status();
+}
+
+// `record` or the last one before it that says where the log stood in the WAL when everything up to
+// it was visible. Nothing: the log does not reach back so far.
+Result<std::optional<RecordHeader>> Capturer::State::visible_record(LogReader& reader,
+                                                                    RecordHeader record,
+                                                                    Lsn not_visible) {
+    const Lsn first = log.stat().first;
     while (!names_wal_point(record) || record.lsn == not_visible) {
-        if (record.lsn <= first) {
-            rebase_due = "no record says where the log stood in the WAL";
-            return ok_status();
-        }
-        Result<RecordHeader> before = reader->header_of(Lsn(record.lsn.value - 1));
+        if (record.lsn <= first) return std::optional<RecordHeader>{};
+        Result<RecordHeader> before = reader.header_of(Lsn(record.lsn.value - 1));
         if (!before) return std::move(before).error();
         record = *before;
-        if (settled.lsn == not_visible) settled = record.position();
+        if (prepared && settled.lsn == prepared->lsn) settled = record.position();
         if (record.kind == RecordKind::abort) not_visible = record.subject;
     }
-    known = {record.wal, record.page_bytes, false};
-    return ok_status();
+    return std::optional<RecordHeader>{record};
 }
 
 Result<CleanStop> Capturer::State::describe_stop(const WalPoint& wal) {

@@ -87,7 +87,8 @@ constexpr size_t kCommitLsns = 512;
 // compare-and-swap leads away from `posted`: whoever does it has decided.
 //
 //   settled --writer--> posted --writer--> granted --writer--> published
-//                          \--writer, or whoever has WRITE and finds its holder gone--> refused
+//                          \--writer, or whoever has WRITE and finds its holder gone,
+//                             or the engine at a gap--> refused
 //   granted --the same, when the commit did not become visible--> refused
 //   granted, published, refused --engine, when the log says how it ended--> settled
 enum class PreparePhase : uint32_t {

@@ -5,7 +5,9 @@
 #include "replicator/apply/log_pages.h"
 #include "replicator/apply/wal_writer.h"
 #include "replicator/base/notes.h"
+#include "replicator/sync/page_reader.h"
 #include "replicator/wal/sqlite_handle.h"
+#include "replicator/wal/wal_format.h"
 
 namespace tanist {
 namespace {
@@ -17,10 +19,49 @@ bool same_wal(const RecordHeader& record, const WalEnd& wal) {
     return record.wal.salt1 == wal.salt1 && record.wal.salt2 == wal.salt2;
 }
 
-bool ends_at(const RecordHeader& record, const WalEnd& wal) {
+// A commit that was held back was logged before SQLite had summed its frames; its pages tell.
+Result<bool> ends_at(const RecordHeader& record, const WalEnd& wal, const ShowsCommit& shows) {
+    if (!same_wal(record, wal) || record.wal.frame != wal.frame) return false;
+    if (wal.frame == 0) return record.kind != RecordKind::commit;
     const bool summed = record.wal.checksum_a != 0 || record.wal.checksum_b != 0;
-    return same_wal(record, wal) && record.wal.frame == wal.frame && summed &&
-           record.wal.checksum_a == wal.checksum_a && record.wal.checksum_b == wal.checksum_b;
+    if (!summed && record.kind == RecordKind::commit) return shows(record);
+    return summed && record.wal.checksum_a == wal.checksum_a &&
+           record.wal.checksum_b == wal.checksum_b;
+}
+
+// SQLite reads the header of a WAL only when a frame follows it.
+Result<WalEnd> end_of_wal(SqliteHandle& handle, const WalIndexHeader& now) {
+    WalEnd end{now.salt.salt1, now.salt.salt2, now.max_frame, now.frame_checksum.a,
+               now.frame_checksum.b};
+    if (end.frame != 0) return end;
+    uint8_t bytes[kWalHeaderBytes];
+    Result<size_t> found = handle.read_wal(0, bytes);
+    if (!found) return std::move(found).error();
+    end.salt1 = end.salt2 = 0;
+    if (*found < sizeof bytes) return end;
+    if (Result<WalHeader> header = decode_wal_header(bytes); header.ok()) {
+        end.salt1 = header->salt.salt1;
+        end.salt2 = header->salt.salt2;
+    }
+    return end;
+}
+
+Result<bool> shows_commit(SqliteHandle& handle, LogReader& log, const RecordHeader& record) {
+    LogPages pages(log, {});
+    TANIST_TRY(pages.add(record));
+    pages.finish();
+    Result<PageReader> reader = PageReader::open(handle);
+    if (!reader) return std::move(reader).error();
+    if (reader->page_bytes() != record.page_bytes) return false;
+    Bytes logged(record.page_bytes);
+    Bytes shown(record.page_bytes);
+    for (uint32_t i = 0; i < pages.page_count(); ++i) {
+        Result<Pgno> pgno = pages.page(i, logged);
+        if (!pgno) return std::move(pgno).error();
+        TANIST_TRY(reader->read(pgno->value, shown));
+        if (shown != logged) return false;
+    }
+    return true;
 }
 
 }  // namespace
@@ -28,7 +69,7 @@ bool ends_at(const RecordHeader& record, const WalEnd& wal) {
 // Walks back to the record at which the WAL ends, or, of an empty WAL, to the one before the first
 // that it held. A few WALs at most: a power cut loses one restart of it, because SQLite syncs the
 // header of the new one.
-Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal) {
+Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal, const ShowsCommit& shows) {
     using Kind = OwnPlace::Kind;
     const LogStat stat = log.stat();
     const std::unique_ptr<LogReader> reader = log.reader();
@@ -40,17 +81,27 @@ Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal) {
         Result<RecordHeader> record = reader->header_of(lsn);
         if (!record) return std::move(record).error();
         const bool is_rebase = record->kind == RecordKind::rebase;
-        if (record->kind != RecordKind::commit && !is_rebase) continue;
+        // An EPOCH after a replay says where in the WAL the replayed commits ended.
+        const bool is_epoch = record->kind == RecordKind::epoch && record->page_bytes != 0;
+        if (record->kind != RecordKind::commit && !is_rebase && !is_epoch) continue;
         const LogPoint here{record->position(), record->chain};
         if (!newest) {
             newest = *record;
             // A restart follows only when everything before it is in the database.
             if (wal.salt1 == record->wal.salt1 + 1) return OwnPlace{};
+            // So it is when the next WAL has no header yet, and after a TRUNCATE.
+            if (wal.salt1 == 0 && wal.salt2 == 0 && record->kind == RecordKind::commit) {
+                Result<bool> has = shows(*record);
+                if (!has) return std::move(has).error();
+                if (*has) return OwnPlace{};
+            }
         }
         if (wals == 0 || salt != record->wal.salt2) wals += 1;
         salt = record->wal.salt2;
         if (wals > kWalsMax) break;
-        if (wal.frame != 0 && ends_at(*record, wal)) {
+        Result<bool> ends = ends_at(*record, wal, shows);
+        if (!ends) return std::move(ends).error();
+        if (*ends) {
             return here == stat.end ? OwnPlace{} : OwnPlace{Kind::behind, here};
         }
         const bool of_wal = same_wal(*record, wal);
@@ -73,8 +124,12 @@ Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_pat
     if (!header) return std::move(header).error();
     if (!*header) return uint64_t{0};
     const WalIndexHeader& now = **header;
-    auto place = find_own_place(log, {now.salt.salt1, now.salt.salt2, now.max_frame,
-                                      now.frame_checksum.a, now.frame_checksum.b});
+    auto wal_end = end_of_wal(**handle, now);
+    if (!wal_end) return std::move(wal_end).error();
+    const std::unique_ptr<LogReader> reader = log.reader();
+    auto place = find_own_place(log, *wal_end, [&](const RecordHeader& record) {
+        return shows_commit(**handle, *reader, record);
+    });
     if (!place) return std::move(place).error();
     if (place->kind == OwnPlace::Kind::covered) return uint64_t{0};
     if (place->kind == OwnPlace::Kind::unknown) {
@@ -83,7 +138,6 @@ Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_pat
                          to_string(log.end().position) +
                          ": its WAL was written back or removed before an engine ran"};
     }
-    const std::unique_ptr<LogReader> reader = log.reader();
     const Lsn end = log.end().position.lsn;
     LogPages pages(*reader, {});
     uint64_t commits = 0;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "replicator/log/log.h"
@@ -16,7 +17,8 @@
 
 namespace tanist {
 
-// Where a WAL stands, as its wal-index says after a recovery.
+// Where a WAL stands, as its wal-index says after a recovery. Salts of zero and no frame: it is
+// empty, or its header was never written whole.
 struct WalEnd {
     uint32_t salt1 = 0;
     uint32_t salt2 = 0;
@@ -35,9 +37,11 @@ struct OwnPlace {
     Kind kind = Kind::covered;
     LogPoint from;
 };
+// Whether the database shows each page as the commit left it. Asked where the WAL does not tell.
+using ShowsCommit = std::function<Result<bool>(const RecordHeader&)>;
 // By where its WAL ends. Page images are whole, so replaying what the database has already does no
 // harm; replaying over what the log does not know would.
-Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal);
+Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal, const ShowsCommit& shows);
 
 // Replays what the database lacks as one commit. How many commits of the log that were; zero: it
 // lacked none. corrupt: its place is not known. busy: somebody writes it.

@@ -29,10 +29,9 @@ struct Receiver::State {
     Epoch epoch;         // durable
     Epoch epoch_seen;    // highest; >= epoch
     ReplicaState state = ReplicaState::empty;
-    std::string reason;
+    std::string reason, primary_name;
     std::optional<Session> session;
     NodeKey primary;  // of epoch `epoch`, once heard
-    std::string primary_name;
     Position primary_end;
     // accepted >= received: what went to the log, and what the log has confirmed.
     LogPoint accepted, received;
@@ -49,8 +48,7 @@ struct Receiver::State {
     uint32_t last_ask = 0;
     bool asked_all = false;
     Instant sync_heard, now, heard, last_ack, refused_at;
-    bool ack_wanted = false;
-    bool stopping = false;
+    bool ack_wanted = false, stopping = false;
     std::vector<ReceiverAction> out;
 
     // In place: a variant moved from a temporary makes g++ 12 warn about what is not there.
@@ -67,7 +65,8 @@ struct Receiver::State {
         message.body = std::move(body);
         emit(act::Send{to, std::move(message)});
     }
-    std::string told_refusal, refusal;
+    std::string told_refusal;
+    Refusal refusal;
     void refuse(LinkId to, const Envelope& about, RefuseCode code, std::string text) {
         send(to, about.session, epoch_seen, Refuse{code, std::move(text)});
     }
@@ -153,10 +152,7 @@ bool Receiver::State::acceptable(const ev::Received& event, const Hello& hello) 
         // It will try again and again; people are told once.
         if (text != told_refusal) emit(act::Report{"refused " + hello.name + ": " + text});
         told_refusal = text;
-        if (hello.node != primary) {
-            refusal = hello.name + " was refused: " + text;
-            refused_at = now;
-        }
+        if (hello.node != primary) refusal = {hello.name + " was refused: " + text, now};
         refuse(event.from, event.envelope, code, std::move(text));
         return false;
     };
@@ -572,10 +568,8 @@ ReceiverView Receiver::view() const {
     view.state = s.state;
     view.reason = s.reason;
     view.connected = s.open();
-    if (s.session) {
-        view.link = s.session->link;
-        view.session = s.session->id;
-    }
+    view.link = s.session ? s.session->link : 0;
+    view.session = s.session ? s.session->id : 0;
     view.primary = s.primary;
     view.primary_name = s.primary_name;
     view.epoch = s.epoch;
@@ -584,7 +578,7 @@ ReceiverView Receiver::view() const {
     view.applied = s.applied;
     view.primary_end = s.primary_end;
     view.heard = s.heard;
-    if (s.now - s.refused_at < kRefusalShown) view.refusal = s.refusal;
+    if (s.now - s.refusal.at < kRefusalShown) view.refusal = s.refusal.text;
     return view;
 }
 

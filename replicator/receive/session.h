@@ -31,6 +31,12 @@ struct Session {
     int64_t echo_unix_ns = 0;
 };
 
+// The last primary that was not ours, and why it was refused; for the view.
+struct Refusal {
+    std::string text;
+    Instant at{0};
+};
+
 // A record whose AppendFinish is out.
 struct Unanswered {
     LogPoint point;

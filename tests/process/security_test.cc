@@ -180,6 +180,18 @@ TEST_CASE("security: a node joins by the address it printed, and commits arrive 
     CHECK_MESSAGE(doctor.says(node.address.endpoint + " answers"), doctor.text);
 }
 
+TEST_CASE("security: the right to lead is given to a node that is added with it, and to no other") {
+    Cluster cluster;
+    Node heir(cluster.dir, "b.db", kAnyPort);
+    Node other(cluster.dir, "c.db", kAnyPort);
+    cluster.must_add(heir, " --name b --may-lead");
+    cluster.must_add(other, " --name c");
+    const MemberList list = cluster.list_of(other.db);
+    CHECK(list.rights_of(heir.address.key).has(Right::lead));
+    CHECK(list.rights_of(heir.address.key).has(Right::admit));
+    CHECK(list.rights_of(other.address.key).bits == 0);
+}
+
 TEST_CASE("security: an address that others can reach has keys without being asked") {
     Cluster cluster;
     cluster.start_engine();

@@ -16,11 +16,17 @@ engine_pids() {
     done
 }
 clean_up() {
-    local pid
-    for pid in $(engine_pids) $replica_pid; do
+    local pid pids
+    set +e
+    pids="$(engine_pids) $replica_pid"
+    for pid in $pids; do
         tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -q tanistd && kill "$pid" 2>/dev/null
-    done || true
-    [ -z "$replica_pid" ] || wait "$replica_pid" 2>/dev/null || true
+    done
+    [ -z "$replica_pid" ] || wait "$replica_pid" 2>/dev/null
+    # An engine is no child of ours, and writes until it has ended.
+    for pid in $pids; do
+        for _ in $(seq 100); do [ -d "/proc/$pid" ] || break; sleep 0.1; done
+    done
     rm -rf "$work"
 }
 trap clean_up EXIT

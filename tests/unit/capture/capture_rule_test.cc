@@ -90,6 +90,18 @@ TEST_CASE("capture_rule: a frame without checksum proves nothing after a recover
     CHECK(decide_capture(point, header(100, 9, 31), WalChecksum{}).action == Action::take);
 }
 
+// A transaction that rewrites its own frames is logged before SQLite sums them up.
+TEST_CASE("capture_rule: a frame that was summed up after it was logged proves nothing either") {
+    CapturePoint held_back = known(5, kMarked, false);
+    held_back.wal.checksum_a = held_back.wal.checksum_b = 0;
+    const CaptureDecision d = decide_capture(held_back, header(100, 9, kMarked + 1), kSame);
+    CHECK(d.action == Action::take);
+    CHECK(d.first_frame == 6);
+    CHECK_FALSE(d.proved);
+    held_back.wal.change = 3;
+    CHECK(decide_capture(held_back, header(100, 9, 4), kSame).action == Action::gap);
+}
+
 TEST_CASE("capture_rule: two WALs without salts need not be one") {
     CapturePoint point;
     point.page_bytes = 4096;

@@ -214,3 +214,20 @@ TEST_CASE("prepare: after an ABORT the next engine knows where the WAL stands") 
     CHECK(p.count(RecordKind::rebase) == 1);
     CHECK(p.last_kind() == RecordKind::commit);
 }
+
+// Its header was withheld without a checksum, because SQLite sums a rewritten transaction up later.
+TEST_CASE("prepare: a commit without a checksum in the log is known by its content") {
+    Prepared p;
+    HeldBack writer(p, 7);
+    p.look();
+    writer.decide(PreparePhase::granted);
+    writer.show();
+    p.look();
+    REQUIRE(p.records().back().wal.checksum_a == 0);
+    p.crash();
+    writer.die();
+    p.start();
+    p.look();
+    CHECK(p.count(RecordKind::rebase) == 1);
+    CHECK(p.capturer->committed() == p.end.next());
+}

@@ -35,6 +35,22 @@ TEST_CASE("node_file: what is written is read") {
     CHECK(*again == node);
 }
 
+// A demotion that a crash cut short goes on from this.
+TEST_CASE("node_file: a fenced node remembers who superseded it, and what is not finished") {
+    TempDir dir;
+    NodeFile node;
+    node.role = Role::fenced;
+    node.cluster = random_id<ClusterId>();
+    node.group = random_id<GroupId>();
+    node.epoch = Epoch(7);
+    node.superseded_by = Epoch(uint64_t{1} << 48);
+    node.mark_pending = true;
+    REQUIRE(write_node_file(dir.path("node"), node).ok());
+    Result<NodeFile> again = read_node_file(dir.path("node"));
+    REQUIRE(again.ok());
+    CHECK(*again == node);
+}
+
 TEST_CASE("node_file: an absent file is not_found, not a replica") {
     TempDir dir;
     Result<NodeFile> node = read_node_file(dir.path("node"));

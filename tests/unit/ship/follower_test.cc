@@ -170,7 +170,7 @@ TEST_CASE_FIXTURE(FollowerFixture, "follower: NeedSync begins a sync, and its en
     CHECK(action<act::AnswerSyncAsk>() != nullptr);
     receive_on_sync_socket(SyncAsk{.ask = 2, .first = 0, .count = 0, .hashes = {}});
     REQUIRE(action<act::SettleSync>() != nullptr);
-    step(ev::SyncSourceEnded{});
+    step(ev::SyncSourceEnded{log.end.position});
     ack(10, 9);
     CHECK(action<act::Acknowledged>() == nullptr);
     ack(10, 10);
