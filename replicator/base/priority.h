@@ -4,7 +4,7 @@
 namespace tanist {
 
 // Steps of the system's own scale (nice), one about 1.25 times less processor time. What waits for
-// a replica gives way to what the application waits for; docs/decisions/0006-who-gives-way.md.
+// a replica gives way to what the application waits for; docs/decisions/0007-who-gives-way.md.
 constexpr int kShippingGivesWay = 5;
 constexpr int kReplicaGivesWay = 10;
 
