@@ -62,6 +62,12 @@ bool Capturer::restless() const {
                block.restart_grant.load(std::memory_order_relaxed);
 }
 
+bool Capturer::took_all() const {
+    const State& state = *state_;
+    return state.even &&
+           state.control->prepare.word.load(std::memory_order_acquire) == state.prepare_seen;
+}
+
 // -- resuming
 
 Status Capturer::State::resume() {

@@ -35,7 +35,8 @@ CaptureLoop::CaptureLoop(const SqliteApi& api, CaptureLoopOptions options, Log& 
       log_(log),
       control_(control),
       log_grew_(std::move(log_grew)),
-      nap_(kNapShortest) {}
+      nap_(kNapShortest),
+      syncer_([this](Lsn lsn) { durable_through(lsn); }, [this] { wake(); }) {}
 
 CaptureLoop::~CaptureLoop() { stop(); }
 
@@ -104,27 +105,47 @@ void CaptureLoop::run() {
     }
 }
 
-// What is asked for before the look is in the log after it. The replicas sync theirs meanwhile.
+// Whoever asked before the look has their commit in the log after it. The replicas sync theirs
+// meanwhile.
 bool CaptureLoop::look_and_tell() {
     const uint32_t asked = control_->local_sync_asked.load(std::memory_order_seq_cst);
     const bool captured = look();
-    if (captured) log_grew_();
-    if (asked != syncs_done_) {
-        syncs_done_ = asked;
-        sync_log();
+    if (captured) {
+        log_grew_();
     }
+    if (asked != syncs_begun_ && begin_sync() && capturer_->took_all()) syncs_begun_ = asked;
     return captured;
 }
 
-void CaptureLoop::sync_log() {
+// False: of what is in the log, some is being synced since before it was there, or the log fails.
+bool CaptureLoop::begin_sync() {
+    if (!sync_is_over()) return false;
+    auto begun = log_.begin_sync(true);
+    if (!begun) return false;
+    if (!*begun) return true;  // all is durable
     synced_ = boot_now();
-    if (auto synced = log_.sync(); synced) durable_through(synced->position.lsn);
+    syncing_ = true;
+    syncer_.put(std::move(**begun));
+    return true;
 }
 
-// Of two syncs the one that began first may end last.
+// When it is not, the syncer wakes this thread at its end.
+bool CaptureLoop::sync_is_over() {
+    if (!syncing_) return true;
+    syncer_.ask_again();
+    auto done = syncer_.take();
+    if (!done) return false;
+    syncing_ = false;
+    if (auto synced = log_.end_sync(done->task, done->outcome); synced) durable_through(*synced);
+    return true;
+}
+
 void CaptureLoop::durable_through(Lsn lsn) {
-    if (lsn.value <= control_->durable_lsn.load(std::memory_order_relaxed)) return;
-    control_->durable_lsn.store(lsn.value, std::memory_order_release);
+    std::atomic<uint64_t>& durable = control_->durable_lsn;
+    uint64_t known = durable.load(std::memory_order_relaxed);
+    while (known < lsn.value &&
+           !durable.compare_exchange_weak(known, lsn.value, std::memory_order_release)) {
+    }
     control_.bump_acks();
 }
 
@@ -178,6 +199,7 @@ void CaptureLoop::sleep_until_rung() {
     uint32_t bell = control_->bell.load();
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::asleep));
     watch_.arm(options_.layout.db + "-wal");
+
     if (look_and_tell()) {
         quiet_looks_ = 0;
     } else if (!stopping_.load()) {
@@ -206,20 +228,22 @@ void CaptureLoop::maintain() {
     LogStat stat = log_.stat();
     control_->log_bytes.store(stat.bytes, std::memory_order_relaxed);
     control_->log_first_lsn.store(stat.first.value, std::memory_order_relaxed);
-    sync_log_elsewhere(now);
+    sync_now_and_then(now);
 }
 
-void CaptureLoop::sync_log_elsewhere(Instant now) {
-    if (auto done = syncer_.take()) {
-        auto synced = log_.end_sync(done->task, done->outcome);
-        if (synced) durable_through(*synced);
-    }
+void CaptureLoop::sync_now_and_then(Instant now) {
+    if (!sync_is_over()) return;
     const bool quiet = now - Instant{view_.last_commit_ns.load()} > kQuietFor;
     const bool due = now - synced_ >= (quiet ? kSyncEvery : kSyncEveryInStorm) &&
                      control_->durable_lsn.load() < log_.end().position.lsn.value;
-    auto begun = log_.begin_sync(due);
+    if (due) {
+        begin_sync();
+        return;
+    }
+    // A segment's head alone, for retain().
+    auto begun = log_.begin_sync(false);
     if (!begun || !*begun) return;
-    if (due) synced_ = now;
+    syncing_ = true;
     syncer_.put(std::move(**begun));
 }
 

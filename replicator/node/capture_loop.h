@@ -57,13 +57,14 @@ class CaptureLoop {
     void run();
     bool look();  // one poll; true when something was captured or settled
     bool look_and_tell();
-    void sync_log();
-    void durable_through(Lsn lsn);
+    bool sync_is_over();
+    bool begin_sync();
+    void durable_through(Lsn lsn);  // any thread
     void tell_switch();
     void rest(bool captured);
     void sleep_until_rung();
     void maintain();
-    void sync_log_elsewhere(Instant now);
+    void sync_now_and_then(Instant now);
 
     const SqliteApi& api_;
     CaptureLoopOptions options_;
@@ -82,9 +83,10 @@ class CaptureLoop {
     int quiet_looks_ = 0;
     Instant maintained_{0};
     Instant synced_{0};
-    uint32_t syncs_done_ = 0;  // ControlBlock::local_sync_asked when the log was last synced for it
-    LogSyncer syncer_;
+    uint32_t syncs_begun_ = 0;  // ControlBlock::local_sync_asked when a sync for it was begun
+    bool syncing_ = false;      // the syncer has a task
     std::string problem_;
+    LogSyncer syncer_;
     std::thread thread_;
 };
 

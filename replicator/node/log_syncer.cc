@@ -23,7 +23,9 @@ void LogSyncer::run() {
         std::deque<LogSync> tasks = tasks_.wait(1h);
         for (LogSync& task : tasks) {
             Status outcome = task.run();
+            if (outcome.ok()) durable_(task.through());
             done_.put({std::move(task), std::move(outcome)});
+            if (asked_again_.exchange(false, std::memory_order_seq_cst)) again_();
         }
         if (tasks.empty() && tasks_.closed()) return;
     }
