@@ -214,6 +214,9 @@ struct ControlBlock {
     // a problem it holds nothing up.
     alignas(64) std::atomic<uint32_t> notice_sequence;
     std::atomic<uint8_t> notice[256];
+
+    // 1 while the engine hears the chime (Layout::chime): who waits for a commit rings that.
+    std::atomic<uint32_t> hears_chime;
 };
 static_assert(sizeof(ControlBlock) <= kControlBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);

@@ -17,6 +17,7 @@ constexpr uint64_t kBusyCommits = 16;
 // Looks in a row that found nothing before the bell is armed.
 constexpr int kQuietLooks = 3;
 constexpr Nanos kSleepLongest = 1s;  // the engine's beat
+constexpr Nanos kSleepInTrouble = 50ms;
 // A file watch fires before the commit is visible: look again this often, this many times.
 constexpr Nanos kAfterWatch = 200us;
 constexpr Nanos kMaintainEvery = 100ms;
@@ -75,6 +76,7 @@ void CaptureLoop::stop() {
     stopping_.store(true);
     wake();
     thread_.join();
+    const std::lock_guard lock(looking_);
     while (look()) {
     }
     if (auto closed = capturer_->close_cleanly(); !closed)
@@ -96,25 +98,52 @@ void CaptureLoop::run() {
         // Read before the look: whoever rings after it, for what the look missed, ends the nap.
         bell_seen_ = control_->bell.load();
         uint64_t barriers = barriers_asked_.load();
-        bool captured = look_and_tell();
-        bool passed = problem_.empty() && view_.barriers_done.load() != barriers;
-        if (passed) view_.barriers_done.store(barriers);
-        if (passed) log_grew_();
-        maintain();
+        bool captured;
+        {
+            const std::lock_guard lock(looking_);
+            captured = look_and_tell();
+            bool passed = problem_.empty() && view_.barriers_done.load() != barriers;
+            if (passed) view_.barriers_done.store(barriers);
+            if (passed) log_grew_();
+            maintain();
+        }
         if (barriers_asked_.load() == barriers) rest(captured);
     }
 }
 
-// Whoever asked before the look has their commit in the log after it. The replicas sync theirs
-// meanwhile.
+// The replicas sync their logs while this node does.
 bool CaptureLoop::look_and_tell() {
-    const uint32_t asked = control_->local_sync_asked.load(std::memory_order_seq_cst);
-    const bool captured = look();
-    if (captured) {
-        log_grew_();
-    }
-    if (asked != syncs_begun_ && begin_sync() && capturer_->took_all()) syncs_begun_ = asked;
+    const bool captured = note_and_look();
+    if (captured) log_grew_();
+    sync_as_asked();
     return captured;
+}
+
+// Whoever asked for a sync before the look has their commit in the log after it.
+bool CaptureLoop::note_and_look() {
+    syncs_asked_ = control_->local_sync_asked.load(std::memory_order_seq_cst);
+    return look();
+}
+
+void CaptureLoop::sync_as_asked() {
+    if (syncs_asked_ == syncs_begun_) return;
+    if (begin_sync() && capturer_->took_all()) syncs_begun_ = syncs_asked_;
+}
+
+void CaptureLoop::look_here() {
+    const std::unique_lock lock(looking_, std::try_to_lock);
+    if (!lock.owns_lock())
+        wake();
+    else if (capturer_)
+        note_and_look();
+}
+
+void CaptureLoop::sync_from_here() {
+    const std::unique_lock lock(looking_, std::try_to_lock);
+    if (!lock.owns_lock())
+        wake();
+    else if (capturer_)
+        sync_as_asked();
 }
 
 // False: of what is in the log, some is being synced since before it was there, or the log fails.
@@ -185,13 +214,19 @@ bool CaptureLoop::look() {
 
 void CaptureLoop::rest(bool captured) {
     quiet_looks_ = captured ? 0 : quiet_looks_ + 1;
-    bool restless = capturer_->restless();
+    bool restless;
+    Nanos nap;
+    {
+        const std::lock_guard lock(looking_);
+        restless = capturer_->restless();
+        nap = restless ? kNapShortest : nap_;
+    }
     if (quiet_looks_ >= kQuietLooks && !restless) {
         sleep_until_rung();
         return;
     }
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::napping));
-    futex_wait(&control_->bell, bell_seen_, restless ? kNapShortest : nap_);
+    futex_wait(&control_->bell, bell_seen_, nap);
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
 }
 
@@ -200,14 +235,15 @@ void CaptureLoop::sleep_until_rung() {
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::asleep));
     watch_.arm(options_.layout.db + "-wal");
 
-    if (look_and_tell()) {
+    Nanos longest = kSleepLongest;
+    if (look_again(longest)) {
         quiet_looks_ = 0;
     } else if (!stopping_.load()) {
-        futex_wait(&control_->bell, bell, problem_.empty() ? kSleepLongest : 50ms);
+        futex_wait(&control_->bell, bell, longest);
         // Rung by a commit, or by the watch before the commit is visible: stay armed and look
         // a few times, until the next rest.
         for (int i = 0; i < 5 && control_->bell.load() == bell + 1; ++i) {
-            if (look_and_tell()) {
+            if (look_again(longest)) {
                 quiet_looks_ = 0;
                 break;
             }
@@ -215,6 +251,14 @@ void CaptureLoop::sleep_until_rung() {
         }
     }
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
+}
+
+// `longest`: how long one may sleep after it.
+bool CaptureLoop::look_again(Nanos& longest) {
+    const std::lock_guard lock(looking_);
+    const bool captured = look_and_tell();
+    longest = problem_.empty() ? kSleepLongest : kSleepInTrouble;
+    return captured;
 }
 
 void CaptureLoop::maintain() {

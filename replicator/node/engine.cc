@@ -78,6 +78,7 @@ Status Engine::State::open() {
     control->engine_pid.store(static_cast<uint32_t>(process_id()));
     control->engine_beat_ns.store(boot_now().ns);
     control->engine_writes.store(0);
+    control->hears_chime.store(0);
     control->epoch.store(node.epoch.value);
     LogOptions log_options{.segment_bytes = options.settings.log_segment_bytes,
                            .bytes_max = options.settings.log_bytes_max,
