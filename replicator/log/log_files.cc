@@ -11,7 +11,7 @@ namespace {
 constexpr size_t kSparesMax = 3;
 constexpr uint64_t kZeroBytes = 1u << 20;
 constexpr uint64_t kSmallSync = 64u << 10;
-constexpr uint64_t kBlocksAhead = 1u << 20;
+constexpr uint64_t kBlocksAhead = 256u << 10;
 
 Status write_zeros(File& file, uint64_t from, uint64_t to) {
     const Bytes zeros(static_cast<size_t>(std::min(kZeroBytes, to - from)));

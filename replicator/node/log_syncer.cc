@@ -1,7 +1,5 @@
 #include "replicator/node/log_syncer.h"
 
-#include "replicator/base/priority.h"
-
 namespace tanist {
 
 LogSyncer::~LogSyncer() {
@@ -18,7 +16,6 @@ std::optional<LogSyncer::Done> LogSyncer::take() {
 
 void LogSyncer::run() {
     using namespace std::chrono_literals;
-    give_way(kShippingGivesWay);
     while (true) {
         std::deque<LogSync> tasks = tasks_.wait(1h);
         for (LogSync& task : tasks) {
