@@ -112,6 +112,12 @@ class SyncCluster {
                    block.prepare.logged_word.load() == word;
         });
     }
+    // The first replica has it durably.
+    bool acknowledged_by_one() const {
+        return slot([](const ControlBlock& block) {
+            return block.ack[0].durable_lsn.load() >= block.prepare.lsn.load();
+        });
+    }
     bool settled() const {
         return slot([](const ControlBlock& block) {
             return phase_of(block.prepare.word.load()) == PreparePhase::settled;
