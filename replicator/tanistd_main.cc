@@ -47,7 +47,7 @@ struct SettingOption {
     const char* setting;
     const char* help;
 };
-constexpr std::array<SettingOption, 8> kSettingOptions = {{
+constexpr std::array<SettingOption, 12> kSettingOptions = {{
     {"--log-level", "log_level", "info, warning or error"},
     {"--log-segment-bytes", "log_segment_bytes", "size of one file of the log"},
     {"--log-bytes-max", "log_bytes_max", "most that the log may hold"},
@@ -56,6 +56,10 @@ constexpr std::array<SettingOption, 8> kSettingOptions = {{
     {"--curve", "curve", "true: keys on ipc and loopback, too"},
     {"--status-open", "status_open", "whether anybody may ask for the status"},
     {"--invite-expires", "invite_expires", "how long a new replica's invitation is good"},
+    {"--on-promote", "on_promote", "run this when the node has become the primary"},
+    {"--on-demote", "on_demote", "run this when it has become a replica"},
+    {"--on-fence", "on_fence", "run this when it refuses writes from now on"},
+    {"--hook-timeout", "hook_timeout", "end a hook that runs longer"},
 }};
 
 struct Arguments {

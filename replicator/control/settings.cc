@@ -17,6 +17,8 @@ constexpr uint64_t kLogBytesFloor = 64u << 10;
 constexpr uint64_t kSegmentBytesCeiling = 1u << 30;
 constexpr milliseconds kAckTimeoutCeiling = std::chrono::hours(24);
 constexpr milliseconds kInviteCeiling = std::chrono::hours(24 * 30);
+constexpr milliseconds kHookCeiling = std::chrono::minutes(10);
+constexpr size_t kHookBytesMax = 4096;
 constexpr milliseconds kIdleExitCeiling = std::chrono::hours(24 * 365);
 // sun_path has 108 bytes with its zero.
 constexpr size_t kIpcPathBytesMax = 107;
@@ -130,7 +132,25 @@ Status set_invite_expires(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
-const std::array<Row, 16> kRows = {{
+Status set_hook(std::string& field, const std::string& text) {
+    if (text.size() > kHookBytesMax || text.find('\0') != std::string::npos) {
+        return wrong("a command has at most " + std::to_string(kHookBytesMax) + " bytes");
+    }
+    field = text;
+    return ok_status();
+}
+
+Status set_hook_timeout(Settings& settings, const std::string& text) {
+    Result<milliseconds> duration = parse_duration(text);
+    if (!duration) return std::move(duration).error();
+    if (duration->count() == 0 || *duration > kHookCeiling) {
+        return wrong(text + " is out of range: between 1ms and 10min");
+    }
+    settings.hooks.timeout = *duration;
+    return ok_status();
+}
+
+const std::array<Row, 20> kRows = {{
     {"replicas", Role::primary, true, "Endpoints of replicas; they join those of `tanist members`.",
      "[]",
      [](Settings& s, const std::string& text) { return set_endpoints(s.replicas, text, true); }},
@@ -209,6 +229,18 @@ const std::array<Row, 16> kRows = {{
      "true", set_status_open},
     {"invite_expires", Role::replica, false,
      "How long the invitation that a new replica prints is good.", "\"1h\"", set_invite_expires},
+    {"on_promote", Role::unknown, false,
+     "A shell command that tanistd runs when this node has become the primary.", "\"\"",
+     [](Settings& s, const std::string& text) { return set_hook(s.hooks.on_promote, text); }},
+    {"on_demote", Role::unknown, false, "The same when it has become a replica of a new primary.",
+     "\"\"",
+     [](Settings& s, const std::string& text) { return set_hook(s.hooks.on_demote, text); }},
+    {"on_fence", Role::unknown, false,
+     "The same when it was the primary and refuses writes from now on.", "\"\"",
+     [](Settings& s, const std::string& text) { return set_hook(s.hooks.on_fence, text); }},
+    {"hook_timeout", Role::unknown, false,
+     "A hook that runs longer is ended. A change of role never waits for one.", "\"5s\"",
+     set_hook_timeout},
 }};
 
 const Row* row_of(const std::string& name) {

@@ -18,6 +18,14 @@ namespace tanist {
 
 enum class ShipHost { automatic, daemon, thread };
 
+// Commands that tanistd runs when this node's role has changed; node/hook.h.
+struct HookSettings {
+    std::string on_promote;  // "": none
+    std::string on_demote;
+    std::string on_fence;
+    std::chrono::milliseconds timeout{5'000};
+};
+
 struct Settings {
     std::vector<std::string> replicas;  // endpoints; quick form, joins members of the file
     ShipHost ship = ShipHost::automatic;
@@ -32,6 +40,7 @@ struct Settings {
     bool curve = false;               // on ipc and loopback too; elsewhere always
     std::optional<bool> status_open;  // nothing: on ipc and loopback without CURVE
     std::chrono::milliseconds invite_expires{3'600'000};
+    HookSettings hooks;
 };
 
 // Absent: defaults. A setting that means nothing in `role` is refused; unknown accepts all.
