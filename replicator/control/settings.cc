@@ -19,6 +19,7 @@ constexpr milliseconds kAckTimeoutCeiling = std::chrono::hours(24);
 constexpr milliseconds kInviteCeiling = std::chrono::hours(24 * 30);
 constexpr milliseconds kHookCeiling = std::chrono::minutes(10);
 constexpr size_t kHookBytesMax = 4096;
+constexpr unsigned kPriorityCeiling = 1000;
 constexpr milliseconds kIdleExitCeiling = std::chrono::hours(24 * 365);
 // sun_path has 108 bytes with its zero.
 constexpr size_t kIpcPathBytesMax = 107;
@@ -150,7 +151,50 @@ Status set_hook_timeout(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
-const std::array<Row, 20> kRows = {{
+// The text is one of the words that stand for false and true.
+Status set_choice(bool& field, const char* no, const char* yes, const std::string& text) {
+    if (text != no && text != yes) {
+        return wrong("\"" + text + "\" is neither " + no + " nor " + yes);
+    }
+    field = text == yes;
+    return ok_status();
+}
+
+Status set_profile(Settings& settings, const std::string& text) {
+    using Profile = FailoverSettings::Profile;
+    if (text == "default") {
+        settings.failover.profile = Profile::standard;
+    } else if (text == "lan") {
+        settings.failover.profile = Profile::lan;
+    } else if (text == "wan") {
+        settings.failover.profile = Profile::wan;
+    } else {
+        return wrong("\"" + text + "\" is none of default, lan, wan");
+    }
+    return ok_status();
+}
+
+Status set_lag_on_failover(Settings& settings, const std::string& text) {
+    Result<LagBound> bound = parse_lag_bound(text);
+    if (!bound) return std::move(bound).error();
+    if (bound->unit != LagBound::Unit::none && bound->unit != LagBound::Unit::commits) {
+        return wrong(text + ": what an election may lose is a number of commits, or \"off\"");
+    }
+    settings.failover.lag_commits_max = bound->amount;
+    return ok_status();
+}
+
+Status set_priority(Settings& settings, const std::string& text) {
+    unsigned priority = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), priority);
+    if (error != std::errc{} || end != text.data() + text.size() || priority > kPriorityCeiling) {
+        return wrong("\"" + text + "\" is no priority: between 0 and 1000");
+    }
+    settings.failover.priority = static_cast<uint16_t>(priority);
+    return ok_status();
+}
+
+const std::array<Row, 27> kRows = {{
     {"replicas", Role::primary, true, "Endpoints of replicas; they join those of `tanist members`.",
      "[]",
      [](Settings& s, const std::string& text) { return set_endpoints(s.replicas, text, true); }},
@@ -241,6 +285,44 @@ const std::array<Row, 20> kRows = {{
     {"hook_timeout", Role::unknown, false,
      "A hook that runs longer is ended. A change of role never waits for one.", "\"5s\"",
      set_hook_timeout},
+    {"failover", Role::unknown, false,
+     "Who replaces a lost primary: \"manual\" (an operator), \"automatic\" (voters elect one, and "
+     "the\n"
+     "# primary writes only while it holds their lease; needs a tanistd with --listen on each "
+     "node).",
+     "\"manual\"",
+     [](Settings& s, const std::string& text) {
+         return set_choice(s.failover.automatic, "manual", "automatic", text);
+     }},
+    {"failover_profile", Role::unknown, false,
+     "How fast: \"default\" (lease 2 s), \"lan\" (600 ms), \"wan\" (8 s).", "\"default\"",
+     set_profile},
+    {"lease_mode", Role::unknown, false,
+     "\"full\", or \"writes_only\": with synchronous commits, elect after three missed "
+     "heartbeats;\n"
+     "# a lost primary may then serve stale reads for one lease.",
+     "\"full\"",
+     [](Settings& s, const std::string& text) {
+         return set_choice(s.failover.writes_only, "full", "writes_only", text);
+     }},
+    {"on_app_exit", Role::unknown, false,
+     "When no application uses the primary any more: \"keep\" the primacy, or \"release\" it.",
+     "\"keep\"",
+     [](Settings& s, const std::string& text) {
+         return set_choice(s.failover.release_on_app_exit, "keep", "release", text);
+     }},
+    {"max_lag_on_failover", Role::unknown, false,
+     "Of an asynchronous group: how much an election without an operator may lose, \"1000 "
+     "commits\"\n"
+     "# or \"off\".",
+     "\"off\"", set_lag_on_failover},
+    {"priority", Role::unknown, false,
+     "Of this node: among equals, the higher is elected; 0 to 1000.", "\"100\"", set_priority},
+    {"nofailover", Role::unknown, false, "This node is never elected, unless an operator names it.",
+     "false",
+     [](Settings& s, const std::string& text) {
+         return set_parsed(s.failover.nofailover, parse_flag, text);
+     }},
 }};
 
 const Row* row_of(const std::string& name) {
