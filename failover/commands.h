@@ -80,6 +80,14 @@ struct SwitchoverOptions {
 };
 int run_switchover(const SwitchoverOptions& options);
 
+struct TokenOptions {
+    std::string token;    // a token file, or the database of a node that has one
+    std::string members;  // whose list of voters counts: a ballot or a database; "": the token's
+    bool json = false;
+};
+int run_token_show(const TokenOptions& options);
+int run_token_verify(const TokenOptions& options);
+
 struct DivergedOptions {
     std::string db;
     std::string name;  // of one tail
