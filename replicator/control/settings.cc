@@ -130,7 +130,22 @@ Status set_invite_expires(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
-const std::array<Row, 16> kRows = {{
+Status set_encrypt_at_rest(Settings& settings, const std::string& text) {
+    Result<bool> flag = parse_flag(text);
+    if (!flag) return std::move(flag).error();
+    settings.encrypt_at_rest = *flag;
+    return ok_status();
+}
+
+Status set_encrypt_at_rest_key(Settings& settings, const std::string& text) {
+    if (!text.starts_with('/') && !text.empty()) {
+        return wrong("\"" + text + "\" is not an absolute path");
+    }
+    settings.encrypt_at_rest_key = text;
+    return ok_status();
+}
+
+const std::array<Row, 18> kRows = {{
     {"replicas", Role::primary, true, "Endpoints of replicas; they join those of `tanist members`.",
      "[]",
      [](Settings& s, const std::string& text) { return set_endpoints(s.replicas, text, true); }},
@@ -209,6 +224,14 @@ const std::array<Row, 16> kRows = {{
      "true", set_status_open},
     {"invite_expires", Role::replica, false,
      "How long the invitation that a new replica prints is good.", "\"1h\"", set_invite_expires},
+    {"encrypt_at_rest", Role::unknown, false,
+     "Encrypt the log and diverged commits on the disk; the database itself stays as SQLite\n"
+     "# writes it.",
+     "false", set_encrypt_at_rest},
+    {"encrypt_at_rest_key", Role::unknown, false,
+     "The key's file, made when it is absent: an absolute path on another disk; by default\n"
+     "# log.key beside the log, which protects copies of the log only.",
+     "\"\"", set_encrypt_at_rest_key},
 }};
 
 const Row* row_of(const std::string& name) {

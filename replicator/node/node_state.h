@@ -111,6 +111,7 @@ struct Node::State final : RoleHost {
     Status mark_fenced(Nanos patience);
     Status demote(const Superseded& news);
     Status become_replica();
+    Result<std::unique_ptr<Log>> open_log();
     Status save_tail(const Divergence& found);
 
     // -- promotion.cc
