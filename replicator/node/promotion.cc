@@ -143,6 +143,9 @@ Json Node::State::promote(const Json& command) {
         failed["plan"] = plan.json;
         return failed;
     }
+    const std::string own = bound_endpoints.empty() ? "" : bound_endpoints.front();
+    tell_hook(HookEvent::promote, own, "operator",
+              plan.json.value("lost_commits_at_least", uint64_t{0}));
     result["epoch"] = plan.next.value;
     result["position"] = to_string(control.captured().position);
     return result;

@@ -60,6 +60,7 @@ Json Node::State::fence(const Json& command) {
     }
     note(NoteLevel::warning, "fenced: writes are refused until `tanist unfence`",
          {{"database", layout.db}, {"by", who(command)}});
+    if (!already) tell_hook(HookEvent::fence, "", "operator", 0);
     return result;
 }
 
@@ -107,7 +108,10 @@ Status Node::State::demote(const Superseded& news) {
     next.role = Role::fenced;
     next.superseded_by = news.epoch;
     TANIST_TRY(write_file(next));
-    return become_replica();
+    if (shown == Role::primary) tell_hook(HookEvent::fence, news.by, "superseded", 0);
+    TANIST_TRY(become_replica());
+    tell_hook(HookEvent::demote, news.by, "superseded", 0);
+    return ok_status();
 }
 
 Result<std::unique_ptr<Log>> Node::State::open_log() {
@@ -146,6 +150,20 @@ Status Node::State::become_replica() {
     TANIST_TRY(write_file(next));
     set_role(Role::replica);
     return start_replica();
+}
+
+// -- hooks
+
+void Node::State::tell_hook(HookEvent event, const std::string& primary, const std::string& reason,
+                            uint64_t lost_commits) {
+    hooks.tell({.event = event,
+                .database = layout.db,
+                .epoch = file.epoch,
+                .position = control.captured().position,
+                .endpoint = bound_endpoints.empty() ? "" : bound_endpoints.front(),
+                .primary = primary,
+                .reason = reason,
+                .lost_commits = lost_commits});
 }
 
 // -- rejoin

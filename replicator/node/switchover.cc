@@ -115,8 +115,11 @@ Status Node::State::hand_over(const Member& target) {
     const bool taken = tell_until_taken(target, *cert, *next);
     hold.reset();  // become_replica() takes it again; the gate and the node file keep writers out
     Status followed = become_replica();
-    if (!followed)
+    if (followed) {
+        tell_hook(HookEvent::demote, target.endpoint, "switchover", 0);
+    } else {
         note(NoteLevel::error, "cannot follow yet", {{"reason", followed.error().message}});
+    }
     if (taken) return ok_status();
     return Error{Errc::unknown_outcome,
                  target.name +
@@ -188,7 +191,12 @@ void Node::State::handle(node_order::TakeOver& order) {
     if (!next) return;
     Status done = become_primary(*next, cert.final);
     audit_outcome_of("the primary's certificate", "take over", done);
-    if (!done) note(NoteLevel::error, "cannot take over", {{"reason", done.error().message}});
+    if (!done) {
+        note(NoteLevel::error, "cannot take over", {{"reason", done.error().message}});
+        return;
+    }
+    const std::string own = bound_endpoints.empty() ? "" : bound_endpoints.front();
+    tell_hook(HookEvent::promote, own, "switchover", 0);
 }
 
 }  // namespace tanist
