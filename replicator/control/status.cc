@@ -83,8 +83,7 @@ void add_replica(Json& json, const Control& control, Instant now) {
     uint64_t applied = control->applied_lsn.load();
     int64_t heard = control->primary_heard_ns.load();
     json["primary_end"] = control->primary_lsn.load();
-    json["primary_heard_seconds_ago"] =
-        heard == 0 ? Json() : Json(seconds_since(heard, now));
+    json["primary_heard_seconds_ago"] = heard == 0 ? Json() : Json(seconds_since(heard, now));
     json["lag"] = lag(control->primary_lsn.load(), applied, control->lag_bytes.load(),
                       control->lag_ns.load());
     json["received"] = control.captured().position.lsn.value;
