@@ -48,6 +48,7 @@ int run_doctor(const DoctorOptions& options);
 
 struct LogCommandOptions {
     std::string directory;
+    std::string key_file;  // of a log that is encrypted at rest; "": where its settings say
     bool json = false;
 };
 int run_log_dump(const LogCommandOptions& options);

@@ -257,6 +257,9 @@ void define_log(CLI::App& app, LogCommandOptions& options, Chosen& chosen) {
         CLI::App* command = group->add_subcommand(verb.name, verb.help);
         command->add_option("directory", options.directory, "a log directory, or its database")
             ->required();
+        command->add_option(
+            "--key-file", options.key_file,
+            "key of a log that is encrypted at rest (default: as its settings say)");
         finish_command(*command, verb.example, options.json);
         command->callback([&, work = verb.run] { chosen = [&, work] { return work(options); }; });
     }

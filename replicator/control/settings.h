@@ -54,6 +54,8 @@ struct Settings {
     bool curve = false;               // on ipc and loopback too; elsewhere always
     std::optional<bool> status_open;  // nothing: on ipc and loopback without CURVE
     std::chrono::milliseconds invite_expires{3'600'000};
+    bool encrypt_at_rest = false;     // new records of the log
+    std::string encrypt_at_rest_key;  // its key file; empty: Layout::log_key()
     HookSettings hooks;
 };
 

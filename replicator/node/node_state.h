@@ -114,6 +114,7 @@ struct Node::State final : RoleHost {
     Status mark_fenced(Nanos patience);
     Status demote(const Superseded& news);
     Status become_replica();
+    Result<std::unique_ptr<Log>> open_log();
     Status save_tail(const Divergence& found);
     // Tells the hook of `event`, with what this node knows of itself now.
     void tell_hook(HookEvent event, const std::string& primary, const std::string& reason,

@@ -4,6 +4,7 @@
 #include "replicator/control/audit.h"
 #include "replicator/node/diverged_tail.h"
 #include "replicator/node/epoch_ask.h"
+#include "replicator/node/log_options.h"
 #include "replicator/node/node_state.h"
 
 namespace tanist {
@@ -113,6 +114,12 @@ Status Node::State::demote(const Superseded& news) {
     return ok_status();
 }
 
+Result<std::unique_ptr<Log>> Node::State::open_log() {
+    auto wanted = log_options(layout, options.settings);
+    if (!wanted) return std::move(wanted).error();
+    return Log::open(layout.log(), file.group, *wanted);
+}
+
 // Everything that became visible here is in the log when this returns, and the database is at the
 // log's end; what of it the new primary lacks is found when it connects.
 Status Node::State::become_replica() {
@@ -129,7 +136,7 @@ Status Node::State::become_replica() {
     TANIST_TRY(hold->sync());
     LogPoint end;
     {
-        auto log = Log::open(layout.log(), file.group, {});
+        auto log = open_log();
         if (!log) return std::move(log).error();
         end = (*log)->end();
     }
@@ -164,14 +171,14 @@ void Node::State::tell_hook(HookEvent event, const std::string& primary, const s
 // The log keeps the records until they are saved; the reset is what makes a crash not save twice.
 Status Node::State::save_tail(const Divergence& found) {
     stop_role(Nanos(0));
-    auto log = Log::open(layout.log(), file.group, {});
+    auto log = open_log();
     if (!log) return std::move(log).error();
     DivergedTail tail;
     tail.common = found.common;
     tail.proved = found.proved;
     tail.primary_epoch = found.primary_epoch;
     tail.primary = found.primary;
-    auto saved = save_diverged_tail(layout, **log, std::move(tail));
+    auto saved = save_diverged_tail(layout, options.settings, **log, std::move(tail));
     if (!saved) return std::move(saved).error();
     note(NoteLevel::warning, "diverged commits were saved; see `tanist diverged list`",
          {{"name", saved->name},
