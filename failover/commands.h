@@ -23,6 +23,7 @@ struct MembersOptions {
 int run_members_list(const MembersOptions& options);
 int run_members_add(const MembersOptions& options);
 int run_members_remove(const MembersOptions& options);
+int run_members_allow_lead(const MembersOptions& options);
 
 struct KeysOptions {
     std::string db;  // "": the only one in this directory

@@ -82,6 +82,13 @@ void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
                    options.json);
     add->callback([&] { chosen = [&] { return run_members_add(options); }; });
 
+    CLI::App* allow = group->add_subcommand(
+        "allow-lead", "Give a member's key the rights of a primary, so that it can be promoted");
+    allow->add_option("database", options.db, "the primary's database")->required();
+    allow->add_option("node", options.node, "its name or endpoint")->required();
+    finish_command(*allow, "  tanist members allow-lead app.db b\n", options.json);
+    allow->callback([&] { chosen = [&] { return run_members_allow_lead(options); }; });
+
     CLI::App* remove = group->add_subcommand("remove", "Stop replicating to a daemon");
     remove->add_option("database", options.db, "the primary's database")->required();
     remove->add_option("node", options.node, "its name or endpoint")->required();
