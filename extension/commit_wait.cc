@@ -326,7 +326,7 @@ CommitWait::End CommitWait::await_grant(DatabaseFile& file, Instant deadline) {
             degrade(file);
             return End::unconfirmed;
         }
-        control.wait_acks(tick, std::min(left, kLookAfterEngine));
+        control.wait_acks(tick, std::min(left, kLookAfterEngine), rule.level == AckLevel::durable);
         file.engine_after_commit(true);
     }
 }
@@ -385,7 +385,8 @@ int CommitWait::confirm(DatabaseFile& file) {
         if (lsn && met(control, policy_.rule, *lsn, commit.local)) return SQLITE_OK;
         const Nanos left = deadline - boot_now();
         if (left.count() <= 0) break;
-        control.wait_acks(tick, std::min(left, kLookAfterEngine));
+        control.wait_acks(tick, std::min(left, kLookAfterEngine),
+                          policy_.rule.level == AckLevel::durable);
         file.engine_after_commit(true);
     }
     if (policy_.on_timeout == OnTimeout::degrade) {

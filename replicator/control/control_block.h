@@ -217,6 +217,8 @@ struct ControlBlock {
 
     // 1 while the engine hears the chime (Layout::chime): who waits for a commit rings that.
     std::atomic<uint32_t> hears_chime;
+    // Of ack_waiters, those for whom more counts than what is durable.
+    std::atomic<uint32_t> eager_waiters;
 };
 static_assert(sizeof(ControlBlock) <= kControlBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
@@ -288,10 +290,11 @@ class Control {
     bool ring(bool urgent) const;
     void set_problem(const std::string& sentence);  // engine
     std::string problem() const;
-    // Engine. Tells whoever waits for a confirmation.
-    void bump_acks() const;
+    // Engine. Tells whoever waits for a confirmation that something is durable, or that something
+    // else has changed.
+    void bump_acks(bool durable) const;
     // Waits until something that confirms a commit may have changed, or the timeout.
-    void wait_acks(uint32_t seen_tick, Nanos timeout) const;
+    void wait_acks(uint32_t seen_tick, Nanos timeout, bool for_durable) const;
     // Requires: index < limits::kMembersMax. Does not bump.
     void set_ack(size_t index, const AckPoint& point);  // engine
     AckPoints acks() const;

@@ -175,7 +175,7 @@ void CaptureLoop::durable_through(Lsn lsn) {
     while (known < lsn.value &&
            !durable.compare_exchange_weak(known, lsn.value, std::memory_order_release)) {
     }
-    control_.bump_acks();
+    control_.bump_acks(true);
 }
 
 bool CaptureLoop::look() {

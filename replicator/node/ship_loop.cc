@@ -479,8 +479,9 @@ void ShipLoop::act(Peer& peer, follower_action::StopSync&) {
 
 // A committer may wait for this one.
 void ShipLoop::act(Peer& peer, follower_action::Acknowledged& action) {
+    const Lsn was_durable = control_.acks().point[peer.slot].durable;
     control_.set_ack(peer.slot, {action.received, action.durable, action.applied});
-    control_.bump_acks();
+    control_.bump_acks(action.durable != was_durable);
 }
 
 void ShipLoop::act(Peer& peer, follower_action::Report& action) {

@@ -300,7 +300,7 @@ void Follower::State::acknowledged(const Ack& ack) {
     }
     // While it follows, it only goes forward: an older one that comes again takes nothing back.
     const bool follows = phase == Phase::streaming;
-    const auto later = [&](Lsn told, Lsn known) { return follows ? std::max(told, known) : told; };
+    const auto later = [&](Lsn said, Lsn known) { return follows ? std::max(said, known) : said; };
     const Lsn was[] = {received, durable, applied};
     received = later(ack.received, received);
     durable = later(ack.durable, durable);

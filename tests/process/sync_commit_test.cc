@@ -52,8 +52,9 @@ TEST_CASE("sync: readers and passive checkpoints go on while a commit waits") {
 
 TEST_CASE("sync: an unmet rule rolls back, and the connection works on") {
     SyncCluster cluster;
-    App app(cluster.uri("&ack=durable:1&ack_timeout=300ms"));
+    App app(cluster.uri("&ack=durable:1&ack_timeout=1min"));
     REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(app.ask("PRAGMA tanist_ack_timeout='300ms'") == "300ms");
     cluster.stop_replica();
     CHECK(app.run("INSERT INTO t VALUES(1)") == SQLITE_IOERR);
     CHECK(sqlite3_extended_errcode(app.db()) == (SQLITE_IOERR | 84 << 8));
@@ -69,8 +70,9 @@ TEST_CASE("sync: an unmet rule rolls back, and the connection works on") {
 TEST_CASE("sync: what was refused never comes back, not through a recovery either") {
     SyncCluster cluster;
     {
-        App app(cluster.uri("&ack=durable:1&ack_timeout=300ms"));
+        App app(cluster.uri("&ack=durable:1&ack_timeout=1min"));
         REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+        REQUIRE(app.ask("PRAGMA tanist_ack_timeout='300ms'") == "300ms");
         cluster.stop_replica();
         CHECK(app.run("INSERT INTO t VALUES(1)") == SQLITE_IOERR);
         cluster.kill_engine();
