@@ -34,7 +34,8 @@ struct Capturer::State {
 
     // -- capturer.cc
     Status resume();
-    Status resume_from_records();
+    Status resume_from_records(const WalIndexHeader& now);
+    Status resume_from_control(LogReader& reader, Lsn known_lsn, const WalIndexHeader& now);
     Result<std::optional<RecordHeader>> visible_record(LogReader& reader, RecordHeader record,
                                                        Lsn not_visible);
     Result<bool> resume_from_clean_stop(const WalIndexHeader& now);
@@ -87,8 +88,7 @@ struct Capturer::State {
 
     // -- capture_tend.cc
     Status tend_wal();
-    Status answer_request();
-    Status take_pin_again(Instant now);
+    Status take_pin_again();
     Status restart_when_due(Instant now);
     bool restart_is_due(Instant now);
     bool shim_restarts(Instant now);
@@ -96,6 +96,7 @@ struct Capturer::State {
     Result<bool> backfill_before(Instant deadline, uint32_t target);
     Result<bool> restart_without_readers(bool truncate);
     Status mark_change_when_quiet(Instant now);
+    Status mark_now(WalIndexHeader header);
     void let_wal_go_when_log_is_full();
     uint64_t wal_bytes() const;
     Status close_cleanly();
@@ -140,10 +141,7 @@ struct Capturer::State {
 
     // Restarts.
     bool wal_is_let_go = false;  // the log was full for too long
-    bool granted = false;        // the pin is away for a requester
-    WalSalt granted_salt;
-    Instant granted_at;
-    Instant last_request_at;  // ... or when the extension restarted the WAL without asking
+    Instant shim_restarted_at;
     Instant presence_looked_at;
     bool shim_is_present = false;
     Instant restartable_since;

@@ -16,7 +16,6 @@ using namespace std::chrono_literals;
 constexpr uint32_t kRestartFrames = 1000;
 constexpr uint32_t kLongForShimFrames = 4000;
 constexpr uint32_t kCheckpointBeforeLockFrames = 256;
-constexpr auto kGrantPatience = 20ms;
 constexpr auto kShimIsActiveFor = 2s;
 constexpr auto kPresenceEvery = 100ms;
 constexpr auto kLeaveToShimFor = 5ms;
@@ -113,13 +112,12 @@ uint64_t Capturer::State::wal_bytes() const {
 }
 
 Status Capturer::State::tend_wal() {
-    TANIST_TRY(answer_request());
     TANIST_TRY(resolve_abandoned(boot_now()));
     const bool long_wal = known.wal.frame >= kRestartFrames || wal_bytes() > options.wal_bytes_max;
     const bool unmarked = !is_marked(known.wal.change);
     if (pin.held() && !long_wal && !unmarked && !log_is_full) return ok_status();
     const Instant now = boot_now();
-    if (!pin.held() && !wal_is_let_go) TANIST_TRY(take_pin_again(now));
+    if (!pin.held() && !wal_is_let_go) TANIST_TRY(take_pin_again());
     // While a commit is held back its place in the WAL must stay what it is.
     if (prepared) return ok_status();
     if (log_is_full) {
@@ -132,38 +130,10 @@ Status Capturer::State::tend_wal() {
     return ok_status();
 }
 
-// The requester holds SQLite's WRITE lock, so what is captured now is final.
-Status Capturer::State::answer_request() {
-    const uint32_t request = control->restart_request.load(std::memory_order_acquire);
-    if (request == control->restart_grant.load(std::memory_order_relaxed)) return ok_status();
-    if (!wal_is_let_go) {
-        Status captured = look_until_even();
-        if (!captured) {
-            // Not granted: the requester gives up after a while and the WAL grows instead.
-            const Errc code = captured.error().code;
-            if (code == Errc::no_space || code == Errc::busy) return ok_status();
-            return captured;
-        }
-        pin.let_go();
-        granted = true;
-        granted_salt = {known.wal.salt1, known.wal.salt2};
-        granted_at = boot_now();
-        last_request_at = granted_at;
-    }
-    control->restart_grant.store(request, std::memory_order_release);
-    futex_wake_all(&control->restart_grant);
-    return ok_status();
-}
-
-Status Capturer::State::take_pin_again(Instant now) {
-    if (granted && now - granted_at < kGrantPatience) {
-        const std::optional<WalIndexHeader> header = read_wal_index_header(index);
-        if (!header || header->salt == granted_salt) return ok_status();
-    }
+Status Capturer::State::take_pin_again() {
     Status taken = pin.take();
     if (!taken && taken.error().code == Errc::busy) return ok_status();
     TANIST_TRY(std::move(taken));
-    granted = false;
     // Commits made while the pin was away are safe from now on; whether all are there, look() says.
     even = false;
     return look();
@@ -179,7 +149,6 @@ void Capturer::State::let_wal_go_when_log_is_full() {
     }
     pin.let_go();
     wal_is_let_go = true;
-    granted = false;
     rebase_due = "the log had no space for so long that the WAL outgrew its bound";
     note(NoteLevel::error, "capture is suspended",
          {{"database", handle.path()}, {"reason", rebase_due}});
@@ -187,7 +156,7 @@ void Capturer::State::let_wal_go_when_log_is_full() {
 
 // Whether to leave a restart to the extension, which does it for nothing.
 bool Capturer::State::shim_restarts(Instant now) {
-    if (last_request_at.ns != 0 && now - last_request_at < kShimIsActiveFor) return true;
+    if (shim_restarted_at.ns != 0 && now - shim_restarted_at < kShimIsActiveFor) return true;
     if (now - presence_looked_at > kPresenceEvery) {
         presence_looked_at = now;
         shim_is_present = !control.nobody_present();
@@ -301,10 +270,10 @@ Result<bool> Capturer::State::restart_without_readers(bool truncate) {
     if (!now || now->max_frame != target || read_checkpoint_info(index).backfilled != target) {
         return false;
     }
+    // Before the restart, not with it: an engine that dies in between has announced the mark.
+    if (!is_marked(now->change)) TANIST_TRY(mark_now(*now));
     WalIndexHeader before = *now;
-    if (spare && !is_marked(before.change)) {
-        before.change = mark_change(static_cast<uint32_t>(random_u64()));
-    }
+    before.change = known.wal.change;
     const WalIndexHeader fresh =
         restart_wal_index(index, before, static_cast<uint32_t>(random_u64()));
     known.wal = {fresh.salt.salt1, fresh.salt.salt2, 0, fresh.change, 0, 0};
@@ -339,9 +308,15 @@ Status Capturer::State::mark_change_when_quiet(Instant now) {
     if (!*locked) return ok_status();
     std::optional<WalIndexHeader> header = read_wal_index_header(index);
     if (!header || raw_header() != seen) return ok_status();
-    header->change = mark_change(static_cast<uint32_t>(random_u64()));
-    write_wal_index_header(index, *header);
-    known.wal.change = header->change;
+    return mark_now(*header);
+}
+
+// Requires: WRITE, and that everything is captured. No record of the log has the mark until the
+// next commit; the control block has it (resume_from_control).
+Status Capturer::State::mark_now(WalIndexHeader header) {
+    header.change = mark_change(static_cast<uint32_t>(random_u64()));
+    write_wal_index_header(index, header);
+    known.wal.change = header.change;
     seen = raw_header();
     return announce();
 }
