@@ -56,7 +56,7 @@ Lsn Capturer::committed() const {
 
 bool Capturer::restless() const {
     const State& state = *state_;
-    return !state.pin.held() && !state.wal_is_let_go;
+    return (!state.pin.held() && !state.wal_is_let_go) || state.checkpoint_lock.held();
 }
 
 // -- resuming

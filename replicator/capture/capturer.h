@@ -58,8 +58,8 @@ class Capturer {
     // Every record up to here is visible, or taken back by an ABORT up to here. Below captured()
     // while the last record is a commit that its writer still holds back.
     Lsn committed() const;  // any thread
-    // True while the pin is away: call poll() and tend_wal() again within a millisecond instead of
-    // sleeping.
+    // True while the pin is away, or a restart is being prepared: call poll() and tend_wal() again
+    // within a millisecond instead of sleeping.
     bool restless() const;
 
   private:

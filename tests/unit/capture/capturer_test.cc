@@ -207,6 +207,34 @@ TEST_CASE("capturer: the engine restarts a long WAL that is written back") {
     CHECK(app.number("PRAGMA wal_checkpoint(RESTART)") == 1);  // the pin is back
 }
 
+// As long as the pin holds its WAL it would write back after each commit, with two fsyncs.
+TEST_CASE("capturer: a stock writer is kept from writing back until the WAL begins anew") {
+    Primary p;
+    Stock app(p.path);
+    p.start();
+    int k = 0;
+    while (p.handle->checkpoint_info()->backfilled == 0) app.run(insert(++k));
+    (void)p.poll();
+    p.tend();
+    REQUIRE(p.header().max_frame == 0);
+    while (p.header().max_frame < 500) app.run(insert(++k));
+    const WalSalt salt = p.header().salt;
+    (void)p.poll();
+    p.tend();
+    CHECK(p.capturer->restless());
+    CHECK(app.number("PRAGMA wal_checkpoint(PASSIVE)") == 1);  // busy
+    CHECK(p.handle->checkpoint_info()->backfilled == 0);
+    while (p.header().salt == salt && p.header().max_frame < 10'000) {
+        app.run(insert(++k));
+        (void)p.poll();
+        p.tend();
+    }
+    CHECK(p.header().max_frame == 0);
+    CHECK_FALSE(p.capturer->restless());
+    CHECK(p.count(RecordKind::rebase) == 1);
+    CHECK(p.log_equals_database());
+}
+
 // A program that is its database's only writer has no reason to know SQLITE_BUSY.
 TEST_CASE("capturer: a stock writer without a busy timeout goes on while the WAL is restarted") {
     Primary p;
