@@ -14,6 +14,7 @@
 #include "extension/commit_wait.h"
 #include "extension/engine_starter.h"
 #include "extension/wal_gate.h"
+#include "extension/write_version.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
 #include "replicator/control/settings.h"
@@ -38,6 +39,7 @@ struct DatabaseFile {
     WalGate gate;
     CommitPolicy policy;  // what this connection asks for, from the next transaction on
     CommitWait commits;
+    WriteVersion write_version;
     sqlite3_file* wal = nullptr;  // the real -wal file while SQLite has it open through us
     EngineStarter starter;
     std::string last_error;

@@ -35,10 +35,16 @@ int file_close(sqlite3_file* file) noexcept {
     return rc;
 }
 int file_read(sqlite3_file* file, void* out, int count, sqlite3_int64 offset) noexcept {
-    return real_of(file)->pMethods->xRead(real_of(file), out, count, offset);
+    const int rc = real_of(file)->pMethods->xRead(real_of(file), out, count, offset);
+    if (rc == SQLITE_OK) WriteVersion::show_from_database(out, count, offset);
+    return rc;
 }
+// In WAL mode only checkpoints write here.
 int file_write(sqlite3_file* file, const void* in, int count, sqlite3_int64 offset) noexcept {
-    return real_of(file)->pMethods->xWrite(real_of(file), in, count, offset);
+    return guarded(SQLITE_IOERR, [&] {
+        const void* bytes = database(file).write_version.restore(in, count, offset);
+        return real_of(file)->pMethods->xWrite(real_of(file), bytes, count, offset);
+    });
 }
 int file_truncate(sqlite3_file* file, sqlite3_int64 bytes) noexcept {
     return real_of(file)->pMethods->xTruncate(real_of(file), bytes);
@@ -133,6 +139,10 @@ int file_shm_unmap(sqlite3_file* file, int remove) noexcept {
     return real_of(file)->pMethods->xShmUnmap(real_of(file), remove);
 }
 int file_fetch(sqlite3_file* file, sqlite3_int64 offset, int count, void** out) noexcept {
+    if (!WriteVersion::may_map(offset)) {
+        *out = nullptr;
+        return SQLITE_OK;
+    }
     return real_of(file)->pMethods->xFetch(real_of(file), offset, count, out);
 }
 int file_unfetch(sqlite3_file* file, sqlite3_int64 offset, void* page) noexcept {

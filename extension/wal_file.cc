@@ -15,7 +15,9 @@ int wal_close(sqlite3_file* file) noexcept {
     return real_methods(file).xClose(real_of(file));
 }
 int wal_read(sqlite3_file* file, void* out, int count, sqlite3_int64 offset) noexcept {
-    return real_methods(file).xRead(real_of(file), out, count, offset);
+    const int rc = real_methods(file).xRead(real_of(file), out, count, offset);
+    if (rc == SQLITE_OK) wrapped(file)->database->write_version.show_from_wal(out, count);
+    return rc;
 }
 int wal_write(sqlite3_file* file, const void* in, int count, sqlite3_int64 offset) noexcept {
     DatabaseFile& db = *wrapped(file)->database;

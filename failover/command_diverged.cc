@@ -2,6 +2,7 @@
 
 #include "failover/commands.h"
 #include "failover/diverged_read.h"
+#include "failover/log_cipher_of.h"
 #include "failover/output.h"
 #include "replicator/base/clock.h"
 #include "replicator/base/file.h"
@@ -65,9 +66,11 @@ int run_diverged_show(const DivergedOptions& options) {
     if (!facts) return print_error(facts.error(), options.json);
     Json commits = Json::array();
     std::vector<std::vector<std::string>> rows = {{"POSITION", "PAGES", "WRITTEN"}};
+    const std::string directory = Layout(options.db).diverged() + "/" + facts->name + "/log";
+    auto cipher = log_cipher_of(directory);
+    if (!cipher) return print_error(cipher.error(), options.json);
     Result<LogWalk> walk = walk_log(
-        Layout(options.db).diverged() + "/" + facts->name + "/log", false,
-        [&](const std::string&, uint64_t, const RecordHeader& record) {
+        directory, *cipher, false, [&](const std::string&, uint64_t, const RecordHeader& record) {
             if (record.kind != RecordKind::commit) return true;
             commits.push_back({{"position", to_string(record.position())},
                                {"pages", record.page_count},

@@ -2,6 +2,7 @@
 #include <map>
 
 #include "failover/diverged_read.h"
+#include "failover/log_cipher_of.h"
 #include "replicator/base/bytes.h"
 #include "replicator/log/log.h"
 #include "replicator/sync/page_reader.h"
@@ -75,8 +76,12 @@ Status write_pages(SqliteHandle& out, Log& tail, PageReader* present,
 }  // namespace
 
 Status export_diverged(const Layout& layout, const DivergedFacts& facts, const std::string& path) {
-    Result<std::unique_ptr<Log>> tail =
-        Log::open(layout.diverged() + "/" + facts.name + "/log", GroupId{}, {});
+    const std::string directory = layout.diverged() + "/" + facts.name + "/log";
+    auto cipher = log_cipher_of(directory);
+    if (!cipher) return std::move(cipher).error();
+    LogOptions log_options;
+    log_options.cipher = *std::move(cipher);
+    Result<std::unique_ptr<Log>> tail = Log::open(directory, GroupId{}, log_options);
     if (!tail) return std::move(tail).error();
     Result<std::unique_ptr<SqliteHandle>> database =
         SqliteHandle::open(linked_sqlite(), layout.db, {});

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "failover/findings.h"
+#include "failover/log_cipher_of.h"
 #include "failover/output.h"
 #include "failover/status_ask.h"
 #include "replicator/base/file.h"
@@ -110,8 +111,15 @@ void find_log(const Layout& layout, Findings& findings) {
         findings.push_back({"log", FindingLevel::ok, "not begun yet", ""});
         return;
     }
-    Result<LogWalk> walk = walk_log(
-        layout.log(), true, [](const std::string&, uint64_t, const RecordHeader&) { return true; });
+    auto cipher = log_cipher_of(layout.log());
+    if (!cipher) {
+        findings.push_back({"log", FindingLevel::fail, cipher.error().message,
+                            "put the key file back; see encrypt_at_rest_key"});
+        return;
+    }
+    Result<LogWalk> walk =
+        walk_log(layout.log(), *cipher, true,
+                 [](const std::string&, uint64_t, const RecordHeader&) { return true; });
     if (!walk) {
         findings.push_back({"log", FindingLevel::fail, walk.error().message,
                             "stop the engine, move " + layout.log() +

@@ -47,7 +47,7 @@ struct SettingOption {
     const char* setting;
     const char* help;
 };
-constexpr std::array<SettingOption, 8> kSettingOptions = {{
+constexpr std::array<SettingOption, 19> kSettingOptions = {{
     {"--log-level", "log_level", "info, warning or error"},
     {"--log-segment-bytes", "log_segment_bytes", "size of one file of the log"},
     {"--log-bytes-max", "log_bytes_max", "most that the log may hold"},
@@ -56,6 +56,17 @@ constexpr std::array<SettingOption, 8> kSettingOptions = {{
     {"--curve", "curve", "true: keys on ipc and loopback, too"},
     {"--status-open", "status_open", "whether anybody may ask for the status"},
     {"--invite-expires", "invite_expires", "how long a new replica's invitation is good"},
+    {"--on-promote", "on_promote", "run this when the node has become the primary"},
+    {"--on-demote", "on_demote", "run this when it has become a replica"},
+    {"--on-fence", "on_fence", "run this when it refuses writes from now on"},
+    {"--hook-timeout", "hook_timeout", "end a hook that runs longer"},
+    {"--failover", "failover", "manual or automatic"},
+    {"--failover-profile", "failover_profile", "default, lan or wan"},
+    {"--lease-mode", "lease_mode", "full or writes_only"},
+    {"--on-app-exit", "on_app_exit", "keep or release"},
+    {"--max-lag-on-failover", "max_lag_on_failover", "what an election may lose: \"1000 commits\""},
+    {"--priority", "priority", "of this node in elections, 0 to 1000"},
+    {"--nofailover", "nofailover", "true: this node is never elected"},
 }};
 
 struct Arguments {

@@ -26,6 +26,11 @@ struct CurvePair {
     std::array<uint8_t, 32> secret{};
 };
 
+// What a log is encrypted with at rest. Symmetric, of one node: never sent.
+struct LogKey {
+    std::array<uint8_t, 32> bytes{};
+};
+
 // Ed25519.
 struct Signature {
     std::array<uint8_t, 64> bytes{};

@@ -7,6 +7,8 @@ namespace tanist {
 
 void random_bytes(uint8_t* out, size_t count);
 uint64_t random_u64();
+// Overwrites a secret; not optimised away.
+void wipe(void* secret, size_t count);
 template <class Id>
 Id random_id() {
     Id id;

@@ -10,6 +10,8 @@ void random_bytes(uint8_t* out, size_t count) {
     ::randombytes_buf(out, count);
 }
 
+void wipe(void* secret, size_t count) { ::sodium_memzero(secret, count); }
+
 uint64_t random_u64() {
     uint64_t value = 0;
     random_bytes(reinterpret_cast<uint8_t*>(&value), sizeof value);

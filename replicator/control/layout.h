@@ -7,6 +7,7 @@
 //   members       who this primary ships to; text           control/members.h
 //   members.signed  the cluster's keys and their rights     control/member_list.h
 //   identity.next a new identity being announced, 0600      node/, `tanist keys rotate`
+//   log.key       key of the log's encryption at rest, 0600 control/log_key.h
 //   invitation    digest of the open invitation             control/invitation.h
 //   alarm         the last breach, for status; one line     control/alarm.h
 //   audit.log     commands, changes of role; JSON lines    control/audit.h
@@ -36,6 +37,7 @@ struct Layout {
     std::string members() const { return directory + "/members"; }
     std::string member_list() const { return directory + "/members.signed"; }
     std::string next_identity() const { return directory + "/identity.next"; }
+    std::string log_key() const { return directory + "/log.key"; }
     std::string invitation() const { return directory + "/invitation"; }
     std::string alarm() const { return directory + "/alarm"; }
     std::string audit_log() const { return directory + "/audit.log"; }

@@ -15,11 +15,11 @@ using std::chrono::milliseconds;
 
 constexpr uint64_t kLogBytesFloor = 64u << 10;
 constexpr uint64_t kSegmentBytesCeiling = 1u << 30;
-constexpr milliseconds kAckTimeoutCeiling = std::chrono::hours(24);
 constexpr milliseconds kInviteCeiling = std::chrono::hours(24 * 30);
+constexpr milliseconds kHookCeiling = std::chrono::minutes(10);
+constexpr size_t kHookBytesMax = 4096;
+constexpr unsigned kPriorityCeiling = 1000;
 constexpr milliseconds kIdleExitCeiling = std::chrono::hours(24 * 365);
-// sun_path has 108 bytes with its zero.
-constexpr size_t kIpcPathBytesMax = 107;
 
 Error wrong(const std::string& sentence) { return {Errc::invalid, sentence}; }
 
@@ -130,7 +130,83 @@ Status set_invite_expires(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
-const std::array<Row, 16> kRows = {{
+Status set_encrypt_at_rest(Settings& settings, const std::string& text) {
+    Result<bool> flag = parse_flag(text);
+    if (!flag) return std::move(flag).error();
+    settings.encrypt_at_rest = *flag;
+    return ok_status();
+}
+
+Status set_encrypt_at_rest_key(Settings& settings, const std::string& text) {
+    if (!text.starts_with('/') && !text.empty()) {
+        return wrong("\"" + text + "\" is not an absolute path");
+    }
+    settings.encrypt_at_rest_key = text;
+    return ok_status();
+}
+
+Status set_hook(std::string& field, const std::string& text) {
+    if (text.size() > kHookBytesMax || text.find('\0') != std::string::npos) {
+        return wrong("a command has at most " + std::to_string(kHookBytesMax) + " bytes");
+    }
+    field = text;
+    return ok_status();
+}
+
+Status set_hook_timeout(Settings& settings, const std::string& text) {
+    Result<milliseconds> duration = parse_duration(text);
+    if (!duration) return std::move(duration).error();
+    if (duration->count() == 0 || *duration > kHookCeiling) {
+        return wrong(text + " is out of range: between 1ms and 10min");
+    }
+    settings.hooks.timeout = *duration;
+    return ok_status();
+}
+
+// The text is one of the words that stand for false and true.
+Status set_choice(bool& field, const char* no, const char* yes, const std::string& text) {
+    if (text != no && text != yes) {
+        return wrong("\"" + text + "\" is neither " + no + " nor " + yes);
+    }
+    field = text == yes;
+    return ok_status();
+}
+
+Status set_profile(Settings& settings, const std::string& text) {
+    using Profile = FailoverSettings::Profile;
+    if (text == "default") {
+        settings.failover.profile = Profile::standard;
+    } else if (text == "lan") {
+        settings.failover.profile = Profile::lan;
+    } else if (text == "wan") {
+        settings.failover.profile = Profile::wan;
+    } else {
+        return wrong("\"" + text + "\" is none of default, lan, wan");
+    }
+    return ok_status();
+}
+
+Status set_lag_on_failover(Settings& settings, const std::string& text) {
+    Result<LagBound> bound = parse_lag_bound(text);
+    if (!bound) return std::move(bound).error();
+    if (bound->unit != LagBound::Unit::none && bound->unit != LagBound::Unit::commits) {
+        return wrong(text + ": what an election may lose is a number of commits, or \"off\"");
+    }
+    settings.failover.lag_commits_max = bound->amount;
+    return ok_status();
+}
+
+Status set_priority(Settings& settings, const std::string& text) {
+    unsigned priority = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), priority);
+    if (error != std::errc{} || end != text.data() + text.size() || priority > kPriorityCeiling) {
+        return wrong("\"" + text + "\" is no priority: between 0 and 1000");
+    }
+    settings.failover.priority = static_cast<uint16_t>(priority);
+    return ok_status();
+}
+
+const std::array<Row, 29> kRows = {{
     {"replicas", Role::primary, true, "Endpoints of replicas; they join those of `tanist members`.",
      "[]",
      [](Settings& s, const std::string& text) { return set_endpoints(s.replicas, text, true); }},
@@ -209,6 +285,64 @@ const std::array<Row, 16> kRows = {{
      "true", set_status_open},
     {"invite_expires", Role::replica, false,
      "How long the invitation that a new replica prints is good.", "\"1h\"", set_invite_expires},
+    {"encrypt_at_rest", Role::unknown, false,
+     "Encrypt the log and diverged commits on the disk; the database itself stays as SQLite\n"
+     "# writes it.",
+     "false", set_encrypt_at_rest},
+    {"encrypt_at_rest_key", Role::unknown, false,
+     "The key's file, made when it is absent: an absolute path on another disk; by default\n"
+     "# log.key beside the log, which protects copies of the log only.",
+     "\"\"", set_encrypt_at_rest_key},
+    {"on_promote", Role::unknown, false,
+     "A shell command that tanistd runs when this node has become the primary.", "\"\"",
+     [](Settings& s, const std::string& text) { return set_hook(s.hooks.on_promote, text); }},
+    {"on_demote", Role::unknown, false, "The same when it has become a replica of a new primary.",
+     "\"\"",
+     [](Settings& s, const std::string& text) { return set_hook(s.hooks.on_demote, text); }},
+    {"on_fence", Role::unknown, false,
+     "The same when it was the primary and refuses writes from now on.", "\"\"",
+     [](Settings& s, const std::string& text) { return set_hook(s.hooks.on_fence, text); }},
+    {"hook_timeout", Role::unknown, false,
+     "A hook that runs longer is ended. A change of role never waits for one.", "\"5s\"",
+     set_hook_timeout},
+    {"failover", Role::unknown, false,
+     "Who replaces a lost primary: \"manual\" (an operator), \"automatic\" (voters elect one, and "
+     "the\n"
+     "# primary writes only while it holds their lease; needs a tanistd with --listen on each "
+     "node).",
+     "\"manual\"",
+     [](Settings& s, const std::string& text) {
+         return set_choice(s.failover.automatic, "manual", "automatic", text);
+     }},
+    {"failover_profile", Role::unknown, false,
+     "How fast: \"default\" (lease 2 s), \"lan\" (600 ms), \"wan\" (8 s).", "\"default\"",
+     set_profile},
+    {"lease_mode", Role::unknown, false,
+     "\"full\", or \"writes_only\": with synchronous commits, elect after three missed "
+     "heartbeats;\n"
+     "# a lost primary may then serve stale reads for one lease.",
+     "\"full\"",
+     [](Settings& s, const std::string& text) {
+         return set_choice(s.failover.writes_only, "full", "writes_only", text);
+     }},
+    {"on_app_exit", Role::unknown, false,
+     "When no application uses the primary any more: \"keep\" the primacy, or \"release\" it.",
+     "\"keep\"",
+     [](Settings& s, const std::string& text) {
+         return set_choice(s.failover.release_on_app_exit, "keep", "release", text);
+     }},
+    {"max_lag_on_failover", Role::unknown, false,
+     "Of an asynchronous group: how much an election without an operator may lose, \"1000 "
+     "commits\"\n"
+     "# or \"off\".",
+     "\"off\"", set_lag_on_failover},
+    {"priority", Role::unknown, false,
+     "Of this node: among equals, the higher is elected; 0 to 1000.", "\"100\"", set_priority},
+    {"nofailover", Role::unknown, false, "This node is never elected, unless an operator names it.",
+     "false",
+     [](Settings& s, const std::string& text) {
+         return set_parsed(s.failover.nofailover, parse_flag, text);
+     }},
 }};
 
 const Row* row_of(const std::string& name) {
@@ -260,75 +394,6 @@ Status apply_entry(Settings& settings, const std::string& path, const TomlEntry&
     return ok_status();
 }
 
-struct QuantityUnit {
-    const char* name;
-    uint64_t factor;
-};
-
-// A whole number and one of `units`, spaces between them allowed.
-template <size_t N>
-std::optional<uint64_t> parse_quantity(std::string_view text,
-                                       const std::array<QuantityUnit, N>& units) {
-    uint64_t number = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc{}) return std::nullopt;
-    text.remove_prefix(static_cast<size_t>(end - text.data()));
-    while (text.starts_with(' ')) text.remove_prefix(1);
-    for (const QuantityUnit& unit : units) {
-        if (text != unit.name) continue;
-        uint64_t product = 0;
-        if (__builtin_mul_overflow(number, unit.factor, &product)) return std::nullopt;
-        return product;
-    }
-    return std::nullopt;
-}
-
-constexpr std::array<QuantityUnit, 11> kSizeUnits = {{{"", 1},
-                                                      {"B", 1},
-                                                      {"kB", 1000},
-                                                      {"KB", 1000},
-                                                      {"MB", 1'000'000},
-                                                      {"GB", 1'000'000'000},
-                                                      {"TB", 1'000'000'000'000},
-                                                      {"KiB", 1ull << 10},
-                                                      {"MiB", 1ull << 20},
-                                                      {"GiB", 1ull << 30},
-                                                      {"TiB", 1ull << 40}}};
-constexpr std::array<QuantityUnit, 5> kTimeUnits = {
-    {{"ms", 1}, {"s", 1000}, {"min", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
-
-bool is_port(std::string_view text) {
-    if (text == "*") return true;
-    unsigned port = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-    return error == std::errc{} && end == text.data() + text.size() && port >= 1 && port <= 65535;
-}
-
-// Four numbers from 0 to 255.
-bool is_ipv4(std::string_view host) {
-    for (int part = 0; part < 4; ++part) {
-        unsigned number = 0;
-        auto [end, error] = std::from_chars(host.data(), host.data() + host.size(), number);
-        if (error != std::errc{} || number > 255) return false;
-        host.remove_prefix(static_cast<size_t>(end - host.data()));
-        if (part == 3) return host.empty();
-        if (!host.starts_with('.')) return false;
-        host.remove_prefix(1);
-    }
-    return false;
-}
-
-Status check_tcp(const std::string& endpoint, std::string_view address) {
-    size_t colon = address.rfind(':');
-    if (colon == std::string_view::npos || colon == 0 || !is_port(address.substr(colon + 1))) {
-        return wrong(endpoint + " has no port: write tcp://HOST:PORT");
-    }
-    if (address.substr(0, colon) == "localhost") {
-        return wrong(endpoint + ": write 127.0.0.1 or [::1], localhost can mean either");
-    }
-    return ok_status();
-}
-
 }  // namespace
 
 Result<Settings> read_settings(const std::string& toml_path, Role role) {
@@ -359,98 +424,6 @@ Status apply_environment(Settings& settings) {
         if (value == nullptr) continue;
         Status set = row.set(settings, value);
         if (!set) return std::move(set).error().in("environment variable " + name);
-    }
-    return ok_status();
-}
-
-Result<uint64_t> parse_size(const std::string& text) {
-    std::optional<uint64_t> bytes = parse_quantity(text, kSizeUnits);
-    if (!bytes) {
-        return wrong("\"" + text +
-                     "\" is not a size: write a whole number and B, kB, MB, GB, KiB, "
-                     "MiB or GiB");
-    }
-    return *bytes;
-}
-
-Result<milliseconds> parse_duration(const std::string& text) {
-    std::optional<uint64_t> count = parse_quantity(text, kTimeUnits);
-    if (!count || *count > static_cast<uint64_t>(INT64_MAX)) {
-        return wrong("\"" + text +
-                     "\" is not a duration: write a whole number and ms, s, min, h or d");
-    }
-    return milliseconds(static_cast<int64_t>(*count));
-}
-
-Result<LagBound> parse_lag_bound(const std::string& text) {
-    constexpr std::array<QuantityUnit, 2> kCommitUnits = {{{"commits", 1}, {"commit", 1}}};
-    if (text == "off") return LagBound{};
-    LagBound bound;
-    if (auto commits = parse_quantity(text, kCommitUnits)) {
-        bound = {LagBound::Unit::commits, *commits};
-    } else if (auto millis = parse_quantity(text, kTimeUnits)) {
-        bound = {LagBound::Unit::milliseconds, *millis};
-    } else if (auto bytes = parse_quantity(text, kSizeUnits)) {
-        bound = {LagBound::Unit::bytes, *bytes};
-    }
-    if (bound.amount == 0) {
-        return wrong(
-            "\"" + text +
-            "\" is no bound: write a size (\"10MB\"), a time (\"5s\"), \"1000 commits\", or "
-            "\"off\"");
-    }
-    return bound;
-}
-
-Result<milliseconds> parse_ack_timeout(const std::string& text) {
-    Result<milliseconds> duration = parse_duration(text);
-    if (!duration) return duration;
-    if (duration->count() == 0 || *duration > kAckTimeoutCeiling) {
-        return wrong(text + " is out of range: between 1ms and 1d");
-    }
-    return duration;
-}
-
-std::string duration_text(milliseconds duration) {
-    const uint64_t count = static_cast<uint64_t>(duration.count());
-    const QuantityUnit* best = &kTimeUnits.front();
-    for (const QuantityUnit& unit : kTimeUnits) {
-        if (count != 0 && count % unit.factor == 0) best = &unit;
-    }
-    return std::to_string(count / best->factor) + best->name;
-}
-
-Status check_endpoint(const std::string& endpoint) {
-    TANIST_TRY(check_any_endpoint(endpoint));
-    if (is_local_endpoint(endpoint)) return ok_status();
-    return Error{Errc::refused,
-                 endpoint +
-                     " is on another machine, which needs keys: run `tanist members add DATABASE` "
-                     "with the tanist:// address that the tanistd there prints (`tanist keys "
-                     "show` prints it again)"};
-}
-
-bool is_local_endpoint(const std::string& endpoint) {
-    if (!endpoint.starts_with("tcp://")) return true;
-    std::string_view host = std::string_view(endpoint).substr(6);
-    host = host.substr(0, host.rfind(':'));
-    return host == "[::1]" || (is_ipv4(host) && host.starts_with("127."));
-}
-
-Status check_any_endpoint(const std::string& endpoint) {
-    std::string_view text = endpoint;
-    if (text.starts_with("tcp://")) return check_tcp(endpoint, text.substr(6));
-    if (!text.starts_with("ipc://")) {
-        return wrong("\"" + endpoint +
-                     "\" is not an endpoint: write tcp://127.0.0.1:PORT or ipc:///PATH");
-    }
-    std::string_view path = text.substr(6);
-    if (!path.starts_with('/') || path.size() < 2) {
-        return wrong(endpoint + ": the path of an ipc endpoint is absolute: ipc:///run/x.sock");
-    }
-    if (path.size() > kIpcPathBytesMax) {
-        return wrong(endpoint + ": the path of a socket has at most " +
-                     std::to_string(kIpcPathBytesMax) + " bytes");
     }
     return ok_status();
 }

@@ -18,6 +18,27 @@ namespace tanist {
 
 enum class ShipHost { automatic, daemon, thread };
 
+// Commands that tanistd runs when this node's role has changed; node/hook.h.
+struct HookSettings {
+    std::string on_promote;  // "": none
+    std::string on_demote;
+    std::string on_fence;
+    std::chrono::milliseconds timeout{5'000};
+};
+
+// What becomes of a group when its primary is lost. All but the last two are the group's: they
+// count where its voters are founded (node/voter_list.h).
+struct FailoverSettings {
+    bool automatic = false;  // voters and leases; else an operator promotes
+    enum class Profile : uint8_t { standard, lan, wan };
+    Profile profile = Profile::standard;
+    bool writes_only = false;          // lease_mode
+    bool release_on_app_exit = false;  // on_app_exit
+    uint64_t lag_commits_max = 0;      // max_lag_on_failover; 0: off
+    uint16_t priority = 100;           // of this node: the higher, the sooner it asks for votes
+    bool nofailover = false;           // this node is never elected without an operator
+};
+
 struct Settings {
     std::vector<std::string> replicas;  // endpoints; quick form, joins members of the file
     ShipHost ship = ShipHost::automatic;
@@ -29,9 +50,13 @@ struct Settings {
     std::chrono::milliseconds engine_idle_exit{10'000};
     CommitPolicy commit;  // ack, commit_mode, ack_timeout, on_timeout: where a connection begins
     LagBound max_lag;
+    FailoverSettings failover;
     bool curve = false;               // on ipc and loopback too; elsewhere always
     std::optional<bool> status_open;  // nothing: on ipc and loopback without CURVE
     std::chrono::milliseconds invite_expires{3'600'000};
+    bool encrypt_at_rest = false;     // new records of the log
+    std::string encrypt_at_rest_key;  // its key file; empty: Layout::log_key()
+    HookSettings hooks;
 };
 
 // Absent: defaults. A setting that means nothing in `role` is refused; unknown accepts all.

@@ -17,6 +17,10 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t kSilentAfterNs = 5'000'000'000;
 
 double seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
+// `then` is read after `now` was taken, so it may be the later one.
+double seconds_since(int64_t then_ns, Instant now) {
+    return seconds(static_cast<uint64_t>(std::max<int64_t>(now.ns - then_ns, 0)));
+}
 
 Json lag(uint64_t end, uint64_t reached, uint64_t bytes, uint64_t ns) {
     uint64_t behind = end > reached ? end - reached : 0;
@@ -36,7 +40,7 @@ Json peer_json(const PeerReport& peer, uint64_t end, Instant now, bool live) {
               {"applied", peer.applied.value},
               {"lag", live ? lag(end, peer.applied.value, peer.lag_bytes, peer.lag_ns) : Json()}};
     json["heard_seconds_ago"] =
-        peer.heard_ns == 0 ? Json() : Json(seconds(uint64_t(now.ns - peer.heard_ns)));
+        peer.heard_ns == 0 ? Json() : Json(seconds_since(peer.heard_ns, now));
     if (live && peer.state == PeerState::syncing)
         json["sync"] = {{"done_bytes", peer.sync_done_bytes},
                         {"total_bytes", peer.sync_total_bytes}};
@@ -79,8 +83,7 @@ void add_replica(Json& json, const Control& control, Instant now) {
     uint64_t applied = control->applied_lsn.load();
     int64_t heard = control->primary_heard_ns.load();
     json["primary_end"] = control->primary_lsn.load();
-    json["primary_heard_seconds_ago"] =
-        heard == 0 ? Json() : Json(seconds(uint64_t(now.ns - heard)));
+    json["primary_heard_seconds_ago"] = heard == 0 ? Json() : Json(seconds_since(heard, now));
     json["lag"] = lag(control->primary_lsn.load(), applied, control->lag_bytes.load(),
                       control->lag_ns.load());
     json["received"] = control.captured().position.lsn.value;
@@ -111,7 +114,7 @@ void add_live(Json& json, const Control& control, const Layout& layout, Role rol
     json["position"] = to_string(shown);
     json["engine"] = {{"pid", control->engine_pid.load()},
                       {"alive", live},
-                      {"last_seen_seconds", seconds(uint64_t(now.ns - control->engine_beat_ns))}};
+                      {"last_seen_seconds", seconds_since(control->engine_beat_ns.load(), now)}};
     json["log"] = {{"first", control->log_first_lsn.load()},
                    {"end", end},
                    {"durable", control->durable_lsn.load()},

@@ -24,7 +24,28 @@ struct Opened {
     std::optional<FoundMark> mark;
 };
 
-Result<Opened> open_segment(const std::string& directory, const std::string& name) {
+std::string key_name(uint64_t id) {
+    Bytes bytes;
+    ByteWriter(bytes).u64(id);
+    return hex(bytes.data(), bytes.size());
+}
+
+Result<RecordForm> form_of(const SegmentHeader& header,
+                           const std::shared_ptr<const LogCipher>& cipher) {
+    if (header.sealed_by == 0) return RecordForm();
+    if (cipher != nullptr && cipher->id() == header.sealed_by) {
+        return RecordForm(cipher, header.group);
+    }
+    return Error{
+        Errc::refused,
+        "encrypted with the key " + key_name(header.sealed_by) + ", and " +
+            (cipher == nullptr ? "no key is here" : "the key here is " + key_name(cipher->id())) +
+            "; put its file back (<db>-tanist/log.key, or where encrypt_at_rest_key "
+            "says). Nothing was changed"};
+}
+
+Result<Opened> open_segment(const std::string& directory, const std::string& name,
+                            const std::shared_ptr<const LogCipher>& cipher) {
     Result<File> file = File::open(directory + "/" + name, File::Mode::read);
     if (!file.ok()) return std::move(file).error();
     Result<FileStat> stat = file->stat();
@@ -35,11 +56,23 @@ Result<Opened> open_segment(const std::string& directory, const std::string& nam
     head.resize(*got);
     Result<SegmentHeader> header = decode_segment_header(head);
     if (!header.ok()) return Error(header.error()).in(file->path());
+    Result<RecordForm> form = form_of(*header, cipher);
+    if (!form.ok()) return Error(form.error()).in(file->path());
     Opened opened;
     opened.file = *std::move(file);
-    opened.found = {name, *header, stat->bytes, kRecordsAt};
+    opened.found = {name, *header, *std::move(form), stat->bytes, kRecordsAt};
     opened.mark = newest_mark(head, boot_id());
     return opened;
+}
+
+// Of two forms, because the head that says which may never have been written.
+bool stands_record(ByteView bytes, const std::shared_ptr<const LogCipher>& cipher, GroupId group,
+                   Lsn at_least) {
+    for (const RecordForm& form : {RecordForm(), RecordForm(cipher, group)}) {
+        Result<StoredHead> head = form.open_head(bytes);
+        if (head.ok() && head->header.lsn >= at_least) return true;
+    }
+    return false;
 }
 
 struct Names {
@@ -63,9 +96,13 @@ Result<Names> list_names(const std::string& directory) {
 
 class Finder {
   public:
-    Finder(const std::string& directory, GroupId group, bool check_payloads,
-           const RecordVisit& visit)
-        : directory_(directory), group_(group), check_payloads_(check_payloads), visit_(visit) {}
+    Finder(const std::string& directory, const std::shared_ptr<const LogCipher>& cipher,
+           GroupId group, bool check_payloads, const RecordVisit& visit)
+        : directory_(directory),
+          cipher_(cipher),
+          group_(group),
+          check_payloads_(check_payloads),
+          visit_(visit) {}
 
     Result<FoundLog> run() {
         Result<Names> names = list_names(directory_);
@@ -96,7 +133,7 @@ class Finder {
     // Without a mark nothing is known about synced records: nothing is excused either.
     void read_marks(const std::vector<std::string>& names) {
         for (const std::string& name : names) {
-            Result<Opened> opened = open_segment(directory_, name);
+            Result<Opened> opened = open_segment(directory_, name, cipher_);
             if (!opened.ok() || !opened->mark) continue;
             found_.durable = std::max(found_.durable, opened->mark->mark.durable);
             found_.power_lost = opened->mark->mark.boot != boot_id();
@@ -113,7 +150,7 @@ class Finder {
     // renaming before the writing). It never held a published record, so it is not damage.
     Status check_last_header(std::vector<std::string>& names) {
         if (names.size() < 2) return ok_status();
-        Result<Opened> last = open_segment(directory_, names.back());
+        Result<Opened> last = open_segment(directory_, names.back(), cipher_);
         if (last.ok()) {
             const bool stale = last->found.header.first() < *parse_segment_name(names.back());
             if (!stale) return ok_status();
@@ -139,12 +176,11 @@ class Finder {
     Result<bool> holds_record(const std::string& name) {
         Result<File> file = File::open(directory_ + "/" + name, File::Mode::read);
         if (!file.ok()) return std::move(file).error();
-        Bytes bytes(kRecordHeaderBytes);
+        Bytes bytes(kSealedHeadBytes);
         Result<size_t> got = file->read_at(kRecordsAt, bytes);
         if (!got.ok()) return std::move(got).error();
         bytes.resize(*got);
-        Result<RecordHeader> header = decode_record_header(bytes);
-        return header.ok() && header->lsn >= *parse_segment_name(name);
+        return stands_record(bytes, cipher_, group_, *parse_segment_name(name));
     }
 
     Status check_place(const FoundSegment& segment) {
@@ -169,7 +205,7 @@ class Finder {
 
     // False: a power cut ended the log here, before `until`.
     Result<bool> add(const std::string& name, std::optional<Lsn> until) {
-        Result<Opened> opened = open_segment(directory_, name);
+        Result<Opened> opened = open_segment(directory_, name, cipher_);
         Status placed = opened.ok() ? check_place(opened->found) : Status(opened.error());
         if (!placed.ok()) {
             if (placed.error().code != Errc::corrupt || !may_be_torn(name)) return placed.error();
@@ -178,6 +214,7 @@ class Finder {
         }
         ScanAsk ask;
         ask.header = opened->found.header;
+        ask.form = opened->found.form;
         ask.until = until;
         ask.check_payloads = check_payloads_;
         ask.durable = found_.durable;
@@ -208,6 +245,7 @@ class Finder {
     }
 
     const std::string& directory_;
+    const std::shared_ptr<const LogCipher>& cipher_;
     GroupId group_;
     const bool check_payloads_;
     const RecordVisit& visit_;
@@ -216,14 +254,16 @@ class Finder {
 
 }  // namespace
 
-Result<FoundLog> find_log(const std::string& directory, GroupId group, bool check_payloads,
-                          const RecordVisit& visit) {
-    return Finder(directory, group, check_payloads, visit).run();
+Result<FoundLog> find_log(const std::string& directory,
+                          const std::shared_ptr<const LogCipher>& cipher, GroupId group,
+                          bool check_payloads, const RecordVisit& visit) {
+    return Finder(directory, cipher, group, check_payloads, visit).run();
 }
 
-Result<LogWalk> walk_log(const std::string& directory, bool check_payloads,
+Result<LogWalk> walk_log(const std::string& directory,
+                         const std::shared_ptr<const LogCipher>& cipher, bool check_payloads,
                          const RecordVisit& visit) {
-    Result<FoundLog> found = find_log(directory, GroupId{}, check_payloads, visit);
+    Result<FoundLog> found = find_log(directory, cipher, GroupId{}, check_payloads, visit);
     if (!found.ok()) return std::move(found).error();
     LogWalk walk;
     walk.records = found->records;

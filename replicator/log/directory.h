@@ -21,6 +21,7 @@ constexpr const char* kFreshName = "fresh.tmp";  // a segment in the making
 struct FoundSegment {
     std::string name;
     SegmentHeader header;
+    RecordForm form;
     uint64_t file_bytes = 0;
     uint64_t end_offset = kRecordsAt;  // behind its last record
 };
@@ -47,7 +48,8 @@ using RecordVisit =
     std::function<bool(const std::string& segment, uint64_t offset, const RecordHeader&)>;
 
 // not_found: no directory or no segment. Otherwise as Log::open(). A zero group accepts any.
-Result<FoundLog> find_log(const std::string& directory, GroupId group, bool check_payloads,
-                          const RecordVisit& visit);
+Result<FoundLog> find_log(const std::string& directory,
+                          const std::shared_ptr<const LogCipher>& cipher, GroupId group,
+                          bool check_payloads, const RecordVisit& visit);
 
 }  // namespace tanist

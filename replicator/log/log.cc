@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "replicator/base/random.h"
 #include "replicator/log/log_state.h"
 
 namespace tanist {
@@ -10,8 +11,6 @@ namespace {
 
 // Pieces of a payload that goes through are collected to writes of this size.
 constexpr size_t kThroughBytes = 256u << 10;
-
-constexpr uint64_t padded(uint64_t bytes) { return (bytes + 7) & ~uint64_t{7}; }
 
 }  // namespace
 
@@ -41,7 +40,7 @@ Result<std::unique_ptr<Log>> Log::open(const std::string& directory, GroupId gro
     state->options = options;
     state->group = group;
     state->boot = boot_id();
-    Result<FoundLog> found = find_log(directory, group, false, {});
+    Result<FoundLog> found = find_log(directory, options.cipher, group, false, {});
     if (found.ok()) {
         TANIST_TRY(state->adopt(*std::move(found)));
     } else if (found.error().code == Errc::not_found && !group.is_zero()) {
@@ -91,8 +90,9 @@ Status Log::begin(uint64_t payload_bytes) {
         return Error{Errc::invalid, "a record of " + std::to_string(payload_bytes) +
                                         " bytes is larger than any commit"};
     }
-    const uint64_t record_bytes = kRecordHeaderBytes + padded(payload_bytes);
-    TANIST_TRY(s.make_room(record_bytes));
+    TANIST_TRY(s.begin_form());
+    TANIST_TRY(s.make_room(payload_bytes));
+    const uint64_t record_bytes = s.form().stored_bytes(payload_bytes);
     s.through = record_bytes > limits::kWriteBufferBytes;
     if (s.through || s.buffer.size() + record_bytes > limits::kWriteBufferBytes) {
         TANIST_TRY(s.flush_buffer());
@@ -101,11 +101,16 @@ Status Log::begin(uint64_t payload_bytes) {
     s.record_at = s.buffer_at + s.buffer.size();
     s.payload_bytes = payload_bytes;
     s.payload_done = 0;
+    s.hasher.reset();
+    if (s.form().sealed()) {
+        random_bytes(s.nonce.bytes.data(), s.nonce.bytes.size());
+        s.unsealed.clear();
+        s.chunks_done = 0;
+    }
     if (s.through) {
-        s.hasher.reset();
-        s.buffer_at = s.record_at + kRecordHeaderBytes;
+        s.buffer_at = s.record_at + s.form().head_bytes();
     } else {
-        s.buffer.resize(s.buffer.size() + kRecordHeaderBytes);
+        s.buffer.resize(s.buffer.size() + s.form().head_bytes());
     }
     return ok_status();
 }
@@ -118,8 +123,13 @@ Status Log::write(ByteView part) {
         return Error{Errc::invalid, "more payload than begin() was told"};
     }
     s.payload_done += part.size();
-    if (s.through) s.hasher.update(part);
-    s.buffer.insert(s.buffer.end(), part.begin(), part.end());
+    if (s.through || s.form().sealed()) s.hasher.update(part);
+    if (s.form().sealed()) {
+        s.unsealed.insert(s.unsealed.end(), part.begin(), part.end());
+        s.seal_chunks(false);
+    } else {
+        s.buffer.insert(s.buffer.end(), part.begin(), part.end());
+    }
     if (!s.through || s.buffer.size() < kThroughBytes) return ok_status();
     Status flushed = s.flush_buffer();
     if (!flushed.ok()) s.drop_append();
@@ -180,34 +190,53 @@ Status Log::finish_received(const RecordHeader& received) {
 }
 
 Hash128 Log::State::payload_hash() {
-    if (through) return hasher.digest();
+    if (through || form().sealed()) return hasher.digest();
     const size_t from = static_cast<size_t>(record_at - buffer_at) + kRecordHeaderBytes;
     return hash128(ByteView(buffer).subspan(from));
 }
 
+void Log::State::seal_chunks(bool rest_too) {
+    size_t done = 0;
+    while (unsealed.size() - done >= kSealChunkBytes || (rest_too && done < unsealed.size())) {
+        const size_t bytes = std::min<size_t>(kSealChunkBytes, unsealed.size() - done);
+        form().seal_chunk(nonce, chunks_done, ByteView(unsealed).subspan(done, bytes), buffer);
+        chunks_done += 1;
+        done += bytes;
+    }
+    unsealed.erase(unsealed.begin(), unsealed.begin() + static_cast<ptrdiff_t>(done));
+}
+
 Status Log::State::complete(RecordHeader& header,
-                            std::span<const uint8_t, kRecordHeaderBytes> sealed) {
-    buffer.resize(buffer.size() + static_cast<size_t>(padded(payload_bytes) - payload_bytes));
+                            std::span<const uint8_t, kRecordHeaderBytes> bytes) {
+    std::array<uint8_t, kSealedHeadBytes> sealed;
+    ByteView head = bytes;
+    if (form().sealed()) {
+        seal_chunks(true);
+        form().seal_head(nonce, header.lsn, bytes, sealed);
+        head = sealed;
+    }
+    const uint64_t end = record_at + form().stored_bytes(payload_bytes);
+    buffer.resize(static_cast<size_t>(end - buffer_at));
     if (through) {
-        // The header goes last: until it is there, nothing is.
+        // The head goes last: until it is there, nothing is.
         Status written = flush_buffer();
         if (written.ok()) {
             dirty = true;
-            written = tail.write_at(record_at, sealed);
+            written = tail.write_at(record_at, head);
         }
         if (!written.ok()) {
             drop_append();
             return written;
         }
     } else {
-        std::copy(sealed.begin(), sealed.end(),
+        std::copy(head.begin(), head.end(),
                   buffer.begin() + static_cast<ptrdiff_t>(record_at - buffer_at));
     }
     appending = false;
     last = header;
     finished = {header.position(), header.chain};
     std::lock_guard lock(mutex);
-    segments.back().end_offset = record_at + header.record_bytes();
+    segments.back().end_offset = end;
     return ok_status();
 }
 
@@ -231,10 +260,13 @@ Status Log::State::flush_buffer() {
     return ok_status();
 }
 
-Status Log::State::make_room(uint64_t record_bytes) {
+Status Log::State::make_room(uint64_t payload) {
     // Only the owner changes segments, so it reads them without the lock.
     const LiveSegment& end = segments.back();
-    if (end.end_offset + record_bytes <= end.file_bytes) return ok_status();
+    if (end.end_offset + form().stored_bytes(payload) <= end.file_bytes) return ok_status();
+    // Whatever form the next segment has: a sealed record is the longer one.
+    const uint64_t record_bytes =
+        std::max(form().stored_bytes(payload), new_form().stored_bytes(payload));
     const uint64_t needed = (kRecordsAt + record_bytes + 4095) & ~uint64_t{4095};
     if (end.end_offset > kRecordsAt) return roll(std::max(needed, options.segment_bytes));
     // An empty segment grows: a second one could not have another name.
@@ -258,7 +290,7 @@ Status Log::State::roll(uint64_t bytes) {
     tail = *std::move(made);
     buffer_at = kRecordsAt;
     std::lock_guard lock(mutex);
-    segments.push_back({finished, bytes, kRecordsAt});
+    segments.push_back({finished, bytes, kRecordsAt, new_form()});
     return ok_status();
 }
 
@@ -340,7 +372,7 @@ Result<std::optional<LogSync>> Log::begin_sync(bool records) {
         task->head_first_ = s.segments.back().first();
         // Without the mark, which is written at another time.
         task->head_bytes_.resize(kSegmentHeaderBytes);
-        seal_segment({s.group, s.segments.back().previous},
+        seal_segment({s.group, s.segments.back().previous, s.form().key_id()},
                      std::span(task->head_bytes_).first<kSegmentHeaderBytes>());
         task->directory_ = s.directory;
     }
@@ -389,7 +421,7 @@ Status Log::reset(const LogPoint& base) {
     {
         // Readers let go before the first old file does.
         std::lock_guard lock(s.mutex);
-        s.segments = {{base, s.options.segment_bytes, kRecordsAt}};
+        s.segments = {{base, s.options.segment_bytes, kRecordsAt, s.new_form()}};
         s.published = base;
         s.generation += 1;
     }

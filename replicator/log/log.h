@@ -19,6 +19,7 @@
 
 #include "replicator/base/file.h"
 #include "replicator/base/limits.h"
+#include "replicator/base/log_cipher.h"
 #include "replicator/log/record.h"
 
 namespace tanist {
@@ -31,6 +32,9 @@ struct LogOptions {
     // somewhere behind the last sync, in whichever segment that is. retain() keeps at least one
     // segment whose head is on the disk.
     bool sync_later = false;
+    // Opens sealed records. With `seal`, new segments are sealed, and what is appended begins one.
+    std::shared_ptr<const LogCipher> cipher = nullptr;
+    bool seal = false;
 };
 
 // A sync that another thread waits for: Log::begin_sync(), run(), Log::end_sync().
@@ -78,7 +82,8 @@ class LogReader;
 class Log {
   public:
     // Opens or creates. corrupt: damage before the end (position and bytes in the message; nothing
-    // is changed). version: a segment of a later version. invalid: a log of another group.
+    // is changed). version: a segment of a later version. invalid: a log of another group. refused:
+    // a sealed segment, and options.cipher has not its key.
     // A zero `group` accepts the group found, and creates nothing.
     static Result<std::unique_ptr<Log>> open(const std::string& directory, GroupId group,
                                              const LogOptions& options);
@@ -170,7 +175,8 @@ struct LogWalk {
     GroupId group;
     std::string tail;  // "clean", or what ended the log and where
 };
-Result<LogWalk> walk_log(const std::string& directory, bool check_payloads,
+Result<LogWalk> walk_log(const std::string& directory,
+                         const std::shared_ptr<const LogCipher>& cipher, bool check_payloads,
                          const std::function<bool(const std::string& segment, uint64_t offset,
                                                   const RecordHeader&)>& visit);
 

@@ -39,7 +39,7 @@ Result<File> Log::State::make_segment(const std::string& name, const LogPoint& p
         if (!file.ok()) return file;
         TANIST_TRY(file->allocate(bytes));
         std::array<uint8_t, kRecordsAt> head{};
-        SegmentHeader header{group, previous};
+        SegmentHeader header{group, previous, new_form().key_id()};
         seal_segment(header, std::span(head).first<kSegmentHeaderBytes>());
         const Lsn known = name == kResetName ? previous.position.lsn : durable;
         seal_mark({boot, known}, std::span(head).subspan<kMarkAt, kMarkBytes>());
@@ -63,7 +63,7 @@ Status Log::State::create_first(const LogPoint& base) {
         make_segment(segment_name(base.position.lsn.next()), base, options.segment_bytes);
     if (!made.ok()) return std::move(made).error();
     tail = *std::move(made);
-    segments = {{base, options.segment_bytes, kRecordsAt}};
+    segments = {{base, options.segment_bytes, kRecordsAt, new_form()}};
     published = finished = base;
     last.reset();
     buffer.clear();
@@ -95,8 +95,9 @@ Status Log::State::adopt(FoundLog&& found) {
     last = found.last;
     published = finished = found.end;
     for (const FoundSegment& s : found.segments) {
-        segments.push_back({s.header.previous, s.file_bytes, s.end_offset});
+        segments.push_back({s.header.previous, s.file_bytes, s.end_offset, s.form});
     }
+    if (options.seal) TANIST_TRY(drop_spares());
     if (found.resetting) TANIST_TRY(finish_reset());
     if (!found.unfinished.empty()) {
         TANIST_TRY(remove_path(path(found.unfinished)));
@@ -128,6 +129,24 @@ Status Log::State::adopt(FoundLog&& found) {
     return ok_status();
 }
 
+RecordForm Log::State::new_form() const {
+    return options.seal ? RecordForm(options.cipher, group) : RecordForm();
+}
+
+// The next record is appended in the form that is asked for.
+Status Log::State::begin_form() {
+    if (form().key_id() == new_form().key_id()) return ok_status();
+    if (segments.back().end_offset > kRecordsAt) return roll(options.segment_bytes);
+    // An empty one is made anew under its name.
+    const LogPoint previous = segments.back().previous;
+    Result<File> made =
+        make_segment(segment_name(previous.position.lsn.next()), previous, options.segment_bytes);
+    if (!made.ok()) return std::move(made).error();
+    tail = *std::move(made);
+    segments.back() = {previous, options.segment_bytes, kRecordsAt, new_form()};
+    return ok_status();
+}
+
 // After a power cut the log ends in `segments.back()`; what had followed it goes, the last first,
 // so that a crash meanwhile leaves the same to be judged again. Spares go too: a renaming that the
 // disk did not keep may have left records in them that are not older than the log's end.
@@ -137,9 +156,15 @@ Status Log::State::drop_torn(const FoundLog& found) {
         TANIST_TRY(remove_path(path(*name)));
         TANIST_TRY(sync_directory(directory));
     }
+    TANIST_TRY(drop_spares());
+    return sync_directory(directory);
+}
+
+// What is in them may have been written before the log was sealed.
+Status Log::State::drop_spares() {
     for (const std::string& spare : spares) TANIST_TRY(remove_path(path(spare)));
     spares.clear();
-    return sync_directory(directory);
+    return ok_status();
 }
 
 Status Log::State::sync_older(const FoundLog& found) {
@@ -171,7 +196,8 @@ Status Log::State::write_mark(Lsn synced) {
 // Requires: the segment is no longer in `segments`.
 Status Log::State::retire(const LiveSegment& segment) {
     const std::string from = segment_path(segment.first());
-    if (spares.size() < kSparesMax && segment.file_bytes == options.segment_bytes) {
+    const bool readable = options.seal && !segment.form.sealed();
+    if (!readable && spares.size() < kSparesMax && segment.file_bytes == options.segment_bytes) {
         const std::string spare = kSparePrefix + segment_name(segment.first());
         TANIST_TRY(rename_path(from, path(spare)));
         spares.push_back(spare);

@@ -10,6 +10,7 @@
 #include "replicator/base/hash.h"
 #include "replicator/log/directory.h"
 #include "replicator/log/log.h"
+#include "replicator/log/record_form.h"
 
 namespace tanist {
 
@@ -18,6 +19,7 @@ struct LiveSegment {
     LogPoint previous;
     uint64_t file_bytes = 0;
     uint64_t end_offset = kRecordsAt;  // behind the last record written or waiting in the buffer
+    RecordForm form;
     Lsn first() const { return previous.position.lsn.next(); }
 };
 
@@ -59,7 +61,11 @@ struct Log::State {
     uint64_t record_at = 0;
     uint64_t payload_bytes = 0;
     uint64_t payload_done = 0;
-    Hasher128 hasher;  // of a payload that goes through
+    Hasher128 hasher;  // of a payload that goes through or is sealed
+    // Sealed: what identifies this writing, and the payload that makes no whole chunk yet.
+    SealNonce nonce;
+    Bytes unsealed;
+    uint64_t chunks_done = 0;
 
     size_t mark_place = 0;           // where the next mark goes; the other one is the newest
     bool dirty = false;              // the tail was written since the last fdatasync
@@ -72,19 +78,24 @@ struct Log::State {
     Status create_first(const LogPoint& base);
     Status adopt(FoundLog&& found);
     Status cut_tail(const FoundLog& found);
+    Status drop_spares();
     Status drop_torn(const FoundLog& found);
     Status sync_older(const FoundLog& found);
     Status finish_reset();
     Result<File> make_segment(const std::string& name, const LogPoint& previous, uint64_t bytes);
     Status write_mark(Lsn synced);
-    Status make_room(uint64_t record_bytes);
-    Status roll(uint64_t record_bytes);
+    RecordForm new_form() const;
+    Status begin_form();
+    const RecordForm& form() const { return segments.back().form; }
+    Status make_room(uint64_t payload_bytes);
+    Status roll(uint64_t bytes);
     Status flush_buffer();
     Status sync_tail();
     Result<LogPoint> synced_through(const LogPoint& point);
     void lose_sync(const Error& error);
     void drop_append();
-    Status complete(RecordHeader& header, std::span<const uint8_t, kRecordHeaderBytes> sealed);
+    void seal_chunks(bool rest_too);
+    Status complete(RecordHeader& header, std::span<const uint8_t, kRecordHeaderBytes> bytes);
     Hash128 payload_hash();
     Status retire(const LiveSegment& segment);
 };

@@ -61,7 +61,7 @@ class Scanner {
                 break;
             }
             const uint64_t offset = scan_.end_offset;
-            scan_.end_offset += spot->header.record_bytes();
+            scan_.end_offset += stored_bytes(spot->header);
             scan_.end = {spot->header.position(), spot->header.chain};
             scan_.records += 1;
             scan_.last = spot->header;
@@ -74,6 +74,9 @@ class Scanner {
     }
 
   private:
+    uint64_t stored_bytes(const RecordHeader& header) const {
+        return ask_.form.stored_bytes(header.payload_bytes);
+    }
     bool is_last_segment() const { return !ask_.until.has_value(); }
     bool may_be_missing(Lsn lsn) const { return ask_.power_lost && lsn > ask_.durable; }
     Lsn expected() const { return scan_.end.position.lsn.next(); }
@@ -88,19 +91,21 @@ class Scanner {
 
     Result<Spot> look() {
         const uint64_t at = scan_.end_offset;
-        Result<ByteView> bytes = window_.at(at, kRecordHeaderBytes, ahead());
+        Result<ByteView> bytes = window_.at(at, ask_.form.head_bytes(), ahead());
         if (!bytes.ok()) return std::move(bytes).error();
         Spot spot;
-        Result<RecordHeader> header = decode_record_header(*bytes);
-        if (!header.ok()) {
-            if (header.error().code == Errc::version) {
-                return Error(header.error()).in("at byte " + std::to_string(at));
+        Result<StoredHead> head = ask_.form.open_head(*bytes);
+        if (!head.ok()) {
+            if (head.error().code == Errc::version) {
+                return Error(head.error()).in("at byte " + std::to_string(at));
             }
             ByteReader in(*bytes);
-            spot.kind = in.u32() == kRecordMagic ? Spot::Kind::broken_header : Spot::Kind::empty;
-            spot.why = header.error().message;
+            const bool begun = in.u32() == ask_.form.magic();
+            spot.kind = begun ? Spot::Kind::broken_header : Spot::Kind::empty;
+            spot.why = head.error().message;
             return spot;
         }
+        const RecordHeader* header = &head->header;
         spot.header = *header;
         // Behind the tail of a recycled segment stand old records: whole, but not the next ones.
         spot.why = why_not_next(*header, ask_.header.group, scan_.end);
@@ -109,14 +114,14 @@ class Scanner {
             if (!stale) spot.kind = Spot::Kind::broken_header;
             return spot;
         }
-        if (at + header->record_bytes() > source_.bytes()) {
+        if (at + stored_bytes(*header) > source_.bytes()) {
             spot.kind = Spot::Kind::broken_payload;
             spot.why = "the file ends within the record";
             return spot;
         }
         spot.kind = Spot::Kind::good;
         if (wants_payload(header->lsn)) {
-            Result<bool> fits = payload_fits(at, *header);
+            Result<bool> fits = payload_fits(at, *head);
             if (!fits.ok()) return std::move(fits).error();
             if (!*fits) {
                 spot.kind = Spot::Kind::broken_payload;
@@ -126,20 +131,24 @@ class Scanner {
         return spot;
     }
 
-    Result<bool> payload_fits(uint64_t at, const RecordHeader& header) {
-        hasher_.reset();
-        uint64_t offset = at + kRecordHeaderBytes;
-        const uint64_t end = offset + header.payload_bytes;
-        while (offset < end) {
-            const size_t count =
-                static_cast<size_t>(std::min<uint64_t>(end - offset, kWindowBytes));
-            Result<ByteView> part = window_.at(offset, count, kWindowBytes);
+    Result<bool> payload_fits(uint64_t at, const StoredHead& head) {
+        const StoredRead read = [this](uint64_t offset, MutableBytes out) -> Result<size_t> {
+            Result<ByteView> part = window_.at(offset, out.size(), kWindowBytes);
             if (!part.ok()) return std::move(part).error();
-            if (part->size() < count) return false;
-            hasher_.update(*part);
-            offset += count;
+            std::copy(part->begin(), part->end(), out.begin());
+            return part->size();
+        };
+        hasher_.reset();
+        for (uint64_t from = 0; from < head.header.payload_bytes;) {
+            part_.resize(static_cast<size_t>(
+                std::min<uint64_t>(head.header.payload_bytes - from, kSealChunkBytes)));
+            Status got = ask_.form.read_payload(read, at, head, from, part_);
+            if (!got.ok() && got.error().code == Errc::corrupt) return false;
+            if (!got.ok()) return std::move(got).error();
+            hasher_.update(part_);
+            from += part_.size();
         }
-        return hasher_.digest() == header.payload_hash;
+        return hasher_.digest() == head.header.payload_hash;
     }
 
     // Decides between end and damage when no good record stands at end_offset.
@@ -169,8 +178,8 @@ class Scanner {
                              std::to_string((*later)->first - at) + " bytes are damaged"};
         }
         if (spot.kind == Spot::Kind::empty && !later->has_value()) return ok_status();
-        uint64_t bytes = kRecordHeaderBytes;
-        if (spot.kind == Spot::Kind::broken_payload) bytes = spot.header.record_bytes();
+        uint64_t bytes = ask_.form.head_bytes();
+        if (spot.kind == Spot::Kind::broken_payload) bytes = stored_bytes(spot.header);
         if (later->has_value()) bytes = source_.bytes() - at;
         scan_.torn_bytes = std::min(bytes, source_.bytes() - at);
         scan_.torn_reason = where + ": " + spot.why;
@@ -185,19 +194,20 @@ class Scanner {
         // A page image may hold the bytes of a record. When the bad record's length is known,
         // its payload is stepped over.
         if (spot.kind == Spot::Kind::broken_payload) {
-            offset = scan_.end_offset + spot.header.record_bytes();
+            offset = scan_.end_offset + stored_bytes(spot.header);
         }
-        while (offset + kRecordHeaderBytes <= source_.bytes()) {
-            Result<ByteView> bytes = window_.at(offset, kRecordHeaderBytes, kWindowBytes);
+        const size_t head_bytes = ask_.form.head_bytes();
+        while (offset + head_bytes <= source_.bytes()) {
+            Result<ByteView> bytes = window_.at(offset, head_bytes, kWindowBytes);
             if (!bytes.ok()) return std::move(bytes).error();
-            if (bytes->size() < kRecordHeaderBytes) break;
+            if (bytes->size() < head_bytes) break;
             ByteReader in(*bytes);
-            if (in.u32() == kRecordMagic) {
-                Result<RecordHeader> header = decode_record_header(*bytes);
-                if (header.ok() && header->group == ask_.header.group &&
-                    header->lsn > scan_.end.position.lsn &&
-                    header->epoch >= scan_.end.position.epoch) {
-                    return std::optional(std::pair(offset, header->lsn));
+            if (in.u32() == ask_.form.magic()) {
+                Result<StoredHead> head = ask_.form.open_head(*bytes);
+                if (head.ok() && head->header.group == ask_.header.group &&
+                    head->header.lsn > scan_.end.position.lsn &&
+                    head->header.epoch >= scan_.end.position.epoch) {
+                    return std::optional(std::pair(offset, head->header.lsn));
                 }
             }
             offset += 8;
@@ -209,6 +219,7 @@ class Scanner {
     const SegmentSource& source_;
     Window window_;
     Hasher128 hasher_;
+    Bytes part_;
     SegmentScan scan_;
 };
 

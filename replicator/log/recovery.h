@@ -9,6 +9,7 @@
 
 #include "replicator/base/bytes.h"
 #include "replicator/base/result.h"
+#include "replicator/log/record_form.h"
 #include "replicator/log/segment.h"
 
 namespace tanist {
@@ -24,6 +25,7 @@ class SegmentSource {
 
 struct ScanAsk {
     SegmentHeader header;
+    RecordForm form;
     // The next segment's first LSN; nullopt: this is the last segment.
     std::optional<Lsn> until;
     Lsn durable;              // records up to here were synced

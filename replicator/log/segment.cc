@@ -7,7 +7,8 @@
 namespace tanist {
 namespace {
 
-constexpr size_t kSegmentReservedBytes = 48;
+constexpr uint64_t kFlagSealed = 1;
+constexpr size_t kSegmentReservedBytes = 40;
 constexpr size_t kNameDigits = 20;
 constexpr std::string_view kNameEnd = ".log";
 
@@ -20,12 +21,13 @@ void seal_segment(const SegmentHeader& header, std::span<uint8_t, kSegmentHeader
     w.u32(kSegmentMagic);
     w.u16(kSegmentVersion);
     w.u16(kSegmentHeaderBytes);
-    w.u64(0);  // flags
+    w.u64(header.sealed_by != 0 ? kFlagSealed : 0);
     w.from(header.group.bytes);
     w.u64(header.first().value);
     w.u64(header.previous.position.epoch.value);
     w.u64(header.previous.position.lsn.value);
     w.from(header.previous.chain.bytes);
+    w.u64(header.sealed_by);
     for (size_t i = 0; i < kSegmentReservedBytes; ++i) w.u8(0);
     w.u64(hash64(bytes));
     std::memcpy(out.data(), bytes.data(), out.size());
@@ -51,9 +53,10 @@ Result<SegmentHeader> decode_segment_header(ByteView bytes) {
     if (check.u64() != hash64(bytes.first(kSegmentHeaderBytes - 8))) {
         return Error{Errc::corrupt, "the segment header does not fit its checksum"};
     }
-    if (const uint64_t flags = in.u64(); flags != 0) {
+    const uint64_t flags = in.u64();
+    if ((flags & ~kFlagSealed) != 0) {
         return Error{Errc::version, "segment flags " + std::to_string(flags) +
-                                        " are not known; this Tanist knows only 0"};
+                                        " are not known; this Tanist knows only 0 and 1"};
     }
     SegmentHeader header;
     in.into(header.group.bytes);
@@ -61,8 +64,12 @@ Result<SegmentHeader> decode_segment_header(ByteView bytes) {
     header.previous.position.epoch = Epoch(in.u64());
     header.previous.position.lsn = Lsn(in.u64());
     in.into(header.previous.chain.bytes);
+    header.sealed_by = in.u64();
     for (uint8_t byte : in.raw(kSegmentReservedBytes)) {
         if (byte != 0) return Error{Errc::corrupt, "reserved bytes of the segment are not zero"};
+    }
+    if ((flags == kFlagSealed) != (header.sealed_by != 0)) {
+        return Error{Errc::corrupt, "the segment's flags and its key do not go together"};
     }
     if (header.group.is_zero()) return Error{Errc::corrupt, "the segment names no group"};
     if (first != header.first() || first.value == 0) {

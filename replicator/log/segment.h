@@ -27,7 +27,8 @@ using BootId = Id128<struct BootTag>;
 
 struct SegmentHeader {
     GroupId group;
-    LogPoint previous;  // what precedes the first record
+    LogPoint previous;       // what precedes the first record
+    uint64_t sealed_by = 0;  // LogCipher::id(); zero: the records are plain
     Lsn first() const { return previous.position.lsn.next(); }
     bool operator==(const SegmentHeader&) const = default;
 };

@@ -5,6 +5,7 @@
 #include "replicator/base/clock.h"
 #include "replicator/base/file.h"
 #include "replicator/control/toml_text.h"
+#include "replicator/node/log_options.h"
 
 namespace tanist {
 namespace {
@@ -41,7 +42,8 @@ std::string facts_text(const DivergedTail& tail) {
     return text;
 }
 
-Result<DivergedTail> save_diverged_tail(const Layout& layout, Log& log, DivergedTail tail) {
+Result<DivergedTail> save_diverged_tail(const Layout& layout, const Settings& settings, Log& log,
+                                        DivergedTail tail) {
     tail.end = log.end();
     tail.name = std::to_string(tail.end.position.epoch.value) + "-" +
                 std::to_string(tail.end.position.lsn.value);
@@ -51,7 +53,9 @@ Result<DivergedTail> save_diverged_tail(const Layout& layout, Log& log, Diverged
     const bool saved_before = path_exists(facts);
     TANIST_TRY(make_directory(layout.diverged()));
     TANIST_TRY(make_directory(directory));
-    auto copy = Log::open(directory + "/log", log.group(), {});
+    auto wanted = log_options(layout, settings);
+    if (!wanted) return std::move(wanted).error();
+    auto copy = Log::open(directory + "/log", log.group(), *wanted);
     if (!copy) return std::move(copy).error();
     if (!saved_before) TANIST_TRY((*copy)->reset(tail.common));
     const std::unique_ptr<LogReader> reader = log.reader();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "replicator/control/layout.h"
+#include "replicator/control/settings.h"
 #include "replicator/log/log.h"
 
 namespace tanist {
@@ -27,7 +28,8 @@ struct DivergedTail {
 
 // Copies the records of `log` after `tail.common`; fills name, end, commits, bytes and time.
 // Durable when it returns. An equal tail that was saved already is left alone.
-Result<DivergedTail> save_diverged_tail(const Layout& layout, Log& log, DivergedTail tail);
+Result<DivergedTail> save_diverged_tail(const Layout& layout, const Settings& settings, Log& log,
+                                        DivergedTail tail);
 std::string facts_text(const DivergedTail& tail);
 
 }  // namespace tanist

@@ -10,6 +10,7 @@
 #include "replicator/control/status.h"
 #include "replicator/node/capture_loop.h"
 #include "replicator/node/daemonize.h"
+#include "replicator/node/log_options.h"
 #include "replicator/node/own_tail.h"
 #include "replicator/node/ship_lock.h"
 #include "replicator/node/ship_loop.h"
@@ -79,10 +80,10 @@ Status Engine::State::open() {
     control->engine_beat_ns.store(boot_now().ns);
     control->engine_writes.store(0);
     control->epoch.store(node.epoch.value);
-    LogOptions log_options{.segment_bytes = options.settings.log_segment_bytes,
-                           .bytes_max = options.settings.log_bytes_max,
-                           .sync_later = true};
-    auto opened = Log::open(layout.log(), node.group, log_options);
+    auto log_wanted = log_options(layout, options.settings);
+    if (!log_wanted) return std::move(log_wanted).error();
+    log_wanted->sync_later = true;
+    auto opened = Log::open(layout.log(), node.group, *log_wanted);
     if (!opened) return std::move(opened).error();
     log = std::move(opened).value();
     if (log->recovery().torn_bytes > 0)

@@ -89,7 +89,11 @@ Status Node::State::start_role() {
             return demote(*news);
         }
     }
-    if (file.superseded_by.value != 0) return become_replica();
+    if (file.superseded_by.value != 0) {
+        TANIST_TRY(become_replica());
+        tell_hook(HookEvent::demote, "", "superseded", 0);
+        return ok_status();
+    }
     if (file.role == Role::primary && file.mark_pending) return finish_opening();
     TANIST_TRY(start_engine(false));
     if (file.role == Role::fenced && !mark_fenced(0s)) mark_pending = true;
@@ -309,6 +313,7 @@ void Node::stop(Nanos patience) {
     if (state_->thread.joinable()) state_->thread.join();
     state_->admin.reset();
     state_->stop_role(patience);
+    state_->hooks.stop();
     state_->bound.reset();
     state_->ship_lock.release();
 }

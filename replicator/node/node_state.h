@@ -15,6 +15,7 @@
 #include "replicator/control/node_file.h"
 #include "replicator/node/admin_server.h"
 #include "replicator/node/engine.h"
+#include "replicator/node/hook_runner.h"
 #include "replicator/node/mailbox.h"
 #include "replicator/node/node.h"
 #include "replicator/node/replica.h"
@@ -53,7 +54,8 @@ struct Node::State final : RoleHost {
         : api(sqlite),
           options(std::move(o)),
           layout(options.db_path),
-          keys(layout, options.settings) {}
+          keys(layout, options.settings),
+          hooks(options.settings.hooks) {}
 
     const SqliteApi& api;
     NodeOptions options;
@@ -76,6 +78,7 @@ struct Node::State final : RoleHost {
     bool mark_pending = false;  // fenced, and stock processes do not know yet
     bool stopped = false;
     std::atomic<bool> stopping{false};
+    HookRunner hooks;  // told by the node thread, or before it runs
     std::thread thread;
 
     // -- RoleHost
@@ -111,10 +114,15 @@ struct Node::State final : RoleHost {
     Status mark_fenced(Nanos patience);
     Status demote(const Superseded& news);
     Status become_replica();
+    Result<std::unique_ptr<Log>> open_log();
     Status save_tail(const Divergence& found);
+    // Tells the hook of `event`, with what this node knows of itself now.
+    void tell_hook(HookEvent event, const std::string& primary, const std::string& reason,
+                   uint64_t lost_commits);
 
     // -- promotion.cc
     Result<std::vector<Member>> other_members() const;
+    bool may_lead(const NodeKey& key) const;
     PromotionPlan plan_promotion();
     Json promote(const Json& command);
     // `at`: where the log must end; nothing: wherever it does.

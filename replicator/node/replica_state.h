@@ -10,6 +10,7 @@
 #include "replicator/control/node_file.h"
 #include "replicator/control/settings.h"
 #include "replicator/log/log.h"
+#include "replicator/node/log_options.h"
 #include "replicator/node/mailbox.h"
 #include "replicator/node/role_host.h"
 #include "replicator/receive/receiver.h"
@@ -78,9 +79,9 @@ struct ReplicaShared {
     Mailbox<ReceiverEvent> to_net;
     // Opens or creates it.
     Status open_log(GroupId group) {
-        auto opened = Log::open(
-            layout.log(), group,
-            {.segment_bytes = settings.log_segment_bytes, .bytes_max = settings.log_bytes_max});
+        auto options = log_options(layout, settings);
+        if (!options) return std::move(options).error();
+        auto opened = Log::open(layout.log(), group, *options);
         if (!opened) return std::move(opened).error();
         log = std::move(opened).value();
         uint64_t end = log->end().position.lsn.value;

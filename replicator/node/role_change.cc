@@ -4,6 +4,7 @@
 #include "replicator/control/audit.h"
 #include "replicator/node/diverged_tail.h"
 #include "replicator/node/epoch_ask.h"
+#include "replicator/node/log_options.h"
 #include "replicator/node/node_state.h"
 
 namespace tanist {
@@ -59,6 +60,7 @@ Json Node::State::fence(const Json& command) {
     }
     note(NoteLevel::warning, "fenced: writes are refused until `tanist unfence`",
          {{"database", layout.db}, {"by", who(command)}});
+    if (!already) tell_hook(HookEvent::fence, "", "operator", 0);
     return result;
 }
 
@@ -106,7 +108,16 @@ Status Node::State::demote(const Superseded& news) {
     next.role = Role::fenced;
     next.superseded_by = news.epoch;
     TANIST_TRY(write_file(next));
-    return become_replica();
+    if (shown == Role::primary) tell_hook(HookEvent::fence, news.by, "superseded", 0);
+    TANIST_TRY(become_replica());
+    tell_hook(HookEvent::demote, news.by, "superseded", 0);
+    return ok_status();
+}
+
+Result<std::unique_ptr<Log>> Node::State::open_log() {
+    auto wanted = log_options(layout, options.settings);
+    if (!wanted) return std::move(wanted).error();
+    return Log::open(layout.log(), file.group, *wanted);
 }
 
 // Everything that became visible here is in the log when this returns, and the database is at the
@@ -125,7 +136,7 @@ Status Node::State::become_replica() {
     TANIST_TRY(hold->sync());
     LogPoint end;
     {
-        auto log = Log::open(layout.log(), file.group, {});
+        auto log = open_log();
         if (!log) return std::move(log).error();
         end = (*log)->end();
     }
@@ -141,19 +152,33 @@ Status Node::State::become_replica() {
     return start_replica();
 }
 
+// -- hooks
+
+void Node::State::tell_hook(HookEvent event, const std::string& primary, const std::string& reason,
+                            uint64_t lost_commits) {
+    hooks.tell({.event = event,
+                .database = layout.db,
+                .epoch = file.epoch,
+                .position = control.captured().position,
+                .endpoint = bound_endpoints.empty() ? "" : bound_endpoints.front(),
+                .primary = primary,
+                .reason = reason,
+                .lost_commits = lost_commits});
+}
+
 // -- rejoin
 
 // The log keeps the records until they are saved; the reset is what makes a crash not save twice.
 Status Node::State::save_tail(const Divergence& found) {
     stop_role(Nanos(0));
-    auto log = Log::open(layout.log(), file.group, {});
+    auto log = open_log();
     if (!log) return std::move(log).error();
     DivergedTail tail;
     tail.common = found.common;
     tail.proved = found.proved;
     tail.primary_epoch = found.primary_epoch;
     tail.primary = found.primary;
-    auto saved = save_diverged_tail(layout, **log, std::move(tail));
+    auto saved = save_diverged_tail(layout, options.settings, **log, std::move(tail));
     if (!saved) return std::move(saved).error();
     note(NoteLevel::warning, "diverged commits were saved; see `tanist diverged list`",
          {{"name", saved->name},

@@ -148,7 +148,10 @@ void StoreLoop::retain() {
     if (!shared_.log || now - retained_ < kRetainEvery) return;
     retained_ = now;
     Lsn needed{shared_.keep_from_lsn.load()};
-    if (needed.value != 0)
+    // Until a record of the primary's own epoch is here, older ones may be some that it does not
+    // have; they are to be saved (tail_check.h). Nothing grows before that.
+    const bool settled = shared_.log->end().position.epoch.value >= shared_.control->epoch.load();
+    if (needed.value != 0 && settled)
         if (auto kept = shared_.log->retain(needed, shared_.settings.log_segment_bytes * 4); !kept)
             shared_.control.set_problem("log retention failed: " + kept.error().message);
     LogStat stat = shared_.log->stat();

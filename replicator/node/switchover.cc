@@ -61,6 +61,11 @@ std::string Node::State::why_no_switchover(const Member& target) const {
         return "this primary listens nowhere, so it could not follow " + target.name +
                "; start its tanistd with --listen";
     }
+    if (!may_lead(target.key)) {
+        return target.name +
+               "'s key may not lead this cluster; allow it: tanist members allow-lead " +
+               layout.db + " " + target.name;
+    }
     const std::optional<PeerReport> report = report_on(target);
     const bool follows = report && report->state == PeerState::streaming;
     // A dead one is not noticed at once: ask it.
@@ -115,8 +120,11 @@ Status Node::State::hand_over(const Member& target) {
     const bool taken = tell_until_taken(target, *cert, *next);
     hold.reset();  // become_replica() takes it again; the gate and the node file keep writers out
     Status followed = become_replica();
-    if (!followed)
+    if (followed) {
+        tell_hook(HookEvent::demote, target.endpoint, "switchover", 0);
+    } else {
         note(NoteLevel::error, "cannot follow yet", {{"reason", followed.error().message}});
+    }
     if (taken) return ok_status();
     return Error{Errc::unknown_outcome,
                  target.name +
@@ -188,7 +196,12 @@ void Node::State::handle(node_order::TakeOver& order) {
     if (!next) return;
     Status done = become_primary(*next, cert.final);
     audit_outcome_of("the primary's certificate", "take over", done);
-    if (!done) note(NoteLevel::error, "cannot take over", {{"reason", done.error().message}});
+    if (!done) {
+        note(NoteLevel::error, "cannot take over", {{"reason", done.error().message}});
+        return;
+    }
+    const std::string own = bound_endpoints.empty() ? "" : bound_endpoints.front();
+    tell_hook(HookEvent::promote, own, "switchover", 0);
 }
 
 }  // namespace tanist

@@ -1,6 +1,7 @@
 // The benchmarks of docs/benchmarks.md, in one program and one run.
 //
-//   bench [--part throughput|latency|snapshot|idle|apply|commit] [--quick] [--json FILE]
+//   bench [--part throughput|latency|snapshot|idle|apply|commit|curve] [--quick]
+//         [--json FILE]
 //         [--build DIR] [--dir DIR] [--pairs N] [--seconds N] [--only SHAPE]
 //
 // --only 'insert NORMAL' runs the throughput shapes whose names contain that. Exit 0 when every
@@ -30,7 +31,8 @@ int main(int argc, char** argv) {
     setting.only = arguments.text("only", "");
     std::string directory = arguments.text("dir", "/tmp") + "/bench-XXXXXX";
     arguments.finish(0,
-                     "bench [--part throughput|latency|snapshot|idle|apply|commit] [--quick] "
+                     "bench [--part throughput|latency|snapshot|idle|apply|commit|curve] "
+                     "[--quick] "
                      "[--json FILE] [--build DIR] [--dir DIR] [--pairs N] [--seconds N] "
                      "[--only SHAPE]");
     if (!::mkdtemp(directory.data())) {
@@ -44,7 +46,7 @@ int main(int argc, char** argv) {
         {"throughput", tanist::bench::run_throughput}, {"latency", tanist::bench::run_latency},
         {"apply", tanist::bench::run_apply},           {"commit", tanist::bench::run_commit},
         {"snapshot", tanist::bench::run_snapshot},     {"idle", tanist::bench::run_idle},
-        {"postgres", tanist::bench::run_postgres},
+        {"curve", tanist::bench::run_curve},           {"postgres", tanist::bench::run_postgres},
     };
     bool found = false;
     for (const auto& [name, run] : parts) {

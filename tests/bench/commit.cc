@@ -38,8 +38,9 @@ std::string said_by(const std::vector<std::string>& command) {
 
 class Bench {
   public:
-    explicit Bench(const Setting& setting) : setting_(setting), rig_(setting, "commit", {}) {
-        stock_ = setting.directory + "/commit/stock.db";
+    explicit Bench(const Setting& setting, Wire wire = Wire::ipc)
+        : setting_(setting), rig_(setting, name_of(wire), {}, wire) {
+        stock_ = setting.directory + "/" + name_of(wire) + "/stock.db";
         for (const std::string& path : {rig_.primary(), stock_}) make_database(path);
         rig_.start_replica();
         rig_.start_engine();
@@ -85,6 +86,10 @@ class Bench {
     // One page of 4096 bytes as a record: header, page number, padding.
     static constexpr int64_t kRecordBytes = 192 + 8 + 4096;
 
+    static const char* name_of(Wire wire) {
+        if (wire == Wire::ipc) return "commit";
+        return wire == Wire::tcp ? "commit-tcp" : "commit-curve";
+    }
     static void make_database(const std::string& path) {
         testing::Database db;
         db.open(path, {});
@@ -200,6 +205,67 @@ void run_postgres(const Setting& setting, Report& report) {
                    latency.median() <= 1);
     report.verdict("postgres", "commits a second at 16 clients at least as good",
                    rate.median() >= 1);
+}
+
+namespace {
+
+void latency_with_curve(const Setting& setting, Report& report) {
+    Bench plain(setting, Wire::tcp);
+    Bench curve(setting, Wire::curve);
+    const Shape shape{"NORMAL", "durable:1", "before_visible", 1};
+    Series ratio, plain_us, curve_us;
+    for (int pair = 0; pair < setting.pairs; ++pair) {
+        const bool plain_first = pair % 2 == 0;
+        Figures without;
+        if (plain_first) without = plain.commits(shape, 2000);
+        const Figures with = curve.commits(shape, 2000);
+        if (!plain_first) without = plain.commits(shape, 2000);
+        ratio.add(with.p50_us / without.p50_us);
+        plain_us.add(without.p50_us);
+        curve_us.add(with.p50_us);
+    }
+    report.line("curve", "durable:1 before_visible NORMAL 1t",
+                {{"ratio", ratio.median()},
+                 {"ratio_least", ratio.least()},
+                 {"ratio_most", ratio.most()},
+                 {"curve_p50_us", curve_us.median()},
+                 {"plain_p50_us", plain_us.median()}});
+    report.verdict("curve", "durable:1 with CURVE: median latency <= 1.15 of plain tcp",
+                   ratio.median() <= 1.15);
+}
+
+// Two links of one process, on threads of their own, and nothing else: what a connection carries.
+void links_with_curve(const Setting& setting, Report& report) {
+    const auto link = [&](const std::string& what, const std::string& how) {
+        double figure = 0;
+        std::sscanf(said_by({setting.tools + "/bench_link", what, how}).c_str(), "%lf", &figure);
+        return figure;
+    };
+    Series plain, curve, few, many;
+    for (int pair = 0; pair < setting.pairs; ++pair) {
+        plain.add(link("stream", "plain"));
+        curve.add(link("stream", "curve"));
+        few.add(link("handshake", "1"));
+        many.add(link("handshake", "1000"));
+    }
+    report.line("curve", "stream of 256 KiB messages, one way",
+                {{"curve_mb_s", curve.median()},
+                 {"curve_least", curve.least()},
+                 {"plain_mb_s", plain.median()}});
+    report.verdict("curve", "one connection with CURVE carries >= 400 MB/s", curve.median() >= 400);
+    report.line("curve", "handshake and first answer",
+                {{"members_1_us", few.median()},
+                 {"members_1000_us", many.median()},
+                 {"more_us", many.median() - few.median()}});
+    report.verdict("curve", "1,000 members' keys cost <= 1 ms per handshake",
+                   many.median() - few.median() <= 1000);
+}
+
+}  // namespace
+
+void run_curve(const Setting& setting, Report& report) {
+    latency_with_curve(setting, report);
+    links_with_curve(setting, report);
 }
 
 void run_commit(const Setting& setting, Report& report) {

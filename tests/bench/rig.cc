@@ -15,9 +15,10 @@ namespace tanist::bench {
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-Rig::Rig(const Setting& setting, const std::string& name, const Pinning& pinning)
+Rig::Rig(const Setting& setting, const std::string& name, const Pinning& pinning, Wire wire)
     : setting_(setting),
       pinning_(pinning),
+      wire_(wire),
       directory_(setting.directory + "/" + name),
       primary_(directory_ + "/app.db"),
       replica_(directory_ + "/replica.db") {
@@ -43,10 +44,9 @@ void Rig::give_up(const std::string& why) const {
 void Rig::start_engine() {
     testing::ChildOptions options;
     options.log = directory_ + "/engine.log";
-    const std::string endpoint = "ipc://" + directory_ + "/replica.sock";
     const std::string tanist = setting_.build + "/tanist";
     if (testing::run({tanist, "init", primary_}, options) != 0 ||
-        testing::run({tanist, "members", "add", primary_, endpoint}, options) != 0) {
+        testing::run({tanist, "members", "add", primary_, address_}, options) != 0) {
         give_up("tanist init or members add failed");
     }
     options.talk = true;
@@ -60,10 +60,20 @@ void Rig::start_replica() {
     options.log = directory_ + "/replica.log";
     options.talk = true;
     options.cpu = pinning_.daemons;
-    const std::string endpoint = "ipc://" + directory_ + "/replica.sock";
-    daemon_ = testing::Child({setting_.build + "/tanistd", "--db", replica_, "--listen", endpoint},
-                             options);
-    if (testing::read_endpoint(daemon_, seconds(20)).empty()) give_up("no replica daemon came up");
+    const std::string endpoint =
+        wire_ == Wire::ipc ? "ipc://" + directory_ + "/replica.sock" : "tcp://127.0.0.1:*";
+    std::vector<std::string> command = {setting_.build + "/tanistd", "--db", replica_, "--listen",
+                                        endpoint};
+    if (wire_ == Wire::curve) command.insert(command.end(), {"--curve", "true"});
+    daemon_ = testing::Child(command, options);
+    address_ = testing::read_endpoint(daemon_, seconds(20));
+    if (address_.empty()) give_up("no replica daemon came up");
+    while (wire_ == Wire::curve && !address_.starts_with("tanist://")) {
+        const auto line = daemon_.read_line(seconds(20));
+        if (!line) give_up("the replica daemon printed no address");
+        const size_t at = line->find("tanist://");
+        if (at != std::string::npos) address_ = line->substr(at, line->find('\'', at) - at);
+    }
 }
 
 std::optional<double> Rig::seconds_until(const std::string& sql, int64_t value, seconds patience) {

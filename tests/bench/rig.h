@@ -31,12 +31,16 @@ struct Pinning {
     int daemons = -1;
 };
 
+// How engine and replica are connected.
+enum class Wire { ipc, tcp, curve };
+
 // A primary with its engine, and one replica, both started by hand so that they can be pinned.
 // The primary's database file must exist.
 class Rig {
   public:
     // Prints why and exits when something does not come up: there is nothing to measure then.
-    Rig(const Setting& setting, const std::string& name, const Pinning& pinning);
+    Rig(const Setting& setting, const std::string& name, const Pinning& pinning,
+        Wire wire = Wire::ipc);
     ~Rig();
     Rig(const Rig&) = delete;
     Rig& operator=(const Rig&) = delete;
@@ -59,9 +63,11 @@ class Rig {
     [[noreturn]] void give_up(const std::string& why) const;
     Setting setting_;
     Pinning pinning_;
+    Wire wire_;
     std::string directory_;
     std::string primary_;
     std::string replica_;
+    std::string address_;  // of the replica, for `tanist members add`
     testing::Child daemon_;
     testing::Child engine_;
 };
@@ -72,6 +78,7 @@ void run_apply(const Setting& setting, Report& report);
 void run_snapshot(const Setting& setting, Report& report);
 void run_commit(const Setting& setting, Report& report);
 void run_postgres(const Setting& setting, Report& report);
+void run_curve(const Setting& setting, Report& report);
 void run_idle(const Setting& setting, Report& report);
 
 }  // namespace tanist::bench

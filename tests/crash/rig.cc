@@ -405,7 +405,7 @@ std::string Rig::judge_replica_log() {
     if (case_.mode == "async" || case_.newborn) return "";
     const uint64_t acknowledged = board_->acknowledged_lsn.load();
     Result<LogWalk> walk =
-        walk_log(replica_ + "-tanist/log", true,
+        walk_log(replica_ + "-tanist/log", nullptr, true,
                  [](const std::string&, uint64_t, const RecordHeader&) { return true; });
     if (!walk.ok()) return "the replica's log cannot be read: " + walk.error().message;
     if (walk->end.position.lsn.value >= acknowledged) return "";

@@ -43,6 +43,10 @@ void try_segment(ByteView bytes) {
     Result<SegmentHeader> header = decode_segment_header(bytes);
     ScanAsk ask;
     if (header.ok()) ask.header = *header;
+    if (header.ok() && header->sealed_by != 0) {
+        static const auto cipher = std::make_shared<const LogCipher>(LogKey{});
+        ask.form = RecordForm(cipher, header->group);
+    }
     if (bytes.size() >= kRecordsAt) {
         if (auto found = newest_mark(bytes, {})) ask.durable = found->mark.durable;
         // When the head is not one, records are still looked for, after any group.

@@ -176,7 +176,7 @@ namespace {
 // Positions of the log in the order in which it holds them.
 std::vector<uint64_t> lsns_of(const std::string& database) {
     std::vector<uint64_t> lsns;
-    auto walk = walk_log(Layout(database).log(), true,
+    auto walk = walk_log(Layout(database).log(), nullptr, true,
                          [&](const std::string&, uint64_t, const RecordHeader& header) {
                              lsns.push_back(header.lsn.value);
                              return true;

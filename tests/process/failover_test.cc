@@ -102,6 +102,24 @@ TEST_CASE("promote: after the primary's death a replica takes writes and the oth
     CHECK(trio.c.ask("SELECT count(*) FROM t") == "2");
 }
 
+TEST_CASE("promote: a connection of the extension that was opened on a replica writes afterwards") {
+    Trio trio;
+    REQUIRE(trio.a.writes());
+    REQUIRE(Trio::equal_soon(trio.a, {&trio.b, &trio.c}));
+    Application app(trio.b.db, {.parameters = "vfs=tanist", .extension = kExtension});
+    CHECK(app.run("SELECT count(*) FROM t") == "1");
+    CHECK(app.run("INSERT INTO t VALUES('early')") ==
+          "error: attempt to write a readonly database");
+    // Its checkpoint leaves the mark for stock processes.
+    CHECK(app.run("PRAGMA wal_checkpoint(TRUNCATE)") == "0");
+    CHECK(refuses_writes(trio.b.db));
+    trio.a.daemon.kill();
+    REQUIRE(trio.run("promote b.db --yes").code == 0);
+    CHECK(app.run("INSERT INTO t VALUES('late')") == "ok");
+    CHECK(Trio::equal_soon(trio.b, {&trio.c}));
+    CHECK(trio.c.ask("SELECT group_concat(x) FROM t") == "w,late");
+}
+
 TEST_CASE("promote: the old primary comes back as a replica, its lost commits saved") {
     Trio trio;
     trio.b.daemon.kill();
@@ -134,6 +152,35 @@ TEST_CASE("promote: the old primary comes back as a replica, its lost commits sa
                 "SELECT count(*) FROM tanist_page WHERE instr(here, 'lost') AND "
                 "NOT instr(now, 'lost') AND instr(now, 'kept')");
     CHECK(pages == "1");
+}
+
+// The log of a replica lets go what is applied; that of a node that comes back must wait.
+TEST_CASE("promote: all lost commits are saved, though the log would keep only the last ones") {
+    Trio trio;
+    write_text(trio.a.db + "-tanist/tanist.toml", "log_segment_bytes = '64KiB'\n");
+    trio.b.daemon.kill();
+    trio.c.daemon.kill();
+    trio.a.daemon.kill();
+    trio.a.start(trio.dir);
+    const uint64_t before = trio.json("status a.db")["log"]["end"];
+    for (int i = 0; i < 200; ++i) StockSqlite(trio.a.db).must("INSERT INTO t VALUES('lost')");
+    REQUIRE(eventually([&] { return trio.json("status a.db")["log"]["end"] >= before + 200; }));
+    trio.a.daemon.kill();
+    trio.b.start(trio.dir);
+    trio.c.start(trio.dir);
+    REQUIRE(trio.run("promote b.db --yes").code == 0);
+    // The new primary is found only after the log had time to be trimmed.
+    trio.b.pause();
+    trio.c.pause();
+    trio.a.start(trio.dir);
+    trio.b.go_on();
+    trio.c.go_on();
+    REQUIRE(trio.b.writes());
+    REQUIRE(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+    const auto list = trio.json("diverged list a.db")["diverged"];
+    REQUIRE(list.size() == 1);
+    CHECK(list[0]["commits"] == 200);
+    CHECK(list[0]["common_proved"] == true);
 }
 
 TEST_CASE("promote: a primary that was stopped learns while it runs that another took over") {

@@ -162,7 +162,7 @@ class SyncCluster {
     // Commit records in the replica's log as it is on the disk.
     int commits_in_replica_log() const {
         int commits = 0;
-        auto walk = walk_log(Layout(dir_.path("replica.db")).log(), true,
+        auto walk = walk_log(Layout(dir_.path("replica.db")).log(), nullptr, true,
                              [&](const std::string&, uint64_t, const RecordHeader& record) {
                                  commits += record.kind == RecordKind::commit ? 1 : 0;
                                  return true;

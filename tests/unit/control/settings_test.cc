@@ -56,6 +56,10 @@ commit_mode = "pipelined"
 ack_timeout = "250ms"
 on_timeout = "degrade"
 max_lag = "1000 commits"
+on_promote = "move-address"
+on_demote = "true"
+on_fence = "page 'me'"
+hook_timeout = "20s"
 )");
     REQUIRE(settings.ok());
     CHECK(settings->replicas.size() == 2);
@@ -70,6 +74,10 @@ max_lag = "1000 commits"
     CHECK(settings->commit.timeout == std::chrono::milliseconds(250));
     CHECK(settings->commit.on_timeout == OnTimeout::degrade);
     CHECK(settings->max_lag == LagBound{LagBound::Unit::commits, 1000});
+    CHECK(settings->hooks.on_promote == "move-address");
+    CHECK(settings->hooks.on_demote == "true");
+    CHECK(settings->hooks.on_fence == "page 'me'");
+    CHECK(settings->hooks.timeout == std::chrono::seconds(20));
 }
 
 TEST_CASE("settings: an unknown key names its line") {

@@ -5,6 +5,7 @@
 #include <map>
 #include <sstream>
 
+#include "replicator/log/record_form.h"
 #include "replicator/log/recovery.h"
 #include "tests/unit/log/log_fixture.h"
 
@@ -143,6 +144,7 @@ TEST_CASE("log format: the page's segment table is the code's") {
     header.group = group_of(0x11);
     header.previous = {{Epoch(0x2222222222222222), Lsn(0x3333333333333332)}, {}};
     header.previous.chain.bytes.fill(0x44);
+    header.sealed_by = 0x9999999999999999;
     std::array<uint8_t, kRecordsAt> bytes{};
     seal_segment(header, std::span(bytes).first<kSegmentHeaderBytes>());
     BootId boot;
@@ -159,7 +161,7 @@ TEST_CASE("log format: the page's segment table is the code's") {
                                                    {"mark: durable LSN", 0x66},
                                                    {"other mark: boot id", 0x77},
                                                    {"other mark: durable LSN", 0x88},
-                                                   {"flags", 0},
+                                                   {"key", 0x99},
                                                    {"reserved", 0}};
     for (const Row& row : rows) {
         auto value = values.find(row.field);
@@ -169,6 +171,51 @@ TEST_CASE("log format: the page's segment table is the code's") {
         }
     }
     CHECK(*decode_segment_header(bytes) == header);
+}
+
+TEST_CASE("log format: the page's table of sealed records is the code's") {
+    const std::vector<Row> rows = table_of("Sealed records");
+    check_gapless(rows, kSealedHeadBytes);
+    const RecordForm form(std::make_shared<const LogCipher>(LogKey{}), group_of(1));
+    SealNonce nonce;
+    nonce.bytes.fill(0x22);
+    Bytes head(kSealedHeadBytes);
+    form.seal_head(nonce, Lsn(0x3333333333333333), Bytes(kRecordHeaderBytes), head);
+    const std::map<std::string, Bytes> values = {{"magic", {'T', 'N', 'S', 'R'}},
+                                                 {"version", {1, 0}},
+                                                 {"head bytes", {240, 0}},
+                                                 {"LSN", Bytes(8, 0x33)},
+                                                 {"nonce", Bytes(16, 0x22)}};
+    for (const Row& row : rows) {
+        auto value = values.find(row.field);
+        if (value == values.end()) continue;
+        const ByteView found = ByteView(head).subspan(row.offset, row.bytes);
+        CHECK_MESSAGE(std::equal(found.begin(), found.end(), value->second.begin()), row.field);
+    }
+}
+
+// Its nonces are random: it is written once and read for ever.
+TEST_CASE("log format: the golden sealed log of version 1 is read") {
+    LogKey key;
+    key.bytes.fill(9);
+    LogFixture fixture;
+    fixture.options.cipher = std::make_shared<const LogCipher>(key);
+    const std::string name = "/00000000000000000001.log";
+    if (std::getenv("TANIST_REWRITE_GOLDEN") != nullptr) {
+        fixture.log.reset();
+        std::filesystem::remove_all(fixture.log_dir());
+        fixture.options.segment_bytes = 4096;
+        fixture.options.seal = true;
+        REQUIRE(fixture.reopen());
+        write_golden_log(*fixture.log);
+        Bytes written = *read_file(fixture.segment_path(1), 1 << 20);
+        std::fill(written.begin() + kMarkAt, written.begin() + kRecordsAt, uint8_t{0});
+        REQUIRE(replace_file(kGolden + "-sealed" + name, written).ok());
+    }
+    Result<LogWalk> sealed = walk_log(kGolden + "-sealed", fixture.options.cipher, true, {});
+    REQUIRE(sealed.ok());
+    CHECK(sealed->records == 3);
+    CHECK(sealed->end == walk_log(kGolden, nullptr, true, {})->end);
 }
 
 TEST_CASE("log format: a segment header with any bit changed is refused") {
@@ -200,11 +247,11 @@ TEST_CASE("log format: the golden log of version 1 is read, and written the same
     REQUIRE(golden.ok());
     CHECK(*golden == written);
     std::vector<RecordHeader> seen;
-    Result<LogWalk> walk =
-        walk_log(kGolden, true, [&](const std::string&, uint64_t, const RecordHeader& header) {
-            seen.push_back(header);
-            return true;
-        });
+    Result<LogWalk> walk = walk_log(kGolden, nullptr, true,
+                                    [&](const std::string&, uint64_t, const RecordHeader& header) {
+                                        seen.push_back(header);
+                                        return true;
+                                    });
     REQUIRE(walk.ok());
     CHECK(walk->group == group_of(7));
     REQUIRE(seen.size() == 3);

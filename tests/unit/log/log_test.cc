@@ -238,7 +238,7 @@ TEST_CASE_FIXTURE(LogFixture, "log: a reset that was cut short is completed by o
     REQUIRE(bytes.ok());
     log.reset();
     REQUIRE(replace_file(log_dir() + "/reset.log", *bytes).ok());
-    CHECK(walk_log(log_dir(), true, {})->end == base);
+    CHECK(walk_log(log_dir(), nullptr, true, {})->end == base);
     REQUIRE_MESSAGE(reopen(), error);
     CHECK(log->end() == base);
     CHECK(!path_exists(segment_path(1)));
@@ -463,10 +463,10 @@ TEST_CASE_FIXTURE(LogFixture, "log_reader: follows the tail from another thread"
 TEST_CASE_FIXTURE(LogFixture, "walk_log: shows every record and how the log ends") {
     append(100);
     uint64_t lsn = 0;
-    Result<LogWalk> walk =
-        walk_log(log_dir(), true, [&](const std::string&, uint64_t, const RecordHeader& header) {
-            return header.lsn.value == ++lsn;
-        });
+    Result<LogWalk> walk = walk_log(log_dir(), nullptr, true,
+                                    [&](const std::string&, uint64_t, const RecordHeader& header) {
+                                        return header.lsn.value == ++lsn;
+                                    });
     REQUIRE(walk.ok());
     CHECK(walk->records == 100);
     CHECK(walk->segments == log->stat().segments);
@@ -479,8 +479,8 @@ TEST_CASE_FIXTURE(LogFixture,
                   "walk_log: with payloads checked, damage in an old segment is found") {
     append(300);
     flip_byte(1, kRecordsAt + kRecordHeaderBytes + 50);
-    CHECK(walk_log(log_dir(), false, {}).ok());
-    CHECK(walk_log(log_dir(), true, {}).error().code == Errc::corrupt);
+    CHECK(walk_log(log_dir(), nullptr, false, {}).ok());
+    CHECK(walk_log(log_dir(), nullptr, true, {}).error().code == Errc::corrupt);
 }
 
 }  // namespace tanist

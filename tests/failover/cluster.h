@@ -1,0 +1,105 @@
+// Three nodes in three network namespaces, each with a daemon, an application that writes whenever
+// it may, and a file system of its own: what the failover tests and benches break, and what they
+// ask of it.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/failover/history.h"
+#include "tests/failover/network.h"
+#include "tests/support/process/child.h"
+
+namespace tanist::torture {
+
+struct ClusterOptions {
+    std::string build;
+    std::string ack = "async";        // of every node
+    std::string settings = {};        // more lines of tanist.toml, of every node
+    bool automatic = false;           // else `tanist promote` elects
+    std::string disk_bytes = "256m";  // of each node's file system
+};
+
+struct CommandEnd {
+    int code = -1;
+    std::string text;
+};
+
+class Cluster {
+  public:
+    static constexpr int kNodes = Network::kNodes;
+    static constexpr int64_t kSum = 10'000;
+
+    Cluster(ClusterOptions options, std::string directory);
+    // Node 0 is the primary, all serve and follow, nobody writes yet. Throws what went wrong.
+    void found();
+
+    Network& network() { return network_; }
+    // -- processes
+    void start_daemon(int node);
+    void start_client(int node);
+    void start_clients();
+    void stop_clients();
+    void kill_node(int node);  // SIGKILL of its daemon and of its application
+    void kill_daemon(int node) { nodes_[node].daemon.kill(); }
+    void signal_daemon(int node, int number) { nodes_[node].daemon.signal(number); }
+    void signal_node(int node, int number);
+    bool daemon_runs(int node) {
+        return nodes_[node].daemon.started() && !nodes_[node].daemon.poll_end();
+    }
+    // `tanist WORDS` as a user of that node.
+    CommandEnd tanist(int node, const std::string& words);
+    nlohmann::json status(int node);
+    std::string role(int node);
+    // The node that is primary and serves; -1 none.
+    int primary();
+    void fill_disk(int node);
+    void free_disk(int node);
+
+    // -- waiting for facts; false: not within a minute
+    bool writes_soon(int node);        // an acknowledgement to its client, from now on
+    bool any_writes_soon();            // to anybody
+    bool all_follow_soon(int holder);  // every other node has what was committed until now
+    bool one_primary_soon(int not_on);
+    // Everything healed and running: one primary, the others equal to it. Nobody writes.
+    bool converges();
+
+    // -- operators
+    // Promotes some node but `not_on`: the most complete that can be asked. "" or what refused.
+    std::string promote_any(int not_on);
+
+    // -- judging; nobody writes
+    History history() const;
+    Final final_state(int node);
+    std::string path(int node) const { return nodes_[node].directory + "/app.db"; }
+    static std::string name(int node) { return std::string(1, static_cast<char>('a' + node)); }
+    std::string log_of(int node) const;
+    void keep_files() const;  // of a run that failed
+
+  private:
+    struct Node {
+        std::string directory;
+        testing::Child daemon;
+        testing::Child client;
+        uint64_t clients = 0;  // started so far
+    };
+    void found_primary();
+    std::string notes_of(int node) const { return directory_ + "/notes-" + name(node); }
+    uint64_t acknowledged(int node) const;
+    std::set<uint64_t> saved_values(int node);
+
+    ClusterOptions options_;
+    std::string directory_;
+    Network network_;
+    std::array<Node, kNodes> nodes_;
+};
+
+// Waits for a fact; the patience only bounds a failing test.
+bool soon(const std::function<bool()>& holds,
+          std::chrono::seconds patience = std::chrono::seconds(60));
+int64_t boot_ns();
+
+}  // namespace tanist::torture

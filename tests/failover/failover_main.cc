@@ -1,0 +1,268 @@
+// Real processes, real faults, a judge: see docs/testing.md, "failover".
+//
+//   failover_main --build DIR [--ack RULE] [--rounds N] [--seconds N] [--seed N] [--only FAULT]
+//                 [--failover automatic] [--settings 'failover_profile = "lan"']
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <stdexcept>
+
+#include "tests/failover/cluster.h"
+#include "tests/support/process/arguments.h"
+#include "tests/support/process/dice.h"
+
+namespace {
+
+using namespace tanist::torture;
+using tanist::testing::Arguments;
+using tanist::testing::Dice;
+
+constexpr int kSkipped = 77;  // ctest's SKIP_RETURN_CODE
+
+struct Rig {
+    Cluster& cluster;
+    Dice& dice;
+    bool automatic = false;
+    std::string trouble = {};  // why the round cannot go on
+
+    // Somebody else takes over: an operator, or the voters.
+    void take_over_from(int old) {
+        if (automatic) {
+            if (!cluster.one_primary_soon(old)) trouble = "nobody was elected";
+        } else {
+            const std::string refused = cluster.promote_any(old);
+            if (!refused.empty()) trouble = "no promotion: " + refused;
+        }
+    }
+    void somebody_writes() {
+        if (trouble.empty() && !cluster.any_writes_soon()) trouble = "nobody acknowledges anything";
+    }
+    void writes(int node) {
+        if (trouble.empty() && !cluster.writes_soon(node)) {
+            trouble = Cluster::name(node) + " acknowledges nothing";
+        }
+    }
+};
+
+// -- faults. Each begins with everything healthy and a primary that writes, and ends with whatever
+// is needed for the cluster to come together by itself.
+
+void switchover(Rig& rig, int old) {
+    const int next = (old + 1 + static_cast<int>(rig.dice.below(2))) % Cluster::kNodes;
+    // By endpoint: names are those that the first primary gave.
+    const CommandEnd end = rig.cluster.tanist(
+        old, "switchover " + rig.cluster.path(old) + " --to " + Network::endpoint(next));
+    if (end.code != 0) rig.trouble = "switchover: " + end.text;
+    rig.writes(next);
+}
+
+void kill_primary(Rig& rig, int old) {
+    rig.cluster.kill_node(old);
+    rig.take_over_from(old);
+    rig.somebody_writes();
+    rig.cluster.start_daemon(old);
+    rig.cluster.start_client(old);
+}
+
+// The whole node stops in mid-commit, others take over, it goes on.
+void freeze_primary(Rig& rig, int old) {
+    rig.cluster.signal_node(old, SIGSTOP);
+    rig.take_over_from(old);
+    rig.somebody_writes();
+    rig.cluster.signal_node(old, SIGCONT);
+}
+
+// The daemon alone: its application goes on writing, or is refused.
+void freeze_daemon(Rig& rig, int old) {
+    rig.cluster.signal_daemon(old, SIGSTOP);
+    rig.take_over_from(old);
+    rig.somebody_writes();
+    rig.cluster.signal_daemon(old, SIGCONT);
+}
+
+void cut_off_primary(Rig& rig, int old) {
+    rig.cluster.network().isolate(old);
+    rig.take_over_from(old);
+    rig.somebody_writes();
+    rig.cluster.network().heal();
+}
+
+// The primary hears everybody and nobody hears it, or the other way round.
+void cut_one_way(Rig& rig, int old) {
+    const bool deaf = rig.dice.chance(50);
+    for (int other = 0; other < Cluster::kNodes; ++other) {
+        if (other == old) continue;
+        deaf ? rig.cluster.network().cut(other, old) : rig.cluster.network().cut(old, other);
+    }
+    rig.take_over_from(old);
+    rig.somebody_writes();
+    rig.cluster.network().heal();
+}
+
+// One link goes on and off; nobody should be replaced for it, and nothing be lost.
+void flap(Rig& rig, int old) {
+    const int other = (old + 1) % Cluster::kNodes;
+    for (int i = 0; i < 20; ++i) {
+        rig.cluster.network().cut(old, other);
+        rig.cluster.network().cut(other, old);
+        ::usleep(static_cast<useconds_t>(rig.dice.between(10, 200)) * 1000);  // the fault itself
+        rig.cluster.network().heal();
+        ::usleep(static_cast<useconds_t>(rig.dice.between(10, 200)) * 1000);
+    }
+    rig.somebody_writes();
+}
+
+void kill_replica(Rig& rig, int old) {
+    const int other = (old + 1 + static_cast<int>(rig.dice.below(2))) % Cluster::kNodes;
+    rig.cluster.kill_node(other);
+    rig.writes(old);
+    rig.cluster.start_daemon(other);
+    rig.cluster.start_client(other);
+}
+
+void fill_replica(Rig& rig, int old) {
+    const int other = (old + 1 + static_cast<int>(rig.dice.below(2))) % Cluster::kNodes;
+    rig.cluster.fill_disk(other);
+    rig.somebody_writes();
+    rig.cluster.free_disk(other);
+}
+
+// Whatever the application is told meanwhile: afterwards somebody writes.
+void fill_primary(Rig& rig, int old) {
+    rig.cluster.fill_disk(old);
+    ::usleep(static_cast<useconds_t>(rig.dice.between(200, 1500)) * 1000);  // the fault itself
+    rig.cluster.free_disk(old);
+    rig.somebody_writes();
+}
+
+struct Fault {
+    const char* name;
+    void (*strike)(Rig& rig, int primary);
+};
+constexpr Fault kFaults[] = {
+    {"switchover", switchover},
+    {"kill_primary", kill_primary},
+    {"freeze_primary", freeze_primary},
+    {"freeze_daemon", freeze_daemon},
+    {"cut_off_primary", cut_off_primary},
+    {"cut_one_way", cut_one_way},
+    {"flap", flap},
+    {"kill_replica", kill_replica},
+    {"fill_replica", fill_replica},
+    {"fill_primary", fill_primary},
+};
+
+struct Totals {
+    int rounds = 0;
+    size_t acknowledged = 0;
+    size_t unknown = 0;
+    size_t saved = 0;
+};
+
+// "" or what is wrong.
+std::string judge(Cluster& cluster, const Promise& promise, Totals& totals) {
+    if (!cluster.converges()) return "the nodes do not come together";
+    const History history = cluster.history();
+    const Final end = cluster.final_state(cluster.primary());
+    totals.acknowledged = totals.unknown = 0;
+    totals.saved = end.saved.size();
+    for (const Operation& op : history) {
+        totals.acknowledged += op.outcome == Outcome::acknowledged;
+        totals.unknown += op.outcome == Outcome::unknown;
+    }
+    std::string all;
+    for (const std::string& breach : breaches_of(history, end, promise)) all += "\n  " + breach;
+    return all;
+}
+
+std::string play_round(Rig& rig, const Fault& fault, const Promise& promise, Totals& totals) {
+    Cluster& cluster = rig.cluster;
+    const int old = cluster.primary();
+    cluster.start_clients();
+    if (!cluster.writes_soon(old)) return "the primary acknowledges nothing before the fault";
+    if (!cluster.all_follow_soon(old)) return "a node does not follow before the fault";
+    fault.strike(rig, old);
+    cluster.network().heal();
+    if (!rig.trouble.empty()) return rig.trouble;
+    cluster.stop_clients();
+    return judge(cluster, promise, totals);
+}
+
+int play(Arguments& arguments, const std::string& directory) {
+    ClusterOptions options;
+    options.build = std::filesystem::absolute(arguments.text("build", "build"));
+    options.ack = arguments.text("ack", "async");
+    options.automatic = arguments.text("failover", "manual") == "automatic";
+    options.settings = arguments.text("settings", "") + "\n";
+    if (options.automatic) options.settings += "failover = \"automatic\"\n";
+    const auto rounds = arguments.number("rounds", 10);
+    const auto seconds = arguments.number("seconds", 0);  // goes on until then; 0: `rounds`
+    const std::string only = arguments.text("only", "");
+    Dice dice(static_cast<uint64_t>(arguments.number("seed", 1)));
+    arguments.finish(0, "failover_main --build DIR; see docs/testing.md");
+
+    Cluster cluster(options, directory);
+    cluster.found();
+    const bool synchronous = options.ack != "async";
+    const Promise promise{.sum = Cluster::kSum,
+                          .acknowledged_survives = synchronous,
+                          .one_holder = synchronous || options.automatic};
+    Totals totals;
+    const int64_t until = boot_ns() + seconds * 1'000'000'000;
+    constexpr size_t kKinds = sizeof kFaults / sizeof *kFaults;
+    for (int64_t round = 0; seconds > 0 ? boot_ns() < until : round < rounds; ++round) {
+        // Each once in the order of the table, then by chance.
+        const Fault* fault =
+            &kFaults[static_cast<size_t>(round) < kKinds ? round : dice.below(kKinds)];
+        for (const Fault& named : kFaults) {
+            if (only == named.name) fault = &named;
+        }
+        Rig rig{cluster, dice, options.automatic};
+        const int64_t began = boot_ns();
+        const std::string wrong = play_round(rig, *fault, promise, totals);
+        std::printf("round %lld %s: %s, %.1f s, %zu acknowledged, %zu unknown, %zu saved\n",
+                    static_cast<long long>(round), fault->name, wrong.empty() ? "good" : "BAD",
+                    static_cast<double>(boot_ns() - began) / 1e9, totals.acknowledged,
+                    totals.unknown, totals.saved);
+        std::fflush(stdout);
+        if (!wrong.empty()) {
+            std::printf("%s\n", wrong.c_str());
+            for (int node = 0; node < Cluster::kNodes; ++node) {
+                std::printf("status of %s: %s\n", Cluster::name(node).c_str(),
+                            cluster.status(node).dump().c_str());
+            }
+            cluster.keep_files();
+            return 1;
+        }
+        ++totals.rounds;
+    }
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    ::signal(SIGPIPE, SIG_IGN);
+    Arguments arguments(argc, argv);
+    if (const std::string why = Network::why_impossible(); !why.empty()) {
+        std::printf("skipped: %s\n", why.c_str());
+        return kSkipped;
+    }
+    std::string directory = "/tmp/tanist-failover-XXXXXX";
+    if (::mkdtemp(directory.data()) == nullptr) return 1;
+    int code = 1;
+    try {
+        code = play(arguments, directory);
+    } catch (const std::exception& error) {
+        std::printf("%s\n", error.what());
+    }
+    if (code == 0) {
+        std::error_code ignored;
+        std::filesystem::remove_all(directory, ignored);
+    } else {
+        std::printf("logs and notes are kept in %s\n", directory.c_str());
+    }
+    return code;
+}
