@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <functional>
 #include <optional>
 
@@ -164,6 +165,31 @@ Status take_off(const Layout& layout, const std::string& name, Membership& membe
     return ok_status();
 }
 
+// The list is signed anew; the primary's daemon hands it to every member.
+Status allow_lead(const Layout& layout, const std::string& name, Membership& membership) {
+    const auto named = std::find_if(
+        membership.members.begin(), membership.members.end(),
+        [&](const Member& member) { return member.name == name || member.endpoint == name; });
+    if (named == membership.members.end()) {
+        return Error{Errc::not_found, "no member is named " + name};
+    }
+    auto& nodes = membership.list.nodes;
+    const auto listed = std::find_if(
+        nodes.begin(), nodes.end(), [&](const ListedNode& node) { return node.holds(named->key); });
+    if (listed == nodes.end()) {
+        return Error{Errc::refused, name + " is connected to without a key, so it needs no right"};
+    }
+    if (listed->rights == kPrimaryRights) return ok_status();
+    Result<Identity> self = Identity::load(layout.identity());
+    if (!self) return std::move(self).error();
+    if (!membership.list.rights_of(self->key()).has(Right::admit)) {
+        return Error{Errc::refused, "this node may not give rights; run this on the primary"};
+    }
+    listed->rights = kPrimaryRights;
+    sign_list(membership.list, *self);
+    return ok_status();
+}
+
 }  // namespace
 
 int run_members_list(const MembersOptions& options) {
@@ -213,6 +239,15 @@ int run_members_add(const MembersOptions& options) {
     // Without the secret.
     address->invite.reset();
     return finish(options, layout, "members add", to_string(*address), std::move(added), kDone);
+}
+
+int run_members_allow_lead(const MembersOptions& options) {
+    const Layout layout(options.db);
+    auto allowed = change_membership(layout, [&](Membership& membership) {
+        return allow_lead(layout, options.node, membership);
+    });
+    return finish(options, layout, "members allow-lead", options.node, std::move(allowed),
+                  " may be the primary now");
 }
 
 int run_members_remove(const MembersOptions& options) {

@@ -23,6 +23,7 @@ struct MembersOptions {
 int run_members_list(const MembersOptions& options);
 int run_members_add(const MembersOptions& options);
 int run_members_remove(const MembersOptions& options);
+int run_members_allow_lead(const MembersOptions& options);
 
 struct KeysOptions {
     std::string db;  // "": the only one in this directory
@@ -80,6 +81,14 @@ struct SwitchoverOptions {
     bool json = false;
 };
 int run_switchover(const SwitchoverOptions& options);
+
+struct TokenOptions {
+    std::string token;    // a token file, or the database of a node that has one
+    std::string members;  // whose list of voters counts: a ballot or a database; "": the token's
+    bool json = false;
+};
+int run_token_show(const TokenOptions& options);
+int run_token_verify(const TokenOptions& options);
 
 struct DivergedOptions {
     std::string db;

@@ -28,6 +28,7 @@ struct Options {
     PromoteOptions promote;
     DivergedOptions diverged;
     SwitchoverOptions switchover;
+    TokenOptions token;
 };
 
 void finish_command(CLI::App& command, const char* examples, bool& json) {
@@ -80,6 +81,13 @@ void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
                    "  tanist members add app.db 'tanist://KEY@HOST:7400?invite=SECRET'\n",
                    options.json);
     add->callback([&] { chosen = [&] { return run_members_add(options); }; });
+
+    CLI::App* allow = group->add_subcommand(
+        "allow-lead", "Give a member's key the rights of a primary, so that it can be promoted");
+    allow->add_option("database", options.db, "the primary's database")->required();
+    allow->add_option("node", options.node, "its name or endpoint")->required();
+    finish_command(*allow, "  tanist members allow-lead app.db b\n", options.json);
+    allow->callback([&] { chosen = [&] { return run_members_allow_lead(options); }; });
 
     CLI::App* remove = group->add_subcommand("remove", "Stop replicating to a daemon");
     remove->add_option("database", options.db, "the primary's database")->required();
@@ -211,6 +219,31 @@ void define_diverged(CLI::App& app, DivergedOptions& options, Chosen& chosen) {
     write->callback([&] { chosen = [&] { return run_diverged_export(options); }; });
 }
 
+void define_token(CLI::App& app, TokenOptions& options, Chosen& chosen) {
+    CLI::App* group = app.add_subcommand(
+        "token", "The certificate by which a node is the primary of its epoch; works offline");
+    group->require_subcommand(1);
+    finish_group(*group, "  tanist token show app.db\n");
+    CLI::App* show = group->add_subcommand("show", "Who holds which epoch, and who granted it");
+    show->add_option("token", options.token, "a token file, or a database")->required();
+    finish_command(*show, "  tanist token show app.db\n  tanist token show /tmp/token --json\n",
+                   options.json);
+    show->callback([&] { chosen = [&] { return run_token_show(options); }; });
+
+    CLI::App* verify = group->add_subcommand(
+        "verify", "Check every signature and the quorum; 3 when the token is not valid");
+    verify->add_option("token", options.token, "a token file, or a database")->required();
+    verify
+        ->add_option("--members", options.members,
+                     "by which voters: a node's ballot file or database")
+        ->type_name("PATH");
+    finish_command(*verify,
+                   "  tanist token verify app.db\n"
+                   "  tanist token verify /tmp/token --members app.db\n",
+                   options.json);
+    verify->callback([&] { chosen = [&] { return run_token_verify(options); }; });
+}
+
 void define_log(CLI::App& app, LogCommandOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand("log", "Look into a replication log");
     group->require_subcommand(1);
@@ -255,6 +288,7 @@ int run(int argc, char** argv) {
     define_promote(app, options.promote, chosen);
     define_switchover(app, options.switchover, chosen);
     define_diverged(app, options.diverged, chosen);
+    define_token(app, options.token, chosen);
     app.footer(std::string("\nExamples:\n"
                            "  tanistd --db replica.db --listen tcp://127.0.0.1:7401\n"
                            "  tanist init app.db\n"

@@ -122,6 +122,7 @@ struct Node::State final : RoleHost {
 
     // -- promotion.cc
     Result<std::vector<Member>> other_members() const;
+    bool may_lead(const NodeKey& key) const;
     PromotionPlan plan_promotion();
     Json promote(const Json& command);
     // `at`: where the log must end; nothing: wherever it does.

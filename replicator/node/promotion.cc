@@ -19,6 +19,10 @@ using namespace std::chrono_literals;
 constexpr Nanos kAskPatience = 1s;
 constexpr Nanos kWriterPatience = 10s;
 
+constexpr const char* kMayNotLead =
+    "this node's key may not lead its cluster, so nobody would follow it; on the primary: tanist "
+    "members allow-lead DATABASE NODE";
+
 // Where a node's history ends, for "is more complete than": epoch first, then LSN.
 Json member_json(const Member& member, const PolledStatus& answer) {
     Json json{{"name", member.name}, {"endpoint", member.endpoint}, {"reached", answer.reached}};
@@ -42,6 +46,12 @@ Result<std::vector<Member>> Node::State::other_members() const {
                                                    member.endpoint) != bound_endpoints.end();
     });
     return members;
+}
+
+// Without keys everybody may.
+bool Node::State::may_lead(const NodeKey& key) const {
+    const MemberList& list = keys.list();
+    return list.version == 0 || list.rights_of(key).has(Right::lead);
 }
 
 PromotionPlan Node::State::plan_promotion() {
@@ -99,6 +109,7 @@ PromotionPlan Node::State::plan_promotion() {
     if (replica && file.cluster.is_zero()) {
         plan.impossible = layout.db + " has never had a primary, so there is nothing to promote";
     }
+    if (!may_lead(keys.identity().key())) plan.impossible = kMayNotLead;
     const auto next = failover::forced_epoch(highest, static_cast<uint16_t>(random_u64() | 1));
     if (!next) plan.impossible = "there is no higher epoch left";
     plan.next = next.value_or(Epoch{});

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "replicator/node/door.h"
+#include "replicator/wire/endpoint_probe.h"
 #include "replicator/wire/link.h"
 #include "replicator/wire/message.h"
 
@@ -47,6 +48,8 @@ std::vector<PolledStatus> poll_status(const Layout& layout, const Settings& sett
     if (!door.open(**link)) return answers;
     std::map<LinkId, size_t> asked;
     for (size_t i = 0; i < members.size(); ++i) {
+        // Nothing listens there: not worth the whole patience.
+        if (refuses_connections(members[i].endpoint)) continue;
         auto to = door.connect(**link, members[i].endpoint, members[i].key);
         if (!to) continue;
         Message question;

@@ -61,6 +61,11 @@ std::string Node::State::why_no_switchover(const Member& target) const {
         return "this primary listens nowhere, so it could not follow " + target.name +
                "; start its tanistd with --listen";
     }
+    if (!may_lead(target.key)) {
+        return target.name +
+               "'s key may not lead this cluster; allow it: tanist members allow-lead " +
+               layout.db + " " + target.name;
+    }
     const std::optional<PeerReport> report = report_on(target);
     const bool follows = report && report->state == PeerState::streaming;
     // A dead one is not noticed at once: ask it.
