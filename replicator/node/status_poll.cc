@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "replicator/node/door.h"
+#include "replicator/wire/endpoint_probe.h"
 #include "replicator/wire/link.h"
 #include "replicator/wire/message.h"
 
@@ -30,7 +31,9 @@ void read_status(const std::string& status, Epoch epoch, PolledStatus& into) {
     into.role = text(json, "role");
     into.epoch = epoch;
     const Json log = json.value("log", Json::object());
-    into.log_end = {epoch, Lsn(number(log, "end"))};
+    // The epoch of the last record, not the highest that the node has heard of.
+    const auto position = parse_position(text(json, "position"));
+    into.log_end = {position ? position->epoch : Epoch(0), Lsn(number(log, "end"))};
     into.durable = Lsn(number(log, "durable"));
     into.applied = Lsn(number(json, "applied"));
 }
@@ -47,6 +50,8 @@ std::vector<PolledStatus> poll_status(const Layout& layout, const Settings& sett
     if (!door.open(**link)) return answers;
     std::map<LinkId, size_t> asked;
     for (size_t i = 0; i < members.size(); ++i) {
+        // Nothing listens there: not worth the whole patience.
+        if (refuses_connections(members[i].endpoint)) continue;
         auto to = door.connect(**link, members[i].endpoint, members[i].key);
         if (!to) continue;
         Message question;

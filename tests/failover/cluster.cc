@@ -67,7 +67,13 @@ int64_t boot_ns() {
 }
 
 Cluster::Cluster(ClusterOptions options, std::string directory)
-    : options_(std::move(options)), directory_(std::move(directory)) {}
+    : options_(std::move(options)), directory_(std::move(directory)) {
+    for (int node = 0; node < kNodes; ++node) {
+        nodes_[node].directory = directory_ + "/" + name(node);
+    }
+    // The voters are founded from the settings of the first primary.
+    if (options_.automatic) options_.settings += "failover = \"automatic\"\n";
+}
 
 // -- a cluster from nothing, by the commands of docs/security.md
 
@@ -75,8 +81,8 @@ void Cluster::found() {
     if (const std::string why = network_.make(); !why.empty()) throw std::runtime_error(why);
     for (int node = 0; node < kNodes; ++node) {
         Node& at = nodes_[node];
-        at.directory = directory_ + "/" + name(node);
         fs::create_directories(at.directory);
+        if (options_.disk_bytes.empty()) continue;
         const std::string size = "mode=0755,size=" + options_.disk_bytes;
         if (::mount("tmpfs", at.directory.c_str(), "tmpfs", 0, size.c_str()) != 0) {
             throw std::runtime_error("cannot mount a file system for a node");

@@ -20,7 +20,7 @@ struct ClusterOptions {
     std::string ack = "async";        // of every node
     std::string settings = {};        // more lines of tanist.toml, of every node
     bool automatic = false;           // else `tanist promote` elects
-    std::string disk_bytes = "256m";  // of each node's file system
+    std::string disk_bytes = "256m";  // of each node's file system; "": a directory
 };
 
 struct CommandEnd {

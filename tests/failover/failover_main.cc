@@ -196,7 +196,6 @@ int play(Arguments& arguments, const std::string& directory) {
     options.ack = arguments.text("ack", "async");
     options.automatic = arguments.text("failover", "manual") == "automatic";
     options.settings = arguments.text("settings", "") + "\n";
-    if (options.automatic) options.settings += "failover = \"automatic\"\n";
     const auto rounds = arguments.number("rounds", 10);
     const auto seconds = arguments.number("seconds", 0);  // goes on until then; 0: `rounds`
     const std::string only = arguments.text("only", "");

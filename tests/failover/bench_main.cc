@@ -1,0 +1,252 @@
+// How long nobody is served: switchover, promotion after a death, automatic failover, the return of
+// a big node. Numbers for docs/benchmarks.md; see docs/testing.md, "failover".
+//
+//   failover_bench --build DIR --part switchover|promote|automatic|rejoin [--runs N]
+//                  [--ack RULE] [--settings 'failover_profile = "lan"']
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <vector>
+
+#include "tests/failover/cluster.h"
+#include "tests/support/process/arguments.h"
+#include "tests/support/process/database.h"
+
+namespace {
+
+using namespace tanist::torture;
+using tanist::testing::Arguments;
+using tanist::testing::Database;
+
+constexpr double kMs = 1e6;
+
+void must(bool holds, const std::string& what) {
+    if (!holds) throw std::runtime_error(what);
+}
+
+// Milliseconds, one for each run.
+class Sample {
+  public:
+    void add(double ms) { all_.push_back(ms); }
+    void print(const std::string& what) {
+        if (all_.empty()) return;
+        std::sort(all_.begin(), all_.end());
+        std::printf("%s: %zu runs, ms: least %.1f, p50 %.1f, p90 %.1f, p99 %.1f, most %.1f\n",
+                    what.c_str(), all_.size(), all_.front(), at(0.5), at(0.9), at(0.99),
+                    all_.back());
+    }
+
+  private:
+    double at(double share) const {
+        const auto rank = static_cast<size_t>(share * static_cast<double>(all_.size()));
+        return all_[std::min(rank, all_.size() - 1)];
+    }
+    std::vector<double> all_;
+};
+
+// From the last acknowledgement of `old` to the first of anybody else after it.
+Silence silence_after(const History& history, const std::string& old, int64_t from_ns) {
+    Silence silence;
+    for (const Operation& op : history) {
+        if (op.outcome == Outcome::acknowledged && op.client == old && op.ended_ns >= from_ns) {
+            silence.last_before_ns = std::max(silence.last_before_ns, op.ended_ns);
+        }
+    }
+    for (const Operation& op : history) {
+        if (op.outcome != Outcome::acknowledged || op.client == old) continue;
+        if (op.ended_ns < silence.last_before_ns) continue;
+        if (silence.first_after_ns == 0 || op.ended_ns < silence.first_after_ns) {
+            silence.first_after_ns = op.ended_ns;
+        }
+    }
+    must(silence.last_before_ns != 0 && silence.first_after_ns != 0, "nobody took over");
+    return silence;
+}
+
+struct Bench {
+    Cluster& cluster;
+    int64_t runs = 0;
+    bool automatic = false;
+
+    // Everything healthy, and the primary acknowledges.
+    int begin_run() {
+        must(cluster.converges(), "the nodes do not come together");
+        const int primary = cluster.primary();
+        cluster.start_clients();
+        must(cluster.writes_soon(primary), "the primary acknowledges nothing");
+        must(cluster.all_follow_soon(primary), "a node does not follow");
+        return primary;
+    }
+
+    void switchovers() {
+        Sample pause;
+        for (int64_t run = 0; run < runs; ++run) {
+            const int old = begin_run();
+            const int next = (old + 1) % Cluster::kNodes;
+            const int64_t began = boot_ns() - static_cast<int64_t>(50 * kMs);
+            const CommandEnd end = cluster.tanist(
+                old, "switchover " + cluster.path(old) + " --to " + Network::endpoint(next));
+            must(end.code == 0, end.text);
+            must(cluster.writes_soon(next), "the new primary acknowledges nothing");
+            cluster.stop_clients();
+            pause.add(static_cast<double>(
+                          silence_after(cluster.history(), Cluster::name(old), began).ns()) /
+                      kMs);
+        }
+        pause.print("switchover, pause of writes");
+    }
+
+    // The whole node dies: daemon and application.
+    void losses() {
+        Sample command;
+        Sample whole;
+        for (int64_t run = 0; run < runs; ++run) {
+            const int old = begin_run();
+            const int64_t before = boot_ns() - static_cast<int64_t>(50 * kMs);
+            cluster.kill_node(old);
+            const int64_t asked = boot_ns();
+            if (!automatic) {
+                const std::string refused = cluster.promote_any(old);
+                must(refused.empty(), refused);
+            }
+            must(cluster.any_writes_soon(), "nobody acknowledges anything");
+            cluster.stop_clients();
+            const Silence silence = silence_after(cluster.history(), Cluster::name(old), before);
+            command.add(static_cast<double>(silence.first_after_ns - asked) / kMs);
+            whole.add(static_cast<double>(silence.ns()) / kMs);
+            cluster.start_daemon(old);
+        }
+        command.print(automatic ? "from SIGKILL to the first acknowledgement"
+                                : "from `tanist promote` to the first acknowledgement");
+        whole.print("from the last acknowledgement to the first");
+    }
+
+    uint64_t wire_bytes(int node) {
+        uint64_t sum = 0;
+        for (const char* way : {"rx_bytes", "tx_bytes"}) {
+            sum += std::stoull(tanist::testing::output_of(
+                Network::on(node, {"cat", std::string("/sys/class/net/eth0/statistics/") + way})));
+        }
+        return sum;
+    }
+
+    // A node of `gigabytes` comes back with 100 commits that the others do not have.
+    void rejoin() {
+        Sample time;
+        for (int64_t run = 0; run < runs; ++run) {
+            must(cluster.converges(), "the nodes do not come together");
+            const int old = cluster.primary();
+            const int other = (old + 1) % Cluster::kNodes;
+            const int third = (old + 2) % Cluster::kNodes;
+            cluster.kill_daemon(other);
+            cluster.kill_daemon(third);
+            const uint64_t end = cluster.status(old)["log"].value("end", uint64_t{0});
+            Database db;
+            must(db.open(cluster.path(old), {}) == SQLITE_OK, db.trouble());
+            for (int i = 0; i < 100; ++i) {
+                must(db.run("UPDATE big SET x = randomblob(2000) WHERE id = 1 + abs(random() % "
+                            "(SELECT max(id) FROM big))") == SQLITE_OK,
+                     db.trouble());
+            }
+            db.close();
+            must(soon([&] {
+                     return cluster.status(old)["log"].value("end", uint64_t{0}) >= end + 100;
+                 }),
+                 "the commits are not captured");
+            cluster.kill_daemon(old);
+            cluster.start_daemon(other);
+            cluster.start_daemon(third);
+            const std::string refused = cluster.promote_any(old);
+            must(refused.empty(), refused);
+            must(soon([&] { return cluster.primary() >= 0; }), "nobody is primary");
+            const int holder = cluster.primary();
+            must(db.open(cluster.path(holder), {}) == SQLITE_OK, db.trouble());
+            must(db.run("UPDATE account SET balance = balance") == SQLITE_OK, db.trouble());
+            db.close();
+            const uint64_t bytes = wire_bytes(old);
+            const int64_t began = boot_ns();
+            cluster.start_daemon(old);
+            must(soon([&] {
+                     const auto status = cluster.status(old);
+                     return status.value("role", "") == "replica" &&
+                            status.value("position", "") ==
+                                cluster.status(holder).value("position", "-");
+                 }),
+                 "the node does not come back");
+            const double ms = static_cast<double>(boot_ns() - began) / kMs;
+            std::printf("run %lld: %.0f ms, %.2f MiB on the wire\n", static_cast<long long>(run),
+                        ms, static_cast<double>(wire_bytes(old) - bytes) / (1 << 20));
+            std::fflush(stdout);
+            time.add(ms);
+        }
+        time.print("return of a node with 100 diverged commits");
+    }
+};
+
+void fill(const std::string& path, int64_t mebibytes) {
+    Database db;
+    must(db.open(path, {}) == SQLITE_OK, db.trouble());
+    const std::string rows = std::to_string(mebibytes * 512);
+    must(db.run("PRAGMA journal_mode=WAL; CREATE TABLE big(id INTEGER PRIMARY KEY, x BLOB);"
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT " +
+                rows + ") INSERT INTO big SELECT i, randomblob(2000) FROM n;" +
+                "PRAGMA wal_checkpoint(TRUNCATE)") == SQLITE_OK,
+         db.trouble());
+}
+
+int play(Arguments& arguments, const std::string& directory) {
+    ClusterOptions options;
+    options.build = std::filesystem::absolute(arguments.text("build", "build"));
+    const std::string part = arguments.text("part", "switchover");
+    options.ack = arguments.text("ack", "async");
+    options.automatic = part == "automatic";
+    options.settings = arguments.text("settings", "") + "\n";
+    const int64_t runs = arguments.number("runs", 20);
+    const int64_t mebibytes = arguments.number("mebibytes", 1024);
+    arguments.finish(0, "failover_bench --build DIR --part switchover; see docs/testing.md");
+    if (part == "rejoin") options.disk_bytes = "";
+    Cluster cluster(options, directory);
+    if (part == "rejoin") {
+        std::filesystem::create_directories(directory + "/a");
+        fill(cluster.path(0), mebibytes);
+    }
+    cluster.found();
+    Bench bench{cluster, runs, options.automatic};
+    if (part == "switchover") {
+        bench.switchovers();
+    } else if (part == "promote" || part == "automatic") {
+        bench.losses();
+    } else if (part == "rejoin") {
+        bench.rejoin();
+    } else {
+        throw std::runtime_error("no part is named " + part);
+    }
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    ::signal(SIGPIPE, SIG_IGN);
+    Arguments arguments(argc, argv);
+    std::string directory = "/var/tmp/tanist-failover-XXXXXX";
+    if (::mkdtemp(directory.data()) == nullptr) return 1;
+    int code = 1;
+    try {
+        code = play(arguments, directory);
+    } catch (const std::exception& error) {
+        std::printf("%s\n", error.what());
+    }
+    if (code != 0) {
+        std::printf("logs and notes are kept in %s\n", directory.c_str());
+        return code;
+    }
+    std::error_code ignored;
+    std::filesystem::remove_all(directory, ignored);
+    return 0;
+}
