@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 
 #include "extension/brake.h"
 #include "extension/database_file.h"
@@ -15,11 +16,14 @@ namespace {
 constexpr int kFirstRestartSlot = lock_read(1);
 constexpr int kRestartSlots = 4;
 constexpr uint32_t kReadSlots = 0x1fu << lock_read(0);
+constexpr uint32_t kCheckpointSlot = 1u << kLockCheckpoint;
 
 // Offsets in region 0 (walformat 2.1).
 constexpr uint32_t kChangeAt = 8;
 constexpr uint32_t kPageBytesAt = 12;  // the upper half of this word
 constexpr uint32_t kMaxFrameAt = 16;
+constexpr uint32_t kSalt1At = 32;  // as in the WAL, big-endian
+constexpr uint32_t kSalt2At = 36;
 constexpr uint32_t kBackfilledAt = 96;
 constexpr uint32_t kReadMarksAt = 100;
 
@@ -41,6 +45,10 @@ constexpr uint32_t kUsefulBackfillFrames = 1000;
 // Without an engine the WAL grows to this many times wal_bytes_max before it is let go.
 constexpr uint64_t kOverrunFactor = 4;
 
+constexpr uint32_t big_endian(uint32_t word) {
+    return std::endian::native == std::endian::little ? __builtin_bswap32(word) : word;
+}
+
 constexpr uint32_t mask_of(int first, int count) { return ((1u << count) - 1) << first; }
 
 int real_lock(sqlite3_file* real, int first, int count, int flags) {
@@ -52,6 +60,13 @@ int real_lock(sqlite3_file* real, int first, int count, int flags) {
 uint32_t WalGate::word(uint32_t offset) const {
     auto* at = const_cast<uint32_t*>(reinterpret_cast<volatile uint32_t*>(region0_ + offset));
     return std::atomic_ref<uint32_t>(*at).load(std::memory_order_relaxed);
+}
+
+// Requires: WRITE, under which the header does not change by others. Zeros without a wal-index.
+WalMoment WalGate::moment() const {
+    if (region0_ == nullptr) return {};
+    return {word(kChangeAt), big_endian(word(kSalt1At)), big_endian(word(kSalt2At)),
+            word(kMaxFrameAt)};
 }
 
 int WalGate::lock(DatabaseFile& file, sqlite3_file* real, int first, int count, int flags) {
@@ -81,8 +96,7 @@ int WalGate::lock(DatabaseFile& file, sqlite3_file* real, int first, int count, 
 }
 
 int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
-    const bool writer =
-        (shared_ & kReadSlots) != 0 && (exclusive_ & mask_of(kLockCheckpoint, 1)) == 0;
+    const bool writer = (shared_ & kReadSlots) != 0 && (exclusive_ & kCheckpointSlot) == 0;
     if (writer) {
         if (!file.active) {
             // An attached database is met here for the first time.
@@ -98,7 +112,8 @@ int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
     int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
     if (rc == SQLITE_BUSY && writer && file.control) rc = wait_for_engine(file, real);
     if (rc != SQLITE_OK) return rc;
-    change_at_lock_ = region0_ != nullptr ? word(kChangeAt) : 0;
+    at_lock_ = moment();
+    at_lock_is_settled_ = region0_ != nullptr && (writer || (exclusive_ & kCheckpointSlot) != 0);
     if (writer && region0_ != nullptr) file.commits.began(file);
     return rc;
 }
@@ -122,7 +137,11 @@ int WalGate::wait_for_engine(DatabaseFile& file, sqlite3_file* real) {
 
 // SQLite has the WRITE lock until the real unlock: until then nobody else can change iChange.
 int WalGate::give_write(DatabaseFile& file, sqlite3_file* real) {
-    const bool committed = region0_ != nullptr && word(kChangeAt) != change_at_lock_;
+    const WalMoment now = moment();
+    const bool committed = now.change != at_lock_.change;
+    const bool begun = now.salt1 != at_lock_.salt1 || now.salt2 != at_lock_.salt2;
+    if (begun && at_lock_is_settled_ && file.control)
+        file.control.set_begun({now.salt1, now.salt2, at_lock_});
     if (region0_ != nullptr) file.commits.ending(file, committed);
     const int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
     if (committed && file.control && file.role() != Role::replica) {
@@ -246,22 +265,10 @@ bool WalGate::restart_granted(DatabaseFile& file, bool for_checkpoint) {
     if (!file.ensure_engine()) return false;
     // A stopped process keeps its locks. A checkpoint that was asked for may wait for it.
     if (!for_checkpoint && !file.engine_answers()) return false;
-    Control& control = file.control;
-    const Instant deadline =
-        boot_now() + Nanos(for_checkpoint ? kCheckpointPatienceNs : writer_patience_ns(file));
-    if (region0_ != nullptr && is_marked(word(kChangeAt))) {
-        return captured_before(file, deadline);
-    }
-    // Not yet marked, so the engine must let its pin go and see the new WAL begin.
-    const uint32_t mine = control->restart_request.fetch_add(1, std::memory_order_seq_cst) + 1;
-    control.ring(true);
-    while (true) {
-        const uint32_t granted = control->restart_grant.load(std::memory_order_seq_cst);
-        if (static_cast<int32_t>(granted - mine) >= 0) return true;
-        const Nanos left = deadline - boot_now();
-        if (left.count() <= 0) return false;
-        futex_wait(&control->restart_grant, granted, left);
-    }
+    // Not yet marked: the engine restarts the WAL itself, and marks it before.
+    if (region0_ == nullptr || !is_marked(word(kChangeAt))) return false;
+    const int64_t patience_ns = for_checkpoint ? kCheckpointPatienceNs : writer_patience_ns(file);
+    return captured_before(file, boot_now() + Nanos(patience_ns));
 }
 
 void WalGate::remember_refusal(bool engine_answers) {
@@ -276,7 +283,7 @@ void WalGate::remember_refusal(bool engine_answers) {
 // SQLITE_BUSY is the one refusal that a writer takes as "append then"; anything else fails it.
 int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
     constexpr int kTake = SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE;
-    const bool for_checkpoint = (exclusive_ & mask_of(kLockCheckpoint, 1)) != 0;
+    const bool for_checkpoint = (exclusive_ & kCheckpointSlot) != 0;
     if ((exclusive_ & mask_of(kLockWrite, 1)) == 0 || file.role() == Role::replica) {
         return real_lock(real, kFirstRestartSlot, kRestartSlots, kTake);
     }

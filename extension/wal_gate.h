@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "replicator/base/clock.h"
+#include "replicator/control/control_block.h"
 
 struct sqlite3_file;
 
@@ -37,6 +38,7 @@ class WalGate {
     int take_write(DatabaseFile& file, sqlite3_file* real);
     int wait_for_engine(DatabaseFile& file, sqlite3_file* real);
     int give_write(DatabaseFile& file, sqlite3_file* real);
+    WalMoment moment() const;
     int take_checkpoint(DatabaseFile& file, sqlite3_file* real);
     int take_restart(DatabaseFile& file, sqlite3_file* real);
     int give_restart(sqlite3_file* real);
@@ -56,7 +58,8 @@ class WalGate {
     volatile uint8_t* region0_ = nullptr;
     uint32_t shared_ = 0;  // slots held, one bit each
     uint32_t exclusive_ = 0;
-    uint32_t change_at_lock_ = 0;
+    WalMoment at_lock_;                // where the WAL ended when WRITE was taken...
+    bool at_lock_is_settled_ = false;  // ...which says nothing when it was taken to recover
     bool checkpoint_is_ours_ = false;  // taken with a restart, given back with it
     int pin_slot_ = 0;                 // READ slot that a restart left to the engine's pin, or 0
     int64_t refused_ns_ = 0;           // coarse clock; the engine's last refusal of a restart...

@@ -110,8 +110,9 @@ int run_diverged_export(const DivergedOptions& options) {
         print_json(json);
     } else {
         print_line(options.out +
-                   ": tables tanist_commit (what was discarded) and tanist_page (each "
-                   "page as it was here, and as the database has it now)");
+                   ": tables tanist_commit (what was discarded), tanist_row (each value that "
+                   "differs, as it was here and as it is now) and tanist_page (the same, page by "
+                   "page; in_rows = 0: only there)");
     }
     return kExitDone;
 }

@@ -11,7 +11,9 @@
 #include "replicator/control/layout.h"
 #include "replicator/control/settings.h"
 #include "replicator/control/setup.h"
+#include "replicator/control/status.h"
 #include "replicator/control/toml_text.h"
+#include "replicator/http/http_server.h"
 #include "replicator/node/daemonize.h"
 #include "replicator/node/node.h"
 #include "replicator/wal/sqlite_api.h"
@@ -47,7 +49,7 @@ struct SettingOption {
     const char* setting;
     const char* help;
 };
-constexpr std::array<SettingOption, 19> kSettingOptions = {{
+constexpr std::array<SettingOption, 22> kSettingOptions = {{
     {"--log-level", "log_level", "info, warning or error"},
     {"--log-segment-bytes", "log_segment_bytes", "size of one file of the log"},
     {"--log-bytes-max", "log_bytes_max", "most that the log may hold"},
@@ -56,6 +58,9 @@ constexpr std::array<SettingOption, 19> kSettingOptions = {{
     {"--curve", "curve", "true: keys on ipc and loopback, too"},
     {"--status-open", "status_open", "whether anybody may ask for the status"},
     {"--invite-expires", "invite_expires", "how long a new replica's invitation is good"},
+    {"--http", "http", "HOST:PORT: answer /metrics, /health, /primary, /replica, /status there"},
+    {"--encrypt-at-rest", "encrypt_at_rest", "true: seal new records of the log on the disk"},
+    {"--encrypt-at-rest-key", "encrypt_at_rest_key", "absolute path of their key's file"},
     {"--on-promote", "on_promote", "run this when the node has become the primary"},
     {"--on-demote", "on_demote", "run this when it has become a replica"},
     {"--on-fence", "on_fence", "run this when it refuses writes from now on"},
@@ -187,6 +192,18 @@ int run_until_stopped(Node& node, int stop_fd, bool may_end_itself) {
     return ended_itself && !may_end_itself ? kExitFailed : kExitDone;
 }
 
+// Null: not asked for.
+Result<std::unique_ptr<HttpServer>> serve_http(const Layout& layout, const Settings& settings) {
+    if (settings.http.empty()) return std::unique_ptr<HttpServer>();
+    if (!is_local_endpoint("tcp://" + settings.http) && settings.status_open != true) {
+        return Error{Errc::refused,
+                     "--http " + settings.http +
+                         " would show the status to everybody who reaches this machine; use "
+                         "127.0.0.1, or add --status-open true"};
+    }
+    return HttpServer::start(settings.http, [layout] { return status_json(layout); });
+}
+
 int serve_node(const Layout& layout, const Arguments& arguments, const Settings& settings,
                int stop_fd) {
     NodeOptions options;
@@ -200,6 +217,8 @@ int serve_node(const Layout& layout, const Arguments& arguments, const Settings&
         const bool late = node.error().code == Errc::refused;
         return late && arguments.engine ? kExitDone : fail(node.error());
     }
+    Result<std::unique_ptr<HttpServer>> http = serve_http(layout, settings);
+    if (!http) return fail(http.error());
     const std::string endpoints = join((*node)->endpoints());
     if ((*node)->role() == Role::replica) {
         say_ready("replica " + layout.db + " ready on " + endpoints);
@@ -213,6 +232,7 @@ int serve_node(const Layout& layout, const Arguments& arguments, const Settings&
         say_ready("engine of " + layout.db + " ready, process " + std::to_string(process_id()) +
                   (endpoints.empty() ? "" : ", on " + endpoints));
     }
+    if (*http) say_ready("HTTP on " + (*http)->address());
     return run_until_stopped(**node, stop_fd, arguments.engine);
 }
 

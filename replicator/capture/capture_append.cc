@@ -26,7 +26,7 @@ Result<bool> Capturer::State::capture_up_to(const WalIndexHeader& now) {
         return true;
     }
     // Beside the pin only the extension restarts the WAL (extension/wal_gate.h).
-    if (decision->restarted && pin.held() && known.wal.frame > 0) last_request_at = boot_now();
+    if (decision->restarted && pin.held() && known.wal.frame > 0) shim_restarted_at = boot_now();
     if (decision->first_frame <= now.max_frame) return take_range(now, *decision);
     const std::string wrong = why_count_is_wrong(known, now, *decision, 0);
     if (!wrong.empty()) {
@@ -269,7 +269,6 @@ Status Capturer::State::append_rebase(const WalIndexHeader& now, const std::stri
         Status taken = pin.take();
         if (!taken && taken.error().code != Errc::busy) return taken;
         wal_is_let_go = false;
-        granted = false;
     }
     Result<RecordHeader> record = describe_database(now);
     if (!record) return std::move(record).error();

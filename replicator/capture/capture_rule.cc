@@ -8,13 +8,17 @@ namespace {
 
 constexpr uint32_t kMarkedCommitsMax = 1u << 30;
 
+bool mark_counts_on(uint32_t before, uint32_t now) {
+    return is_marked(before) && is_marked(now) && now - before < kMarkedCommitsMax;
+}
+
 // No recovery ran between `known` and `now`, so iChange counts every commit between them.
 bool counts_on(const CapturePoint& known, const WalIndexHeader& now) {
-    if (is_marked(known.wal.change)) {
-        return is_marked(now.change) && now.change - known.wal.change < kMarkedCommitsMax;
-    }
+    if (is_marked(known.wal.change)) return mark_counts_on(known.wal.change, now.change);
     return known.live && now.change >= known.wal.change;
 }
+
+WalSalt salt_of(const WalPoint& point) { return {point.salt1, point.salt2}; }
 
 CaptureDecision gap(std::string reason) {
     CaptureDecision decision;
@@ -41,7 +45,7 @@ CaptureDecision decide_capture(const CapturePoint& known, const WalIndexHeader& 
         return gap("the page size changed from " + std::to_string(known.page_bytes) + " to " +
                    std::to_string(now.page_bytes));
     }
-    const WalSalt salt{known.wal.salt1, known.wal.salt2};
+    const WalSalt salt = salt_of(known.wal);
     // An empty WAL that was just created has no salts; two of those need not be the same one.
     if (now.salt != salt || salt == WalSalt{}) return take_restarted(known, now);
     if (now.max_frame < known.wal.frame) {
@@ -68,6 +72,30 @@ CaptureDecision decide_capture(const CapturePoint& known, const WalIndexHeader& 
                    " has no checksum, so the WAL cannot be compared with the log");
     }
     return decision;
+}
+
+CapturePoint resume_point(const CapturePoint& logged, const ControlNotes& notes,
+                          const WalIndexHeader& now) {
+    const WalSalt salt = salt_of(notes.captured);
+    CapturePoint later = logged;
+    if (salt == salt_of(logged.wal) && notes.captured.frame == logged.wal.frame) {
+        later.wal.change = notes.captured.change;
+    } else if (salt != salt_of(logged.wal) && notes.captured.frame == 0) {
+        later.wal = notes.captured;
+    } else {
+        return logged;
+    }
+    const bool begun_there = salt_of(notes.begun_after) == salt &&
+                             notes.begun_after.frame == later.wal.frame &&
+                             notes.begun_after.change == later.wal.change;
+    // A WAL that was never written has no salts; two of those need not be the same one.
+    const bool unique = salt != WalSalt{} || is_marked(later.wal.change);
+    if (begun_there && unique && now.salt == notes.begun && now.salt != WalSalt{}) {
+        later.wal = {now.salt.salt1, now.salt.salt2, 0, later.wal.change, 0, 0};
+        return later;
+    }
+    const bool begins_there = later.wal.frame == 0 && now.salt == salt && salt != WalSalt{};
+    return begins_there || mark_counts_on(later.wal.change, now.change) ? later : logged;
 }
 
 std::string why_count_is_wrong(const CapturePoint& known, const WalIndexHeader& now,

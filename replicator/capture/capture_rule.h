@@ -46,6 +46,23 @@ struct CaptureDecision {
 CaptureDecision decide_capture(const CapturePoint& known, const WalIndexHeader& now,
                                std::optional<WalChecksum> at_known);
 
+// What the control block says of the time after the log's last record; of this boot.
+struct ControlNotes {
+    // Where the engine announced last that the log has everything. It gets there without a record
+    // by marking iChange, or by restarting a WAL that the log has whole.
+    WalPoint captured;
+    // The last WAL that a program with the extension began, from its first frame on...
+    WalSalt begun;
+    WalPoint begun_after;  // ...and what was committed before it
+};
+
+// Where an engine goes on after another: at `logged`, the place of the log's last record, or at
+// what the notes prove to be the same state of the database later on. A marked iChange that counts
+// on from `captured` proves that no recovery ran since; after one, the salts of the present WAL
+// prove where it began.
+CapturePoint resume_point(const CapturePoint& logged, const ControlNotes& notes,
+                          const WalIndexHeader& now);
+
 // The end of a transaction within a range of frames.
 struct CommitMark {
     uint32_t last_frame = 0;

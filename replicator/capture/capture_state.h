@@ -1,6 +1,6 @@
-// The inside of Capturer, in four parts: capturer.cc starts, stops and looks; capture_append.cc
+// The inside of Capturer, in five parts: capturer.cc starts, stops and looks; capture_append.cc
 // turns frames into records; capture_prepare.cc logs commits before they are visible and says how
-// they ended; capture_tend.cc holds the pin and restarts the WAL.
+// they ended; capture_tend.cc holds the pin and marks iChange; capture_restart.cc restarts the WAL.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,7 @@
 #include "replicator/capture/capturer.h"
 #include "replicator/capture/clean_stop.h"
 #include "replicator/capture/frame_reader.h"
+#include "replicator/capture/slot_lock.h"
 #include "replicator/capture/wal_pin.h"
 
 namespace tanist {
@@ -18,6 +19,9 @@ namespace tanist {
 // A writer is between the two header copies for nanoseconds. When they disagree for this many looks
 // in a row it died there, and SQLite must recover.
 constexpr int kUnsettledLooksMax = 1000;
+// From here on a restart is thought of: below SQLite's own limit of 1000, by more frames than a
+// fast writer adds between two looks.
+constexpr uint32_t kHoldFrames = 400;
 
 using RawHeader = std::array<uint64_t, 6>;
 
@@ -30,11 +34,15 @@ struct Capturer::State {
           control(the_control),
           options(std::move(the_options)),
           pin(the_handle),
-          frames(the_handle) {}
+          checkpoint_lock(the_handle),
+          frames(the_handle) {
+        checkpoints.share_exclusive_locks_of(handle);
+    }
 
     // -- capturer.cc
     Status resume();
-    Status resume_from_records();
+    Status resume_from_records(const WalIndexHeader& now);
+    Status resume_from_control(LogReader& reader, Lsn known_lsn, const WalIndexHeader& now);
     Result<std::optional<RecordHeader>> visible_record(LogReader& reader, RecordHeader record,
                                                        Lsn not_visible);
     Result<bool> resume_from_clean_stop(const WalIndexHeader& now);
@@ -87,18 +95,21 @@ struct Capturer::State {
 
     // -- capture_tend.cc
     Status tend_wal();
-    Status answer_request();
-    Status take_pin_again(Instant now);
-    Status restart_when_due(Instant now);
-    bool restart_is_due(Instant now);
-    bool shim_restarts(Instant now);
-    Result<bool> restart(bool truncate, Nanos patience);
-    Result<bool> backfill_before(Instant deadline, uint32_t target);
-    Result<bool> restart_without_readers(bool truncate);
+    Status take_pin_again();
     Status mark_change_when_quiet(Instant now);
+    Status mark_now(WalIndexHeader header);
     void let_wal_go_when_log_is_full();
     uint64_t wal_bytes() const;
     Status close_cleanly();
+
+    // -- capture_restart.cc
+    Status restart_when_due(Instant now);
+    Result<bool> restart_is_due(Instant now);
+    bool shim_restarts(Instant now);
+    Result<bool> hold_checkpoint(Instant now, const WalCheckpointInfo& info);
+    Result<bool> restart(bool truncate, Nanos patience);
+    Result<bool> write_back(uint32_t target);
+    Result<bool> restart_without_readers(bool truncate);
 
     SqliteHandle& handle;
     SqliteHandle& checkpoints;
@@ -106,6 +117,7 @@ struct Capturer::State {
     Control& control;
     CaptureOptions options;
     WalPin pin;
+    SlotLock checkpoint_lock;  // CHECKPOINT, kept from others while a restart is prepared
     FrameReader frames;
     volatile void* index = nullptr;  // region 0 of the wal-index
 
@@ -140,12 +152,12 @@ struct Capturer::State {
 
     // Restarts.
     bool wal_is_let_go = false;  // the log was full for too long
-    bool granted = false;        // the pin is away for a requester
-    WalSalt granted_salt;
-    Instant granted_at;
-    Instant last_request_at;  // ... or when the extension restarted the WAL without asking
+    Instant shim_restarted_at;
     Instant presence_looked_at;
     bool shim_is_present = false;
+    bool others_write_back = false;  // some program without the extension was seen to
+    Instant checkpoint_held_since;
+    uint32_t gave_up_at_frame = 0;
     Instant restartable_since;
     Instant restart_not_before;
     Nanos restart_backoff{0};

@@ -56,10 +56,7 @@ Lsn Capturer::committed() const {
 
 bool Capturer::restless() const {
     const State& state = *state_;
-    const ControlBlock& block = *state.control;
-    return (!state.pin.held() && !state.wal_is_let_go) ||
-           block.restart_request.load(std::memory_order_relaxed) !=
-               block.restart_grant.load(std::memory_order_relaxed);
+    return (!state.pin.held() && !state.wal_is_let_go) || state.checkpoint_lock.held();
 }
 
 bool Capturer::took_all() const {
@@ -82,7 +79,7 @@ Status Capturer::State::resume() {
                                         std::to_string(now->version) + ", this program knows " +
                                         std::to_string(kWalIndexVersion)};
     }
-    TANIST_TRY(resume_from_records());
+    TANIST_TRY(resume_from_records(*now));
     if (options.database_is_at_log_end && log.end().position.lsn.value != 0) {
         Result<RecordHeader> here = describe_database(*now);
         if (!here) return std::move(here).error();
@@ -105,7 +102,7 @@ Status Capturer::State::resume() {
 }
 
 // The last record that says where it stood in this database's WAL.
-Status Capturer::State::resume_from_records() {
+Status Capturer::State::resume_from_records(const WalIndexHeader& now) {
     const std::optional<RecordHeader> last = log.last();
     if (!last) {
         rebase_due = "the log begins here";
@@ -126,6 +123,7 @@ Status Capturer::State::resume_from_records() {
     }
     const RecordHeader& record = **found;
     known = {record.wal, record.page_bytes, false};
+    TANIST_TRY(resume_from_control(*reader, record.lsn, now));
     if (record.kind != RecordKind::commit) return ok_status();
     if (record.wal.checksum_a != 0 || record.wal.checksum_b != 0) return ok_status();
     // Logged before SQLite summed it up: its content must prove the place instead.
@@ -139,6 +137,26 @@ Status Capturer::State::resume_from_records() {
     const bool same_wal = wal.salt1 == record.wal.salt1 && wal.salt2 == record.wal.salt2;
     unsummed = record;
     unsummed_first = same_wal ? wal.frame + 1 : 1;
+    return ok_status();
+}
+
+// What the control block knows of the time after record `known_lsn`, the last with a place.
+Status Capturer::State::resume_from_control(LogReader& reader, Lsn known_lsn,
+                                            const WalIndexHeader& now) {
+    const CapturedPoint said = control.captured();
+    const Lsn lsn = said.position.lsn;
+    if (lsn < known_lsn || lsn > log.end().position.lsn) return ok_status();
+    Result<RecordHeader> record = reader.header_of(lsn);
+    if (!record) return std::move(record).error();
+    // A power cut took the end of the log, and another record has the number now.
+    if (record->position() != said.position) return ok_status();
+    const WalBegun begun = control.begun();
+    const WalMoment& after = begun.after;
+    ControlNotes notes;
+    notes.captured = {said.salt1, said.salt2, said.frame, said.change, 0, 0};
+    notes.begun = {begun.salt1, begun.salt2};
+    notes.begun_after = {after.salt1, after.salt2, after.frame, after.change, 0, 0};
+    known = resume_point(known, notes, now);
     return ok_status();
 }
 

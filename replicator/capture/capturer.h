@@ -48,8 +48,8 @@ class Capturer {
     // Captures every commit that is visible now and publishes it. no_space: the log is full; the
     // WAL keeps what was not captured, and poll() goes on from there when called again.
     Result<CaptureProgress> poll();
-    // Answers a pending restart_request, takes the pin again when it was let go, restarts the WAL
-    // when it has been checkpointed and is long, or when it exceeds wal_bytes_max.
+    // Takes the pin when it is not held, restarts the WAL when it has been checkpointed and is
+    // long, or when it exceeds wal_bytes_max.
     Status tend_wal();
     // Records where the database stands at a clean stop, so that the next start need not rebase.
     Status close_cleanly();
@@ -58,8 +58,8 @@ class Capturer {
     // Every record up to here is visible, or taken back by an ABORT up to here. Below captured()
     // while the last record is a commit that its writer still holds back.
     Lsn committed() const;  // any thread
-    // True while the pin is away or a restart waits for us: call poll() and tend_wal() again within
-    // a millisecond instead of sleeping.
+    // True while the pin is away, or a restart is being prepared: call poll() and tend_wal() again
+    // within a millisecond instead of sleeping.
     bool restless() const;
     // Whatever the last look found is in the log, also a commit that is held back.
     bool took_all() const;

@@ -104,6 +104,29 @@ void Control::set_captured(const CapturedPoint& point) {
     }
 }
 
+void Control::set_begun(const WalBegun& begun) const {
+    SequenceWriter writer(block_->begun_sequence);
+    put(block_->begun_salt1, begun.salt1);
+    put(block_->begun_salt2, begun.salt2);
+    put(block_->begun_after_salt1, begun.after.salt1);
+    put(block_->begun_after_salt2, begun.after.salt2);
+    put(block_->begun_after_frame, begun.after.frame);
+    put(block_->begun_after_change, begun.after.change);
+}
+
+WalBegun Control::begun() const {
+    WalBegun begun;
+    const bool whole = read_consistently(block_->begun_sequence, [&] {
+        begun.salt1 = get(block_->begun_salt1);
+        begun.salt2 = get(block_->begun_salt2);
+        begun.after.salt1 = get(block_->begun_after_salt1);
+        begun.after.salt2 = get(block_->begun_after_salt2);
+        begun.after.frame = get(block_->begun_after_frame);
+        begun.after.change = get(block_->begun_after_change);
+    });
+    return whole ? begun : WalBegun{};
+}
+
 void Control::wait_captured(uint32_t seen_tick, Nanos timeout) const {
     // A waiter killed here leaves the count too high, which costs needless wakes and nothing else.
     block_->captured_waiters.fetch_add(1, std::memory_order_seq_cst);

@@ -7,7 +7,7 @@
 // file, so the layout is versioned and never reordered. Groups of fields that belong together are
 // guarded by a sequence word: odd while the engine writes.
 //
-// Who writes what: the engine everything, except `bell`, `restart_request`, `local_sync_asked`,
+// Who writes what: the engine everything, except `bell`, `begun_…`, `local_sync_asked`,
 // `ack_waiters` and `captured_waiters`, which the VFS writes; `prepare` and `degraded` are written
 // by both, as said there.
 #pragma once
@@ -156,16 +156,21 @@ struct ControlBlock {
     std::atomic<uint32_t> captured_tick;
     std::atomic<uint32_t> captured_waiters;
 
-    // Restart hold-back: a process that holds the WRITE lock and wants the WAL restarted adds 1 to
-    // restart_request and rings; the engine captures the rest, lets its pin go and stores that
-    // number in restart_grant (futex word). It takes the pin again when it sees the new WAL, or
-    // after a moment.
-    alignas(64) std::atomic<uint32_t> restart_request;
-    std::atomic<uint32_t> restart_grant;
+    alignas(64) std::atomic<uint32_t> reserved2;
+    std::atomic<uint32_t> reserved3;
     // 1 while the engine holds, or is about to take, SQLite's WRITE lock for a moment (to restart
     // the WAL, to mark iChange). A lone application that meets it waits a little instead of being
     // told SQLITE_BUSY, which it would never see without us. Futex word.
     std::atomic<uint32_t> engine_writes;
+    // The last WAL that began in a transaction through the extension, and where the one before it
+    // ended (guarded by begun_sequence). Written by whoever holds SQLite's WRITE lock.
+    std::atomic<uint32_t> begun_sequence;
+    std::atomic<uint32_t> begun_salt1;
+    std::atomic<uint32_t> begun_salt2;
+    std::atomic<uint32_t> begun_after_salt1;
+    std::atomic<uint32_t> begun_after_salt2;
+    std::atomic<uint32_t> begun_after_frame;
+    std::atomic<uint32_t> begun_after_change;
 
     // Totals for status.
     alignas(64) std::atomic<uint64_t> commits_captured;
@@ -241,6 +246,13 @@ struct WalMoment {
     bool operator==(const WalMoment&) const = default;
 };
 
+// A WAL with these salts began when everything up to `after` was committed.
+struct WalBegun {
+    uint32_t salt1 = 0;
+    uint32_t salt2 = 0;
+    WalMoment after;
+};
+
 // The acknowledgements by value.
 struct AckPoints {
     std::array<AckPoint, limits::kMembersMax> point;
@@ -283,6 +295,10 @@ class Control {
     // Zeros when an engine died in the middle of writing it and none has come since.
     CapturedPoint captured() const;
     void set_captured(const CapturedPoint& point);  // engine
+    // Requires: SQLite's WRITE lock.
+    void set_begun(const WalBegun& begun) const;
+    // Zeros when there is none, or its writer died in the middle.
+    WalBegun begun() const;
     // Waits until captured().position may have changed, or the timeout.
     void wait_captured(uint32_t seen_tick, Nanos timeout) const;
     // Rings if `urgent`, or if the engine sleeps. False: it was rung and nobody woke, so the engine

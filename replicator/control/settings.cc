@@ -206,7 +206,7 @@ Status set_priority(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
-const std::array<Row, 29> kRows = {{
+const std::array<Row, 30> kRows = {{
     {"replicas", Role::primary, true, "Endpoints of replicas; they join those of `tanist members`.",
      "[]",
      [](Settings& s, const std::string& text) { return set_endpoints(s.replicas, text, true); }},
@@ -285,6 +285,14 @@ const std::array<Row, 29> kRows = {{
      "true", set_status_open},
     {"invite_expires", Role::replica, false,
      "How long the invitation that a new replica prints is good.", "\"1h\"", set_invite_expires},
+    {"http", Role::unknown, false,
+     "HOST:PORT where tanistd answers HTTP: /metrics, /health, /primary, /replica, /status. On\n"
+     "# other than loopback addresses only with status_open.",
+     "\"\"",
+     [](Settings& s, const std::string& text) {
+         s.http = text;
+         return ok_status();
+     }},
     {"encrypt_at_rest", Role::unknown, false,
      "Encrypt the log and diverged commits on the disk; the database itself stays as SQLite\n"
      "# writes it.",

@@ -31,7 +31,9 @@ void read_status(const std::string& status, Epoch epoch, PolledStatus& into) {
     into.role = text(json, "role");
     into.epoch = epoch;
     const Json log = json.value("log", Json::object());
-    into.log_end = {epoch, Lsn(number(log, "end"))};
+    // The epoch of the last record, not the highest that the node has heard of.
+    const auto position = parse_position(text(json, "position"));
+    into.log_end = {position ? position->epoch : Epoch(0), Lsn(number(log, "end"))};
     into.durable = Lsn(number(log, "durable"));
     into.applied = Lsn(number(json, "applied"));
 }

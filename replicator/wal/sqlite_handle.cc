@@ -81,6 +81,34 @@ Error refusal(int rc, const std::string& path, const std::string& sqlite_says) {
 
 }  // namespace
 
+// The methods of one file, with another xShmLock. SQLite hands every method its file, and through
+// the file's pMethods this finds its way back.
+struct SqliteHandle::SharedLocks : sqlite3_io_methods {
+    const sqlite3_io_methods* real = nullptr;
+    const SqliteHandle* owner = nullptr;
+
+    static int lock(sqlite3_file* file, int first, int count, int flags) {
+        const auto& self = *static_cast<const SharedLocks*>(file->pMethods);
+        const uint32_t slots = ((1u << count) - 1) << first;
+        const bool exclusive = (flags & SQLITE_SHM_EXCLUSIVE) != 0;
+        if (exclusive && (self.owner->held_exclusive_ & slots) == slots) return SQLITE_OK;
+        return self.real->xShmLock(file, first, count, flags);
+    }
+};
+
+SqliteHandle::SqliteHandle() = default;
+
+void SqliteHandle::share_exclusive_locks_of(const SqliteHandle& owner) {
+    if (shared_locks_ == nullptr) {
+        shared_locks_ = std::make_unique<SharedLocks>();
+        shared_locks_->real = db_file_->pMethods;
+        static_cast<sqlite3_io_methods&>(*shared_locks_) = *db_file_->pMethods;
+        shared_locks_->xShmLock = SharedLocks::lock;
+        db_file_->pMethods = shared_locks_.get();
+    }
+    shared_locks_->owner = &owner;
+}
+
 Result<std::unique_ptr<SqliteHandle>> SqliteHandle::open(const SqliteApi& api,
                                                          const std::string& path,
                                                          const Options& options) {

@@ -51,6 +51,11 @@ class SqliteHandle {
     };
     Result<Checkpointed> checkpoint_passive();
 
+    // From now on slots that `owner`, a handle of the same thread on the same database, holds
+    // exclusively count as free here: a checkpoint on this handle works under them. `owner`
+    // outlives this handle.
+    void share_exclusive_locks_of(const SqliteHandle& owner);
+
     // busy: somebody holds it. Slots first..first+count-1.
     Status lock(int first, int count, bool exclusive);
     void unlock(int first, int count, bool exclusive);
@@ -73,7 +78,8 @@ class SqliteHandle {
     Status sync_db();
 
   private:
-    SqliteHandle() = default;
+    struct SharedLocks;
+    SqliteHandle();
     Status enter_wal_mode(const Options& options);
     Status find_files();
     Result<size_t> read(sqlite3_file* file, uint64_t offset, MutableBytes out);
@@ -88,6 +94,7 @@ class SqliteHandle {
     std::string switched_from_;
     uint32_t held_shared_ = 0;
     uint32_t held_exclusive_ = 0;
+    std::unique_ptr<SharedLocks> shared_locks_;
 };
 
 }  // namespace tanist

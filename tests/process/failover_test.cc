@@ -152,6 +152,11 @@ TEST_CASE("promote: the old primary comes back as a replica, its lost commits sa
                 "SELECT count(*) FROM tanist_page WHERE instr(here, 'lost') AND "
                 "NOT instr(now, 'lost') AND instr(now, 'kept')");
     CHECK(pages == "1");
+    const std::string rows = StockSqlite(trio.dir.path("lost.db"))
+                                 .ask(
+                                     "SELECT group_concat(tbl || key || kind || col || here || "
+                                     "now) FROM tanist_row");
+    CHECK(rows == "t1changedxlostkept");
 }
 
 // The log of a replica lets go what is applied; that of a node that comes back must wait.
@@ -195,6 +200,28 @@ TEST_CASE("promote: a primary that was stopped learns while it runs that another
     CHECK(eventually([&] { return trio.role(trio.a) == "replica"; }));
     CHECK(writer.run("INSERT INTO t VALUES('late')").starts_with("error"));
     CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+}
+
+// A node's epoch is what it has heard of; how much history it has is in its log.
+TEST_CASE("promote: after a primary without a commit of its own, nobody counts as more complete") {
+    Trio trio;
+    trio.a.daemon.kill();
+    REQUIRE(trio.run("promote b.db --yes").code == 0);
+    trio.a.start(trio.dir);
+    REQUIRE(eventually([&] { return trio.role(trio.a) == "replica"; }));
+    // Both follow b: a without the gap that its own engine noted when it came back.
+    REQUIRE(eventually([&] {
+        int following = 0;
+        const auto status = trio.json("status b.db");
+        for (const auto& replica : status["replicas"]) {
+            following +=
+                replica["state"] == "streaming" && replica["received"] == status["log"]["end"];
+        }
+        return following == 2;
+    }));
+    trio.b.daemon.kill();
+    const Outcome promoted = trio.run("promote c.db --yes");
+    CHECK_MESSAGE(promoted.code == 0, promoted.text);
 }
 
 TEST_CASE("promote: refused while the primary lives, whatever is forced") {

@@ -71,6 +71,8 @@ std::string Stage::raise() {
     if (plan_.keeper) {
         int64_t ignored = 0;
         keeper_.open(primary_, {});
+        int stays = 1;  // the WAL, for an engine that is dead when this ends
+        sqlite3_file_control(keeper_.handle(), "main", SQLITE_FCNTL_PERSIST_WAL, &stays);
         keeper_.ask("SELECT ticks FROM meter", ignored);
     }
     if (!programs_.self_test) {

@@ -67,6 +67,44 @@ TEST_CASE("capture_rule: a restart nobody watched needs a marked iChange") {
               .action == Action::take);
 }
 
+ControlNotes notes(const WalPoint& captured) {
+    ControlNotes said;
+    said.captured = captured;
+    return said;
+}
+constexpr WalPoint kMarkedLater{100, 7, 5, kMarked, 0, 0};
+constexpr WalPoint kRestarted{101, 7, 0, kMarked, 0, 0};
+
+TEST_CASE("capture_rule: what was announced after the last record is where to go on") {
+    const CapturePoint logged = known(5, 3, false);
+    const WalIndexHeader now = header(102, 2, kMarked + 1);
+    CHECK(resume_point(logged, notes(kMarkedLater), now).wal.change == kMarked);
+    CHECK(resume_point(logged, notes(kRestarted), now).wal == kRestarted);
+}
+
+TEST_CASE("capture_rule: after a recovery the salts show what the present WAL follows") {
+    const CapturePoint logged = known(5, 3, false);
+    CHECK(resume_point(logged, notes(kRestarted), header(101, 2, 4)).wal == kRestarted);
+    ControlNotes begun = notes(kMarkedLater);
+    begun.begun = {103, 7};
+    begun.begun_after = kMarkedLater;
+    const CapturePoint resumed = resume_point(logged, begun, header(103, 2, 4));
+    CHECK(resumed.wal == WalPoint{103, 7, 0, kMarked, 0, 0});
+    begun.begun_after.frame = 6;  // a commit that nobody captured
+    CHECK(resume_point(logged, begun, header(103, 2, 4)).wal == logged.wal);
+}
+
+TEST_CASE("capture_rule: after a recovery another WAL than the one announced is not believed") {
+    const CapturePoint logged = known(5, 3, false);
+    CHECK(resume_point(logged, notes(kRestarted), header(102, 2, 4)).wal == logged.wal);
+    CHECK(resume_point(logged, notes(kMarkedLater), header(102, 2, 4)).wal == logged.wal);
+    const WalPoint empty{0, 0, 0, 0, 0, 0};
+    ControlNotes begun = notes(empty);
+    begun.begun = {103, 7};
+    begun.begun_after = empty;
+    CHECK(resume_point(logged, begun, header(103, 2, 4)).wal == logged.wal);
+}
+
 TEST_CASE("capture_rule: a recovery that kept the known frame loses nothing") {
     const WalIndexHeader now = header(100, 9, 1);
     const CaptureDecision d = decide_capture(known(5, 30, false), now, kSame);
