@@ -21,6 +21,7 @@
 //   diverged/     commits that a failover discarded           node/diverged_tail.h
 //   intent        replica: which LSN the database is at     apply/intent.h
 //   waited        empty: a commit of this database has waited for replicas
+//   primary       where the primary listens, as last heard  control/primary_endpoint.h
 //   engine.log    messages of an engine that the extension started
 #pragma once
 
@@ -51,6 +52,7 @@ struct Layout {
     std::string intent() const { return directory + "/intent"; }
     std::string diverged() const { return directory + "/diverged"; }
     std::string waited() const { return directory + "/waited"; }
+    std::string primary() const { return directory + "/primary"; }
     std::string engine_log() const { return directory + "/engine.log"; }
 };
 

@@ -5,6 +5,7 @@
 #include "replicator/base/notes.h"
 #include "replicator/base/priority.h"
 #include "replicator/control/members.h"
+#include "replicator/control/primary_endpoint.h"
 #include "replicator/control/status.h"
 
 namespace tanist {
@@ -201,12 +202,16 @@ void NetLoop::check_tail(const LogPoint& base) {
 void NetLoop::keep_roster(const Envelope& envelope, const Roster& roster) {
     const ReceiverView view = receiver_->view();
     if (!view.connected || envelope.session != view.session) return;
-    auto held = read_file(shared_.layout.members(), limits::kControlBodyBytesMax);
-    if (held && std::string(held->begin(), held->end()) == roster.text) return;
-    if (auto members = parse_members("roster", roster.text); !members) {
+    const auto members = parse_members("roster", roster.text);
+    if (!members) {
         note(NoteLevel::warning, "roster refused", {{"reason", members.error().message}});
         return;
     }
+    // A primary names itself first; it is missing when it listens nowhere.
+    const bool listens = !members->empty() && members->front().name == view.primary_name;
+    keep_primary_endpoint(shared_.layout, listens ? members->front().endpoint : "");
+    auto held = read_file(shared_.layout.members(), limits::kControlBodyBytesMax);
+    if (held && std::string(held->begin(), held->end()) == roster.text) return;
     if (auto kept = replace_file(shared_.layout.members(), view_of(roster.text)); !kept)
         shared_.control.set_problem(kept.error().message);
 }

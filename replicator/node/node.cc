@@ -4,6 +4,7 @@
 #include "replicator/base/notes.h"
 #include "replicator/base/priority.h"
 #include "replicator/control/identity.h"
+#include "replicator/control/primary_endpoint.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
 #include "replicator/node/epoch_ask.h"
@@ -126,6 +127,9 @@ Status Node::State::start_engine(bool database_is_at_log_end) {
     // A new boot begins a new epoch.
     if (auto now = read_node_file(layout.node())) file = *now;
     epoch.store(file.epoch.value);
+    if (file.role == Role::primary) {
+        keep_primary_endpoint(layout, bound_endpoints.empty() ? "" : bound_endpoints.front());
+    }
     std::lock_guard lock(roles);
     engine = std::move(started).value();
     role.store(file.role);
