@@ -27,6 +27,7 @@ struct CaptureLoopOptions {
     Settings settings;
     Epoch epoch;
     bool database_is_at_log_end = false;  // see CaptureOptions
+    bool barrier = false;                 // see CaptureOptions
 };
 
 // What other threads read.
@@ -49,6 +50,8 @@ class CaptureLoop {
     void set_needed(Lsn lsn) { view_.needed_lsn.store(lsn.value, std::memory_order_relaxed); }
     // Everything visible when this is called is in the log once barrier_passed(number).
     uint64_t request_barrier();
+    // An EPOCH record of the present epoch, as soon as no commit is held back.
+    void request_epoch_record();
     bool barrier_passed(uint64_t number) const { return view_.barriers_done.load() >= number; }
     void wake();  // look now
     FileWatch& watch() { return watch_; }
@@ -58,6 +61,7 @@ class CaptureLoop {
     bool look();  // one poll; true when something was captured or settled
     bool look_and_tell();
     void sync_log();
+    void mark_epoch();
     void durable_through(Lsn lsn);
     void tell_switch();
     void rest(bool captured);
@@ -77,6 +81,7 @@ class CaptureLoop {
     std::unique_ptr<Capturer> capturer_;
     std::atomic<bool> stopping_{false};
     std::atomic<uint64_t> barriers_asked_{0};
+    std::atomic<bool> epoch_record_due_{false};
     uint32_t bell_seen_ = 0;  // the bell word before the last look
     Nanos nap_{0};
     int quiet_looks_ = 0;
