@@ -61,12 +61,12 @@ int brake(DatabaseFile& file) {
         const Nanos left = deadline - boot_now();
         if (used < 100) {
             slowed = true;
-            file.control.wait_acks(tick, kSlowest * (used - kSlowFrom) / (100 - kSlowFrom));
+            file.control.wait_acks(tick, kSlowest * (used - kSlowFrom) / (100 - kSlowFrom), false);
             continue;
         }
         if (left.count() <= 0) break;
         file.control.ring(true);
-        file.control.wait_acks(tick, std::min(left, kSlowest));
+        file.control.wait_acks(tick, std::min(left, kSlowest), false);
     }
     file.ensure_engine();
     file.last_error = "more than max_lag of " + file.layout.db +

@@ -22,6 +22,8 @@ constexpr Nanos kLookAfterEngine = 100ms;
 constexpr Nanos kCompareWithin = 5s;
 constexpr auto kDegradeTakes = 1s;
 
+constexpr uint64_t kEarlySyncBytes = 256u << 10;
+
 constexpr std::array<uint8_t, kWalFrameHeaderBytes> kNoHeader{};
 
 int write_real(sqlite3_file* real, const void* data, size_t count, int64_t offset) {
@@ -120,7 +122,6 @@ void CommitWait::began(DatabaseFile& file) {
     header_held_ = false;
     new_wal_.reset();
     word_ = 0;
-    early_synced_ = false;
     policy_ = file.policy;
     degraded_ = false;
     withholds_ = urgent_ = false;
@@ -238,9 +239,10 @@ int CommitWait::decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_byt
     const Instant deadline = deadline_from(boot_now(), file.control);
     End end = End::refused;
     if (post(file, page_bytes, deadline)) {
-        if (synchronous_full_) {
+        if (synchronous_full_ && held_frames(file) * page_bytes > kEarlySyncBytes) {
             // In parallel with the replicas; SQLite's own sync then has one header left to write.
-            early_synced_ = real->pMethods->xSync(real, SQLITE_SYNC_NORMAL) == SQLITE_OK;
+            // A small transaction would only be in the way of theirs: its sync takes as long.
+            static_cast<void>(real->pMethods->xSync(real, SQLITE_SYNC_NORMAL));
         }
         end = await_grant(file, deadline);
     } else if (policy_.on_timeout == OnTimeout::degrade && !voters_decide(file.control)) {
@@ -259,6 +261,12 @@ int CommitWait::decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_byt
     degraded_ = end == End::unconfirmed;
     // A failure makes SQLite roll back, and ending() withdraw.
     return write_real(real, header_.data(), header_.size(), header_at_);
+}
+
+uint64_t CommitWait::held_frames(const DatabaseFile& file) {
+    const ControlPrepare& slot = file.control->prepare;
+    return slot.last_frame.load(std::memory_order_relaxed) -
+           slot.first_frame.load(std::memory_order_relaxed) + 1;
 }
 
 // False: the engine did not settle an earlier commit in time, or the wal-index cannot be read.
@@ -289,7 +297,7 @@ bool CommitWait::post(DatabaseFile& file, uint32_t page_bytes, Instant deadline)
     if (policy_.rule.level != AckLevel::received && !synchronous_full_) {
         file.control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
     }
-    if (!file.control.ring(true)) file.ensure_engine();
+    file.call_engine();
     return true;
 }
 
@@ -300,8 +308,9 @@ bool CommitWait::settle_slot(DatabaseFile& file, Instant deadline) {
         if (phase_of(word) == PreparePhase::settled) return true;
         const Nanos left = deadline - boot_now();
         if (left.count() <= 0) return false;
-        if (!file.control.ring(true)) file.ensure_engine();
+        file.call_engine();
         futex_wait(&slot.word, word, std::min(left, kLookAfterEngine));
+        file.engine_after_commit(true);
     }
 }
 
@@ -333,8 +342,8 @@ CommitWait::End CommitWait::await_grant(DatabaseFile& file, Instant deadline) {
             degrade(file);
             return End::unconfirmed;
         }
-        control.wait_acks(tick, std::min(left, kLookAfterEngine));
-        if (!file.engine_answers()) file.engine_after_commit(false);
+        control.wait_acks(tick, std::min(left, kLookAfterEngine), rule.level == AckLevel::durable);
+        file.engine_after_commit(true);
     }
 }
 
@@ -400,8 +409,9 @@ int CommitWait::confirm(DatabaseFile& file) {
         if (lsn && met(control, policy_.rule, *lsn, commit.local)) return SQLITE_OK;
         const Nanos left = deadline - boot_now();
         if (left.count() <= 0) break;
-        control.wait_acks(tick, std::min(left, kLookAfterEngine));
-        if (!file.engine_answers()) file.engine_after_commit(false);
+        control.wait_acks(tick, std::min(left, kLookAfterEngine),
+                          policy_.rule.level == AckLevel::durable);
+        file.engine_after_commit(true);
     }
     if (policy_.on_timeout == OnTimeout::degrade && !voters_decide(control)) {
         degrade(file);

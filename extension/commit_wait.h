@@ -43,6 +43,8 @@ class CommitWait {
     void ending(DatabaseFile& file, bool committed);
     // The bell must be rung for this commit at once: somebody waits.
     bool urgent() const { return urgent_; }
+    // The engine is to say at once that this commit is settled: the next one waits for that.
+    bool was_held_back() const { return urgent_ && policy_.mode == CommitMode::before_visible; }
 
     // -- from the -wal file; a writer holds WRITE, or a checkpointer syncs.
     int write(DatabaseFile& file, sqlite3_file* real, const void* data, int count, int64_t offset);
@@ -66,6 +68,7 @@ class CommitWait {
     int withhold(sqlite3_file* real, const void* data, int64_t offset);
     int decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_bytes);
     bool post(DatabaseFile& file, uint32_t page_bytes, Instant deadline);
+    static uint64_t held_frames(const DatabaseFile& file);  // of the posted attempt
     bool settle_slot(DatabaseFile& file, Instant deadline);
     End await_grant(DatabaseFile& file, Instant deadline);
     bool decide_slot(Control& control, PreparePhase phase);
@@ -76,14 +79,13 @@ class CommitWait {
     Instant deadline_from(Instant now, const Control& control) const;
     void degrade(DatabaseFile& file);
 
-    bool marked_ = false;        // Layout::waited() is there
-    bool writing_ = false;       // between began() and ending()
-    CommitPolicy policy_;        // of this transaction
-    bool withholds_ = false;     // this transaction's commit will be held back
-    bool degraded_ = false;      // nobody waits for this transaction, by policy
-    bool urgent_ = false;        //
-    bool early_synced_ = false;  // the WAL was synced while the commit was held back
-    bool synced_ = false;        // the last thing done to the WAL was a sync
+    bool marked_ = false;     // Layout::waited() is there
+    bool writing_ = false;    // between began() and ending()
+    CommitPolicy policy_;     // of this transaction
+    bool withholds_ = false;  // this transaction's commit will be held back
+    bool degraded_ = false;   // nobody waits for this transaction, by policy
+    bool urgent_ = false;     //
+    bool synced_ = false;     // the last thing done to the WAL was a sync
     // The last commit of this connection was followed by a sync: synchronous is FULL or EXTRA.
     // False is always safe: this node's log is then synced for it.
     bool synchronous_full_ = false;

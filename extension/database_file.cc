@@ -184,6 +184,18 @@ void DatabaseFile::engine_after_commit(bool bell_woke) {
     ensure_engine();
 }
 
+void DatabaseFile::call_engine() {
+    const bool heard = control->hears_chime.load(std::memory_order_acquire) != 0;
+    if (heard && !chime.is_open()) {
+        if (auto found = Chime::find(layout.chime()); found.ok()) chime = std::move(*found);
+    }
+    if (heard && chime.is_open()) {
+        chime.ring();
+    } else if (!control.ring(true)) {
+        ensure_engine();
+    }
+}
+
 Result<std::unique_ptr<DatabaseFile>> find_database(const std::string& path, const UriSource& uri) {
     auto file = std::make_unique<DatabaseFile>(path);
     auto node = read_node_file(file->layout.node());

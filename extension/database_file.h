@@ -15,6 +15,7 @@
 #include "extension/engine_starter.h"
 #include "extension/wal_gate.h"
 #include "extension/write_version.h"
+#include "replicator/base/event.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
 #include "replicator/control/settings.h"
@@ -42,6 +43,7 @@ struct DatabaseFile {
     CommitWait commits;
     WriteVersion write_version;
     sqlite3_file* wal = nullptr;  // the real -wal file while SQLite has it open through us
+    Chime chime;
     EngineStarter starter;
     std::string last_error;
     std::string refusal;  // not "": the open is refused, and this says why
@@ -60,6 +62,9 @@ struct DatabaseFile {
     bool ensure_engine();
     // After each commit: the same, but only when it is time to look again or the bell woke nobody.
     void engine_after_commit(bool bell_woke);
+    // Requires: control. A commit is held back, alone under WRITE: the engine's ship thread
+    // captures it itself. (Of many pipelined writers it would capture every one by itself.)
+    void call_engine();
     // True while the engine beats. A stopped process lives but does not answer.
     bool engine_answers() const;
 

@@ -165,7 +165,12 @@ int WalGate::give_write(DatabaseFile& file, sqlite3_file* real) {
     if (region0_ != nullptr) file.commits.ending(file, committed);
     const int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
     if (committed && file.control && file.role() != Role::replica) {
-        file.engine_after_commit(file.control.ring(file.commits.urgent()));
+        if (file.commits.was_held_back()) {
+            file.call_engine();
+            file.engine_after_commit(true);
+        } else {
+            file.engine_after_commit(file.control.ring(file.commits.urgent()));
+        }
     }
     return rc;
 }

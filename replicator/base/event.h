@@ -1,10 +1,12 @@
-// Waking another thread or process: an eventfd for poll loops, a futex for words in shared memory.
+// Waking another thread or process: an eventfd for poll loops, a futex for words in shared memory,
+// a chime for poll loops of another process.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
 #include "replicator/base/clock.h"
+#include "replicator/base/result.h"
 
 namespace tanist {
 
@@ -20,6 +22,27 @@ class Event {
     int fd() const { return fd_; }  // -1: the process had no descriptor left
 
   private:
+    int fd_ = -1;
+};
+
+// A FIFO by which other processes wake a thread that sits in a poll loop. What was rung while
+// nobody listened is heard by the next listener.
+class Chime {
+  public:
+    // Makes it when it is absent; whoever may write `model` may ring it.
+    static Result<Chime> make(const std::string& path, const std::string& model);
+    static Result<Chime> find(const std::string& path);
+    Chime() = default;
+    Chime(Chime&& other) noexcept;
+    Chime& operator=(Chime&& other) noexcept;
+    ~Chime();
+    bool is_open() const { return fd_ >= 0; }
+    void ring() const;   // neither waits nor fails: one that is full is heard anyway
+    bool drain() const;  // true: it was rung
+    int fd() const { return fd_; }
+
+  private:
+    explicit Chime(int fd) : fd_(fd) {}
     int fd_ = -1;
 };
 

@@ -1,10 +1,14 @@
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <climits>
+#include <cstring>
+#include <utility>
 
 #include "replicator/base/event.h"
 
@@ -27,6 +31,59 @@ void Event::drain() {
     uint64_t count = 0;
     while (::read(fd_, &count, sizeof count) < 0 && errno == EINTR) {
     }
+}
+
+Result<Chime> Chime::make(const std::string& path, const std::string& model) {
+    struct stat like {};
+    if (::stat(model.c_str(), &like) != 0 || (::mkfifo(path.c_str(), 0600) != 0 && errno != EEXIST))
+        return Error{Errc::io, path + " cannot be made: " + std::strerror(errno)};
+    Result<Chime> made = find(path);
+    if (!made.ok()) return made;
+    // Without the right to give it away it stays ours alone, and others ring the bell.
+    if (::fchown(made->fd_, like.st_uid, like.st_gid) == 0 || like.st_uid == ::geteuid())
+        ::fchmod(made->fd_, like.st_mode & 0660);
+    return made;
+}
+
+// For reading and writing: opening never waits for the other side, and a ring that nobody hears is
+// no signal that ends the process.
+Result<Chime> Chime::find(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    Chime found(fd);
+    struct stat is {};
+    if (fd < 0 || ::fstat(fd, &is) != 0)
+        return Error{errno == ENOENT ? Errc::not_found : Errc::io,
+                     path + " cannot be opened: " + std::strerror(errno)};
+    if (!S_ISFIFO(is.st_mode)) return Error{Errc::invalid, path + " is no FIFO"};
+    return found;
+}
+
+Chime::Chime(Chime&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+Chime& Chime::operator=(Chime&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+}
+
+Chime::~Chime() {
+    if (fd_ >= 0) ::close(fd_);
+}
+
+void Chime::ring() const {
+    const char one = 1;
+    while (::write(fd_, &one, 1) < 0 && errno == EINTR) {
+    }
+}
+
+bool Chime::drain() const {
+    char rings[256];
+    bool rung = false;
+    ssize_t got;
+    do {
+        got = ::read(fd_, rings, sizeof rings);
+        rung = rung || got > 0;
+    } while (got == ssize_t{sizeof rings} || (got < 0 && errno == EINTR));
+    return rung;
 }
 
 // Not FUTEX_PRIVATE_FLAG: the words are in memory shared between processes.

@@ -50,7 +50,7 @@ Status Capturer::State::tend_prepare() {
                 // Logged by an engine that is gone.
                 slot.lsn.store(prepared->lsn.value, std::memory_order_relaxed);
                 slot.logged_word.store(word, std::memory_order_release);
-                control.bump_acks();
+                control.bump_acks(true);
             }
             return ok_status();
         case PreparePhase::granted:

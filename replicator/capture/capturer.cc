@@ -66,6 +66,12 @@ bool Capturer::restless() const {
     return (!state.pin.held() && !state.wal_is_let_go) || state.checkpoint_lock.held();
 }
 
+bool Capturer::took_all() const {
+    const State& state = *state_;
+    return state.even &&
+           state.control->prepare.word.load(std::memory_order_acquire) == state.prepare_seen;
+}
+
 // -- resuming
 
 Status Capturer::State::resume() {

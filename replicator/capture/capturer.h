@@ -66,6 +66,8 @@ class Capturer {
     // True while the pin is away, or a restart is being prepared: call poll() and tend_wal() again
     // within a millisecond instead of sleeping.
     bool restless() const;
+    // Whatever the last look found is in the log, also a commit that is held back.
+    bool took_all() const;
 
   private:
     struct State;

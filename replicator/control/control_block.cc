@@ -136,17 +136,19 @@ void Control::wait_captured(uint32_t seen_tick, Nanos timeout) const {
     block_->captured_waiters.fetch_sub(1, std::memory_order_seq_cst);
 }
 
-void Control::bump_acks() const {
+void Control::bump_acks(bool durable) const {
     block_->ack_tick.fetch_add(1, std::memory_order_seq_cst);
-    if (block_->ack_waiters.load(std::memory_order_seq_cst) != 0) {
-        futex_wake_all(&block_->ack_tick);
-    }
+    const auto& waiters = durable ? block_->ack_waiters : block_->eager_waiters;
+    if (waiters.load(std::memory_order_seq_cst) != 0) futex_wake_all(&block_->ack_tick);
 }
 
-void Control::wait_acks(uint32_t seen_tick, Nanos timeout) const {
-    // A waiter killed here leaves the count too high, as in wait_captured().
+void Control::wait_acks(uint32_t seen_tick, Nanos timeout, bool for_durable) const {
+    // A waiter killed here leaves the counts too high, as in wait_captured().
+    const uint32_t eager = for_durable ? 0 : 1;
     block_->ack_waiters.fetch_add(1, std::memory_order_seq_cst);
+    block_->eager_waiters.fetch_add(eager, std::memory_order_seq_cst);
     futex_wait(&block_->ack_tick, seen_tick, timeout);
+    block_->eager_waiters.fetch_sub(eager, std::memory_order_seq_cst);
     block_->ack_waiters.fetch_sub(1, std::memory_order_seq_cst);
 }
 

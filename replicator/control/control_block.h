@@ -223,6 +223,10 @@ struct ControlBlock {
     alignas(64) std::atomic<uint32_t> notice_sequence;
     std::atomic<uint8_t> notice[256];
 
+    // 1 while the engine hears the chime (Layout::chime): who waits for a commit rings that.
+    std::atomic<uint32_t> hears_chime;
+    // Of ack_waiters, those for whom more counts than what is durable.
+    std::atomic<uint32_t> eager_waiters;
     // Where voters decide how many confirmations a commit needs (node/failover_host.h): one more
     // than the number in force. 0: nobody decides that here.
     std::atomic<uint32_t> confirmations;
@@ -311,10 +315,11 @@ class Control {
     bool ring(bool urgent) const;
     void set_problem(const std::string& sentence);  // engine
     std::string problem() const;
-    // Engine. Tells whoever waits for a confirmation.
-    void bump_acks() const;
+    // Engine. Tells whoever waits for a confirmation that something is durable, or that something
+    // else has changed.
+    void bump_acks(bool durable) const;
     // Waits until something that confirms a commit may have changed, or the timeout.
-    void wait_acks(uint32_t seen_tick, Nanos timeout) const;
+    void wait_acks(uint32_t seen_tick, Nanos timeout, bool for_durable) const;
     // Requires: index < limits::kMembersMax. Does not bump.
     void set_ack(size_t index, const AckPoint& point);  // engine
     AckPoints acks() const;

@@ -12,6 +12,7 @@
 //   alarm         the last breach, for status; one line     control/alarm.h
 //   audit.log     commands, changes of role; JSON lines    control/audit.h
 //   control       shared memory of VFS and engine           control/control_block.h
+//   chime         FIFO: a commit waits; wakes the engine's ship thread
 //   ship.lock     flock: the engine of this database        node/
 //   log/          the replication log                       log/log.h
 //   base/         snapshots and delta sync in progress      sync/
@@ -46,6 +47,7 @@ struct Layout {
     std::string alarm() const { return directory + "/alarm"; }
     std::string audit_log() const { return directory + "/audit.log"; }
     std::string control() const { return directory + "/control"; }
+    std::string chime() const { return directory + "/chime"; }
     std::string ship_lock() const { return directory + "/ship.lock"; }
     std::string log() const { return directory + "/log"; }
     std::string base() const { return directory + "/base"; }

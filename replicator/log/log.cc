@@ -340,6 +340,7 @@ Result<LogPoint> Log::sync() {
     // speaks only of what was written whole. What is being synced elsewhere is not yet done.
     const bool head = s.head_durable < s.segments.back().first();
     if (s.sync_begun || head) s.dirty = true;
+    if (!s.appending) s.write_blocks_ahead();
     TANIST_TRY(s.sync_tail());
     if (head) {
         TANIST_TRY(sync_directory(s.directory));
@@ -389,6 +390,7 @@ Result<std::optional<LogSync>> Log::begin_sync(bool records) {
         TANIST_TRY(take(older.file));
         task->whole_.push_back(older.first);
     }
+    if (!s.appending) s.write_blocks_ahead();
     TANIST_TRY(take(s.tail));
     task->through_ = s.published;
     s.dirty = false;

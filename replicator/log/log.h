@@ -41,6 +41,8 @@ struct LogOptions {
 class LogSync {
   public:
     Status run();  // any thread
+    // What is durable when run() has succeeded.
+    Lsn through() const { return through_.position.lsn; }
 
   private:
     friend class Log;

@@ -54,6 +54,8 @@ struct Log::State {
     // records, or a part of the one being appended.
     Bytes buffer;
     uint64_t buffer_at = kRecordsAt;
+    uint64_t synced_at = kRecordsAt;  // how far the tail was written at the last sync
+    uint64_t blocks_to = kRecordsAt;  // up to here its blocks were written once
 
     // The record between begin and finish.
     bool appending = false;
@@ -84,6 +86,7 @@ struct Log::State {
     Status finish_reset();
     Result<File> make_segment(const std::string& name, const LogPoint& previous, uint64_t bytes);
     Status write_mark(Lsn synced);
+    void write_blocks_ahead();
     RecordForm new_form() const;
     Status begin_form();
     const RecordForm& form() const { return segments.back().form; }

@@ -17,6 +17,7 @@ constexpr uint64_t kBusyCommits = 16;
 // Looks in a row that found nothing before the bell is armed.
 constexpr int kQuietLooks = 3;
 constexpr Nanos kSleepLongest = 1s;  // the engine's beat
+constexpr Nanos kSleepInTrouble = 50ms;
 // A file watch fires before the commit is visible: look again this often, this many times.
 constexpr Nanos kAfterWatch = 200us;
 constexpr Nanos kMaintainEvery = 100ms;
@@ -35,7 +36,8 @@ CaptureLoop::CaptureLoop(const SqliteApi& api, CaptureLoopOptions options, Log& 
       log_(log),
       control_(control),
       log_grew_(std::move(log_grew)),
-      nap_(kNapShortest) {}
+      nap_(kNapShortest),
+      syncer_([this](Lsn lsn) { durable_through(lsn); }, [this] { wake(); }) {}
 
 CaptureLoop::~CaptureLoop() { stop(); }
 
@@ -75,6 +77,7 @@ void CaptureLoop::stop() {
     stopping_.store(true);
     wake();
     thread_.join();
+    const std::lock_guard lock(looking_);
     while (look()) {
     }
     if (auto closed = capturer_->close_cleanly(); !closed)
@@ -101,46 +104,94 @@ void CaptureLoop::run() {
         // Read before the look: whoever rings after it, for what the look missed, ends the nap.
         bell_seen_ = control_->bell.load();
         uint64_t barriers = barriers_asked_.load();
-        bool captured = look_and_tell();
-        bool passed = problem_.empty() && view_.barriers_done.load() != barriers;
-        if (passed) view_.barriers_done.store(barriers);
-        if (passed) log_grew_();
-        if (epoch_record_due_.load()) mark_epoch();
-        maintain();
+        bool captured;
+        {
+            const std::lock_guard lock(looking_);
+            captured = look_and_tell();
+            bool passed = problem_.empty() && view_.barriers_done.load() != barriers;
+            if (passed) view_.barriers_done.store(barriers);
+            if (passed) log_grew_();
+            if (epoch_record_due_.load()) mark_epoch();
+            maintain();
+        }
         if (barriers_asked_.load() == barriers) rest(captured);
     }
 }
 
+// Requires: looking_.
 void CaptureLoop::mark_epoch() {
     auto appended = capturer_->append_epoch_record();
     if (!appended || !*appended) return;
     epoch_record_due_.store(false);
-    sync_log();
     log_grew_();
+    static_cast<void>(begin_sync());
 }
 
-// What is asked for before the look is in the log after it. The replicas sync theirs meanwhile.
+// The replicas sync their logs while this node does.
 bool CaptureLoop::look_and_tell() {
-    const uint32_t asked = control_->local_sync_asked.load(std::memory_order_seq_cst);
-    const bool captured = look();
+    const bool captured = note_and_look();
     if (captured) log_grew_();
-    if (asked != syncs_done_) {
-        syncs_done_ = asked;
-        sync_log();
-    }
+    sync_as_asked();
     return captured;
 }
 
-void CaptureLoop::sync_log() {
-    synced_ = boot_now();
-    if (auto synced = log_.sync(); synced) durable_through(synced->position.lsn);
+// Whoever asked for a sync before the look has their commit in the log after it.
+bool CaptureLoop::note_and_look() {
+    syncs_asked_ = control_->local_sync_asked.load(std::memory_order_seq_cst);
+    return look();
 }
 
-// Of two syncs the one that began first may end last.
+void CaptureLoop::sync_as_asked() {
+    if (syncs_asked_ == syncs_begun_) return;
+    if (begin_sync() && capturer_->took_all()) syncs_begun_ = syncs_asked_;
+}
+
+void CaptureLoop::look_here() {
+    const std::unique_lock lock(looking_, std::try_to_lock);
+    if (!lock.owns_lock())
+        wake();
+    else if (capturer_)
+        note_and_look();
+}
+
+void CaptureLoop::sync_from_here() {
+    const std::unique_lock lock(looking_, std::try_to_lock);
+    if (!lock.owns_lock())
+        wake();
+    else if (capturer_)
+        sync_as_asked();
+}
+
+// False: of what is in the log, some is being synced since before it was there, or the log fails.
+bool CaptureLoop::begin_sync() {
+    if (!sync_is_over()) return false;
+    auto begun = log_.begin_sync(true);
+    if (!begun) return false;
+    if (!*begun) return true;  // all is durable
+    synced_ = boot_now();
+    syncing_ = true;
+    syncer_.put(std::move(**begun));
+    return true;
+}
+
+// When it is not, the syncer wakes this thread at its end.
+bool CaptureLoop::sync_is_over() {
+    if (!syncing_) return true;
+    syncer_.ask_again();
+    auto done = syncer_.take();
+    if (!done) return false;
+    syncing_ = false;
+    if (auto synced = log_.end_sync(done->task, done->outcome); synced) durable_through(*synced);
+    return true;
+}
+
 void CaptureLoop::durable_through(Lsn lsn) {
-    if (lsn.value <= control_->durable_lsn.load(std::memory_order_relaxed)) return;
-    control_->durable_lsn.store(lsn.value, std::memory_order_release);
-    control_.bump_acks();
+    std::atomic<uint64_t>& durable = control_->durable_lsn;
+    uint64_t known = durable.load(std::memory_order_relaxed);
+    while (known < lsn.value &&
+           !durable.compare_exchange_weak(known, lsn.value, std::memory_order_release)) {
+    }
+    control_.bump_acks(true);
 }
 
 bool CaptureLoop::look() {
@@ -179,13 +230,19 @@ bool CaptureLoop::look() {
 
 void CaptureLoop::rest(bool captured) {
     quiet_looks_ = captured ? 0 : quiet_looks_ + 1;
-    bool restless = capturer_->restless();
+    bool restless;
+    Nanos nap;
+    {
+        const std::lock_guard lock(looking_);
+        restless = capturer_->restless();
+        nap = restless ? kNapShortest : nap_;
+    }
     if (quiet_looks_ >= kQuietLooks && !restless) {
         sleep_until_rung();
         return;
     }
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::napping));
-    futex_wait(&control_->bell, bell_seen_, restless ? kNapShortest : nap_);
+    futex_wait(&control_->bell, bell_seen_, nap);
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
 }
 
@@ -193,14 +250,16 @@ void CaptureLoop::sleep_until_rung() {
     uint32_t bell = control_->bell.load();
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::asleep));
     watch_.arm(options_.layout.db + "-wal");
-    if (look_and_tell()) {
+
+    Nanos longest = kSleepLongest;
+    if (look_again(longest)) {
         quiet_looks_ = 0;
     } else if (!stopping_.load()) {
-        futex_wait(&control_->bell, bell, problem_.empty() ? kSleepLongest : 50ms);
+        futex_wait(&control_->bell, bell, longest);
         // Rung by a commit, or by the watch before the commit is visible: stay armed and look
         // a few times, until the next rest.
         for (int i = 0; i < 5 && control_->bell.load() == bell + 1; ++i) {
-            if (look_and_tell()) {
+            if (look_again(longest)) {
                 quiet_looks_ = 0;
                 break;
             }
@@ -208,6 +267,14 @@ void CaptureLoop::sleep_until_rung() {
         }
     }
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
+}
+
+// `longest`: how long one may sleep after it.
+bool CaptureLoop::look_again(Nanos& longest) {
+    const std::lock_guard lock(looking_);
+    const bool captured = look_and_tell();
+    longest = problem_.empty() ? kSleepLongest : kSleepInTrouble;
+    return captured;
 }
 
 void CaptureLoop::maintain() {
@@ -221,20 +288,22 @@ void CaptureLoop::maintain() {
     LogStat stat = log_.stat();
     control_->log_bytes.store(stat.bytes, std::memory_order_relaxed);
     control_->log_first_lsn.store(stat.first.value, std::memory_order_relaxed);
-    sync_log_elsewhere(now);
+    sync_now_and_then(now);
 }
 
-void CaptureLoop::sync_log_elsewhere(Instant now) {
-    if (auto done = syncer_.take()) {
-        auto synced = log_.end_sync(done->task, done->outcome);
-        if (synced) durable_through(*synced);
-    }
+void CaptureLoop::sync_now_and_then(Instant now) {
+    if (!sync_is_over()) return;
     const bool quiet = now - Instant{view_.last_commit_ns.load()} > kQuietFor;
     const bool due = now - synced_ >= (quiet ? kSyncEvery : kSyncEveryInStorm) &&
                      control_->durable_lsn.load() < log_.end().position.lsn.value;
-    auto begun = log_.begin_sync(due);
+    if (due) {
+        begin_sync();
+        return;
+    }
+    // A segment's head alone, for retain().
+    auto begun = log_.begin_sync(false);
     if (!begun || !*begun) return;
-    if (due) synced_ = now;
+    syncing_ = true;
     syncer_.put(std::move(**begun));
 }
 

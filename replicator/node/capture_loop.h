@@ -10,6 +10,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -54,20 +55,29 @@ class CaptureLoop {
     void request_epoch_record();
     bool barrier_passed(uint64_t number) const { return view_.barriers_done.load() >= number; }
     void wake();  // look now
+    // For commits that somebody waits for: looks on the calling thread, and after it begins to sync
+    // what was asked for. Where the capture thread is at work, it looks again instead. `log_grew`
+    // is not called for what was found here.
+    void look_here();
+    void sync_from_here();
     FileWatch& watch() { return watch_; }
 
   private:
     void run();
     bool look();  // one poll; true when something was captured or settled
     bool look_and_tell();
-    void sync_log();
     void mark_epoch();
-    void durable_through(Lsn lsn);
+    bool note_and_look();
+    void sync_as_asked();
+    bool sync_is_over();
+    bool begin_sync();
+    void durable_through(Lsn lsn);  // any thread
     void tell_switch();
     void rest(bool captured);
     void sleep_until_rung();
+    bool look_again(Nanos& longest);
     void maintain();
-    void sync_log_elsewhere(Instant now);
+    void sync_now_and_then(Instant now);
 
     const SqliteApi& api_;
     CaptureLoopOptions options_;
@@ -76,6 +86,9 @@ class CaptureLoop {
     std::function<void()> log_grew_;
     CaptureView view_;
     FileWatch watch_;
+    // Held for each look and what follows from it; guards the handles, the log's writing end and
+    // everything from here to `syncer_` but for the capture thread's rest.
+    std::mutex looking_;
     std::unique_ptr<SqliteHandle> handle_;
     std::unique_ptr<SqliteHandle> checkpoints_;
     std::unique_ptr<Capturer> capturer_;
@@ -87,9 +100,11 @@ class CaptureLoop {
     int quiet_looks_ = 0;
     Instant maintained_{0};
     Instant synced_{0};
-    uint32_t syncs_done_ = 0;  // ControlBlock::local_sync_asked when the log was last synced for it
-    LogSyncer syncer_;
+    uint32_t syncs_asked_ = 0;  // before the last look
+    uint32_t syncs_begun_ = 0;  // ControlBlock::local_sync_asked when a sync for it was begun
+    bool syncing_ = false;      // the syncer has a task
     std::string problem_;
+    LogSyncer syncer_;
     std::thread thread_;
 };
 

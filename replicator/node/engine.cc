@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "replicator/base/event.h"
 #include "replicator/base/notes.h"
 #include "replicator/capture/clean_stop.h"
 #include "replicator/control/identity.h"
@@ -19,6 +20,9 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
+
+constexpr Nanos kSyncPatience = 5s;
+constexpr Nanos kSyncLook = 200us;
 
 // A new boot of the machine starts a new epoch: the log's unsynced tail may be gone, and its LSNs
 // must not come to mean something else.
@@ -87,6 +91,7 @@ Status Engine::State::open() {
     control->engine_pid.store(static_cast<uint32_t>(process_id()));
     control->engine_beat_ns.store(boot_now().ns);
     control->engine_writes.store(0);
+    control->hears_chime.store(0);
     control->epoch.store(node.epoch.value);
     auto log_wanted = log_options(layout, options.settings);
     if (!log_wanted) return std::move(log_wanted).error();
@@ -242,11 +247,17 @@ failover::LogState Engine::log_state() const {
     return log;
 }
 
+// The capture thread syncs, which alone writes the log.
 Status Engine::sync_log() {
-    auto synced = state_->log->sync();
-    if (!synced) return std::move(synced).error();
-    const uint64_t lsn = synced->position.lsn.value;
-    if (state_->control->durable_lsn.load() < lsn) state_->control->durable_lsn.store(lsn);
+    const uint64_t end = state_->log->end().position.lsn.value;
+    const Instant give_up = boot_now() + kSyncPatience;
+    state_->control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
+    while (state_->control->durable_lsn.load(std::memory_order_acquire) < end) {
+        if (boot_now() >= give_up) return Error{Errc::busy, "the log's disk takes too long"};
+        state_->control.ring(true);
+        const std::atomic<uint32_t> nobody_wakes{0};
+        futex_wait(&nobody_wakes, 0, kSyncLook);
+    }
     return ok_status();
 }
 

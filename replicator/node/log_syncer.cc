@@ -1,7 +1,5 @@
 #include "replicator/node/log_syncer.h"
 
-#include "replicator/base/priority.h"
-
 namespace tanist {
 
 LogSyncer::~LogSyncer() {
@@ -18,12 +16,13 @@ std::optional<LogSyncer::Done> LogSyncer::take() {
 
 void LogSyncer::run() {
     using namespace std::chrono_literals;
-    give_way(kShippingGivesWay);
     while (true) {
         std::deque<LogSync> tasks = tasks_.wait(1h);
         for (LogSync& task : tasks) {
             Status outcome = task.run();
+            if (outcome.ok()) durable_(task.through());
             done_.put({std::move(task), std::move(outcome)});
+            if (asked_again_.exchange(false, std::memory_order_seq_cst)) again_();
         }
         if (tasks.empty() && tasks_.closed()) return;
     }

@@ -2,6 +2,8 @@
 // LogSync::run() here, Log::end_sync() there again.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <optional>
 #include <thread>
 
@@ -12,7 +14,10 @@ namespace tanist {
 
 class LogSyncer {
   public:
-    LogSyncer() : thread_([this] { run(); }) {}
+    // Both are called on the syncer's thread: `durable` when records up to an LSN are on the disk,
+    // which somebody may wait for; `again` after a sync during which ask_again() was called.
+    LogSyncer(std::function<void(Lsn)> durable, std::function<void()> again)
+        : durable_(std::move(durable)), again_(std::move(again)), thread_([this] { run(); }) {}
     ~LogSyncer();  // finishes what was put
     LogSyncer(const LogSyncer&) = delete;
     LogSyncer& operator=(const LogSyncer&) = delete;
@@ -23,10 +28,15 @@ class LogSyncer {
     };
     void put(LogSync task) { tasks_.put(std::move(task)); }
     std::optional<Done> take();  // does not wait
+    // For who finds that one is under way: calls take() once more afterwards.
+    void ask_again() { asked_again_.store(true, std::memory_order_seq_cst); }
 
   private:
     void run();
 
+    std::function<void(Lsn)> durable_;
+    std::function<void()> again_;
+    std::atomic<bool> asked_again_{false};
     Mailbox<LogSync> tasks_;
     Mailbox<Done> done_;
     std::thread thread_;

@@ -12,6 +12,8 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr Nanos kWaitLongest = 1s;
+// Beyond it the store thread begins while more is received.
+constexpr size_t kCommandsTogether = 96;
 
 }  // namespace
 
@@ -91,15 +93,36 @@ void NetLoop::receive_all() {
             hello->node = door_->first_key_of(hello->node);
         if (!admitted(*incoming, *envelope, *body)) continue;
         frame_ = incoming->body;
-        step(receiver_event::Received{incoming->from, *envelope, std::move(body).value()});
+        perform_all(receiver_event::Received{incoming->from, *envelope, std::move(body).value()});
         frame_ = {};
+        if (to_store_.size() >= kCommandsTogether) store_.hand_over(to_store_);
     }
+    // What came together is synced together.
+    store_or_hand_over();
 }
 
 void NetLoop::step(const ReceiverEvent& event) {
+    perform_all(event);
+    store_or_hand_over();
+}
+
+void NetLoop::perform_all(const ReceiverEvent& event) {
     auto actions = receiver_->step(event, boot_now());
     for (ReceiverAction& action : actions) perform(action);
-    shared_.to_store.put_all(to_store_);
+}
+
+// The receiver answers what was stored with messages, and with commands only when something failed.
+void NetLoop::store_or_hand_over() {
+    if (to_store_.empty()) return;
+    std::deque<ReceiverEvent> events;
+    if (store_.append_here(to_store_, events)) {
+        for (const ReceiverEvent& event : events) perform_all(event);
+        events.clear();
+        store_.sync_here(events);
+        for (const ReceiverEvent& event : events) perform_all(event);
+        store_.applies_now();
+    }
+    store_.hand_over(to_store_);
 }
 
 void NetLoop::perform(ReceiverAction& action) {

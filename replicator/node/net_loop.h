@@ -9,6 +9,7 @@
 
 #include "replicator/node/newcomer.h"
 #include "replicator/node/replica_state.h"
+#include "replicator/node/store_loop.h"
 #include "replicator/node/tail_check.h"
 #include "replicator/receive/receiver.h"
 #include "replicator/wire/link.h"
@@ -17,7 +18,7 @@ namespace tanist {
 
 class NetLoop {
   public:
-    explicit NetLoop(ReplicaShared& shared) : shared_(shared) {}
+    NetLoop(ReplicaShared& shared, StoreLoop& store) : shared_(shared), store_(store) {}
     ~NetLoop() { stop(); }
     // Takes the host's link and keys; opens an invitation when this node is in no cluster.
     Status invite();
@@ -30,6 +31,8 @@ class NetLoop {
     void run();
     void receive_all();
     void step(const ReceiverEvent& event);
+    void perform_all(const ReceiverEvent& event);
+    void store_or_hand_over();
     void perform(ReceiverAction& action);
     void act(receiver_action::Send& action);
     void act(receiver_action::Adopt& action);
@@ -55,6 +58,7 @@ class NetLoop {
     void go_on_with_reset();
 
     ReplicaShared& shared_;
+    StoreLoop& store_;
     Link* link_ = nullptr;  // the host's
     Door* door_ = nullptr;  // the host's
     std::unique_ptr<Newcomer> newcomer_;

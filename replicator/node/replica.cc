@@ -23,15 +23,15 @@ bool stays_on_this_machine(const std::vector<std::string>& endpoints) {
 struct Replica::State {
     State(const SqliteApi& api, ReplicaOptions options)
         : shared(api, Layout(options.db_path), std::move(options.settings)),
-          net(shared),
           store(shared),
+          net(shared, store),
           apply(shared) {
         shared.host = options.host;
     }
 
     ReplicaShared shared;
-    NetLoop net;
     StoreLoop store;
+    NetLoop net;
     ApplyLoop apply;
     bool stopped = false;
 

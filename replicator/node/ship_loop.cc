@@ -42,6 +42,7 @@ Status ShipLoop::start() {
         syncs_ = std::make_unique<SyncWorker>(api_, options_.layout.db);
         reload_members();
     }).join();
+    open_chime();
     thread_ = std::thread([this] { run(); });
     return ok_status();
 }
@@ -54,6 +55,7 @@ void ShipLoop::stop(Nanos patience) {
         std::atomic<uint32_t> word{0};
         futex_wait(&word, 0, 5ms);
     }
+    control_->hears_chime.store(0, std::memory_order_release);
     stopping_.store(true);
     wake_.signal();
     thread_.join();
@@ -72,11 +74,31 @@ void ShipLoop::stop(Nanos patience) {
     own_link_.reset();
 }
 
+void ShipLoop::open_chime() {
+    auto chime = Chime::make(options_.layout.chime(), options_.layout.control());
+    if (!chime) {
+        note(NoteLevel::warning, "commits that wait ring the bell instead",
+             {{"reason", chime.error().message}});
+        return;
+    }
+    chime_ = std::move(chime).value();
+    control_->hears_chime.store(1, std::memory_order_release);
+}
+
+// Capture and ship in one go, without waking another thread on the way.
+void ShipLoop::ship_what_is_waited_for() {
+    capture_.look_here();
+    for (auto& peer : peers_) step(*peer, follower_event::Tick{});
+    capture_.sync_from_here();
+}
+
 void ShipLoop::run() {
     give_way(kShippingGivesWay);
+    std::vector<int> fds = {wake_.fd(), syncs_->fd(), capture_.watch().fd(), votes_.fd()};
+    if (chime_.is_open()) fds.push_back(chime_.fd());
     while (!stopping_.load()) {
-        link_->wait({wake_.fd(), syncs_->fd(), capture_.watch().fd(), votes_.fd()},
-                    until_next_deadline());
+        link_->wait(fds, until_next_deadline());
+        if (chime_.is_open() && chime_.drain()) ship_what_is_waited_for();
         wake_.drain();
         if (capture_.watch().drain()) capture_.wake();
         reload_members();
@@ -464,8 +486,9 @@ void ShipLoop::act(Peer& peer, follower_action::StopSync&) {
 void ShipLoop::act(Peer& peer, follower_action::Acknowledged& action) {
     const AckPoint point{action.received, action.durable, action.applied};
     const auto count = [&] {
+        const Lsn was_durable = control_.acks().point[peer.slot].durable;
         control_.set_ack(peer.slot, point);
-        control_.bump_acks();
+        control_.bump_acks(action.durable != was_durable);
     };
     if (options_.host == nullptr) return count();
     options_.host->suffrage().count(options_.self.epoch, peer.member.endpoint, point, count);

@@ -63,6 +63,8 @@ class ShipLoop {
     };
 
     void run();
+    void open_chime();
+    void ship_what_is_waited_for();
     void reload_members();
     bool is_self(const Member& member) const;
     void send_votes();
@@ -103,6 +105,7 @@ class ShipLoop {
     Control& control_;
     CaptureLoop& capture_;
     Event wake_;
+    Chime chime_;
     Mailbox<std::pair<std::string, Bytes>> votes_;  // endpoint, message
     std::unique_ptr<Link> own_link_;
     Link* link_ = nullptr;  // ours, or the host's

@@ -13,6 +13,9 @@ constexpr uint64_t kTellWritten = 1u << 20;  // of one large record
 // A batch of more than this is a storm; the next one is not begun before this time has passed.
 constexpr uint64_t kStormBytes = 256u << 10;
 constexpr Nanos kStormNap = 8ms;
+// The net thread answers heartbeats and must not be held up by a slow disk, nor by a storm.
+constexpr uint64_t kHereBytesMax = 64u << 10;
+constexpr Nanos kHereSyncMax = 3ms;
 
 }  // namespace
 
@@ -20,6 +23,7 @@ void StoreLoop::stop() {
     if (!thread_.joinable()) return;
     shared_.to_store.close();
     thread_.join();
+    const std::lock_guard lock(working_);  // of append_here() and sync_here()
 }
 
 void StoreLoop::run() {
@@ -27,21 +31,65 @@ void StoreLoop::run() {
     while (true) {
         rest_in_storm();
         std::deque<StoreCommand> commands = shared_.to_store.wait(1s);
+        const std::lock_guard lock(working_);
         for (StoreCommand& command : commands) std::visit([&](auto& c) { handle(c); }, command);
         shared_.to_net.put_all(to_net_);
-        make_durable();
-        shared_.to_net.put_all(to_net_);  // an error
+        tell_durable();
         retain();
+        handled_.fetch_add(commands.size(), std::memory_order_release);
         if (commands.empty() && shared_.to_store.closed()) return;
     }
+}
+
+void StoreLoop::hand_over(std::deque<StoreCommand>& commands) {
+    handed_over_ += commands.size();
+    shared_.to_store.put_all(commands);
+}
+
+bool StoreLoop::may_append_here(const std::deque<StoreCommand>& commands) const {
+    if (shared_.to_store.closed() || failed_ || open_ || appended_ || sync_took_ > kHereSyncMax) {
+        return false;
+    }
+    uint64_t bytes = 0;
+    for (const StoreCommand& command : commands) {
+        if (const auto* part = std::get_if<store_command::Part>(&command)) {
+            bytes += part->bytes.size();
+        } else if (!std::holds_alternative<store_command::Begin>(command) &&
+                   !std::holds_alternative<store_command::Finish>(command)) {
+            return false;
+        }
+    }
+    return bytes <= kHereBytesMax && !commands.empty() &&
+           std::holds_alternative<store_command::Finish>(commands.back());
+}
+
+bool StoreLoop::append_here(std::deque<StoreCommand>& commands, std::deque<ReceiverEvent>& events) {
+    if (handed_over_ != handled_.load(std::memory_order_acquire)) return false;
+    const std::unique_lock lock(working_, std::try_to_lock);
+    if (!lock.owns_lock() || !may_append_here(commands)) return false;
+    for (StoreCommand& command : commands) std::visit([&](auto& c) { handle(c); }, command);
+    commands.clear();
+    events.swap(to_net_);
+    return true;
+}
+
+void StoreLoop::sync_here(std::deque<ReceiverEvent>& events) {
+    const std::lock_guard lock(working_);
+    make_durable();
+    events.swap(to_net_);
 }
 
 // Small batches are synced at once: a lone commit, or commits that somebody waits for. In a storm
 // the fixed cost of a sync is shared by what comes in some milliseconds.
 void StoreLoop::rest_in_storm() {
-    if (batch_bytes_ < kStormBytes || shared_.to_store.closed()) return;
+    Nanos left{0};
+    {
+        const std::lock_guard lock(working_);
+        if (batch_bytes_ >= kStormBytes) left = kStormNap - (boot_now() - synced_);
+    }
+    if (left <= Nanos(0) || shared_.to_store.closed()) return;
     const std::atomic<uint32_t> nobody_wakes{0};
-    futex_wait(&nobody_wakes, 0, kStormNap - (boot_now() - synced_));
+    futex_wait(&nobody_wakes, 0, left);
 }
 
 void StoreLoop::fail(const Error& error) {
@@ -55,7 +103,7 @@ void StoreLoop::fail(const Error& error) {
 void StoreLoop::handle(store_command::Begin& command) {
     if (failed_) return;
     // What came before a long record does not wait for its end to be durable.
-    if (command.header.payload_bytes > kTellWritten) make_durable();
+    if (command.header.payload_bytes > kTellWritten) tell_durable();
     taken_bytes_ = 0;
     open_ = true;
     if (auto begun = shared_.log->begin(command.header.payload_bytes); !begun) fail(begun.error());
@@ -119,28 +167,38 @@ void StoreLoop::handle(store_command::Create& command) {
         to_net_.push_back(receiver_event::Adopted{});
 }
 
-void StoreLoop::make_durable() {
-    if (!appended_ || open_) return;
+// In this order: what is applied was durable before.
+void StoreLoop::tell_durable() {
+    const bool synced = make_durable();
+    shared_.to_net.put_all(to_net_);
+    if (synced) applies_now();
+}
+
+void StoreLoop::applies_now() { shared_.to_apply.put(apply_command::Apply{}); }
+
+// True: more is durable than was.
+bool StoreLoop::make_durable() {
+    if (!appended_ || open_) return false;
+    const Instant begun = boot_now();
     Status published = shared_.log->publish();
     if (!published) {
         fail(published.error());
-        return;
+        return false;
     }
     auto synced = shared_.log->sync();
     if (!synced) {
         fail(synced.error());
-        return;
+        return false;
     }
     appended_ = false;
     synced_ = boot_now();
+    sync_took_ = synced_ - begun;
     batch_bytes_ = std::exchange(unsynced_bytes_, 0);
     uint64_t lsn = synced->position.lsn.value;
     shared_.durable_lsn.store(lsn);
     shared_.control->durable_lsn.store(lsn, std::memory_order_relaxed);
     to_net_.push_back(receiver_event::Durable{synced->position.lsn});
-    // In this order: what is applied was durable before.
-    shared_.to_net.put_all(to_net_);
-    shared_.to_apply.put(apply_command::Apply{});
+    return true;
 }
 
 void StoreLoop::retain() {

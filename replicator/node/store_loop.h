@@ -1,8 +1,13 @@
 // The replica's log thread: appends what the net thread received, one fdatasync for everything that
-// came meanwhile (group commit), then says so. Only this thread writes the log.
+// came meanwhile (group commit), then says so. Nobody else writes the log, but for the net thread
+// in its place: a few small records, whose sender may be waiting for them, are stored where they
+// arrive while this thread has nothing to do. That saves the two wakes that take as long as the
+// disk does.
 #pragma once
 
+#include <atomic>
 #include <deque>
+#include <mutex>
 #include <thread>
 
 #include "replicator/node/replica_state.h"
@@ -16,10 +21,20 @@ class StoreLoop {
     void start() {
         thread_ = std::thread([this] { run(); });
     }
-    void stop();  // everything handed over is durable when it returns
+    void stop();  // everything handed over is durable when it returns, and nothing is stored later
+
+    // -- net thread.
+    void hand_over(std::deque<StoreCommand>& commands);
+    // Appends them here and now. False: they are to be handed over. What to tell the receiver is in
+    // `events`, of sync_here() after it of the sync.
+    bool append_here(std::deque<StoreCommand>& commands, std::deque<ReceiverEvent>& events);
+    void sync_here(std::deque<ReceiverEvent>& events);
+    // When the receiver was told.
+    void applies_now();
 
   private:
     void run();
+    bool may_append_here(const std::deque<StoreCommand>& commands) const;
     void handle(store_command::Begin& command);
     void handle(store_command::Part& command);
     void handle(store_command::Finish& command);
@@ -28,10 +43,16 @@ class StoreLoop {
     void handle(store_command::Create& command);
     void fail(const Error& error);
     void rest_in_storm();
-    void make_durable();
+    bool make_durable();
+    void tell_durable();
     void retain();
 
     ReplicaShared& shared_;
+    // Commands handed over, and handled of them: equal when the thread has nothing to do.
+    uint64_t handed_over_ = 0;  // net thread
+    std::atomic<uint64_t> handled_{0};
+    std::mutex working_;           // guards the log's writing end and what stands below
+    Nanos sync_took_{0};           // the last one
     bool problem_told_ = false;    // until a record was stored again
     bool failed_ = false;          // everything is ignored until the receiver abandons
     bool open_ = false;            // a record is between begin and finish

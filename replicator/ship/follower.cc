@@ -298,10 +298,14 @@ void Follower::State::acknowledged(const Ack& ack) {
     if (ack.received > received || now - started >= limits::kReconnectMax) {
         backoff = limits::kReconnectMin;
     }
-    bool changed = ack.received != received || ack.durable != durable || ack.applied != applied;
-    received = ack.received;
-    durable = ack.durable;
-    applied = ack.applied;
+    // While it follows, it only goes forward: an older one that comes again takes nothing back.
+    const bool follows = phase == Phase::streaming;
+    const auto later = [&](Lsn said, Lsn known) { return follows ? std::max(said, known) : said; };
+    const Lsn was[] = {received, durable, applied};
+    received = later(ack.received, received);
+    durable = later(ack.durable, durable);
+    applied = later(ack.applied, applied);
+    bool changed = received != was[0] || durable != was[1] || applied != was[2];
     if (ack.credit > credit) {
         credit = ack.credit;
         log_grew = true;

@@ -21,8 +21,10 @@ bool is_mapped(const std::string& name) {
     return name.ends_with("-shm") || name.ends_with("/control");
 }
 
-// Neither part of the disk nor touched by a cut.
-bool is_outside(const std::string& name) { return name.ends_with("/engine.log"); }
+// Neither part of the disk nor touched by a cut: a FIFO holds nothing.
+bool is_outside(const std::string& name) {
+    return name.ends_with("/engine.log") || name.ends_with("/chime");
+}
 
 Content read_content(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);

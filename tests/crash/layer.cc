@@ -239,6 +239,7 @@ uint64_t tracked_inode(int fd) {
 void remember(int fd, const char* path, bool existed, bool emptied) {
     struct stat facts {};
     if (fd < 0 || fd >= kDescriptorsMax || ::fstat(fd, &facts) != 0) return;
+    if (!S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode)) return;  // a FIFO holds nothing
     descriptors[fd].inode.store(facts.st_ino);
     descriptors[fd].directory.store(S_ISDIR(facts.st_mode));
     if (S_ISDIR(facts.st_mode)) return;

@@ -52,8 +52,9 @@ TEST_CASE("sync: readers and passive checkpoints go on while a commit waits") {
 
 TEST_CASE("sync: an unmet rule rolls back, and the connection works on") {
     SyncCluster cluster;
-    App app(cluster.uri("&ack=durable:1&ack_timeout=300ms"));
+    App app(cluster.uri("&ack=durable:1&ack_timeout=1min"));
     REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(app.ask("PRAGMA tanist_ack_timeout='300ms'") == "300ms");
     cluster.stop_replica();
     CHECK(app.run("INSERT INTO t VALUES(1)") == SQLITE_IOERR);
     CHECK(sqlite3_extended_errcode(app.db()) == (SQLITE_IOERR | 84 << 8));
@@ -69,8 +70,9 @@ TEST_CASE("sync: an unmet rule rolls back, and the connection works on") {
 TEST_CASE("sync: what was refused never comes back, not through a recovery either") {
     SyncCluster cluster;
     {
-        App app(cluster.uri("&ack=durable:1&ack_timeout=300ms"));
+        App app(cluster.uri("&ack=durable:1&ack_timeout=1min"));
         REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+        REQUIRE(app.ask("PRAGMA tanist_ack_timeout='300ms'") == "300ms");
         cluster.stop_replica();
         CHECK(app.run("INSERT INTO t VALUES(1)") == SQLITE_IOERR);
         cluster.kill_engine();
@@ -178,6 +180,54 @@ TEST_CASE("sync: a replica killed in mid-commit and started again confirms it") 
     CHECK(cluster.replica_answers("SELECT count(*) FROM t", "1"));
 }
 
+TEST_CASE("sync: a replica that acknowledged and died has what it acknowledged") {
+    SyncCluster cluster;
+    App app(cluster.uri("&ack=durable:1&ack_timeout=1min"));
+    REQUIRE_MESSAGE(app.run("CREATE TABLE t(x)") == SQLITE_OK, cluster.why(app));
+    const int before = cluster.commits_in_replica_log();
+    for (int i = 0; i < 10; ++i) {
+        REQUIRE_MESSAGE(app.run("INSERT INTO t VALUES(1)") == SQLITE_OK, cluster.why(app));
+        cluster.kill_replica();
+        CHECK(cluster.commits_in_replica_log() == before + i + 1);
+        cluster.start_replica();
+    }
+    CHECK(cluster.replica_answers("SELECT count(*) FROM t", "10"));
+}
+
+// It counts as one of the two: what it acknowledged is on its disk.
+TEST_CASE("sync: one replica dies after its acknowledgement, before the other's") {
+    SyncCluster cluster(true);
+    App app(cluster.uri("&ack=durable:2&ack_timeout=1min"));
+    REQUIRE_MESSAGE(app.run("CREATE TABLE t(x)") == SQLITE_OK, cluster.why(app));
+    cluster.stop_second();
+    int rc = -1;
+    std::thread committer([&] { rc = app.run("INSERT INTO t VALUES(1)"); });
+    REQUIRE(cluster.logged());
+    CHECK(cluster.acknowledged_by_one());
+    cluster.kill_replica();
+    CHECK(cluster.is_posted());
+    cluster.go_on_second();
+    committer.join();
+    CHECK(rc == SQLITE_OK);
+    cluster.start_replica();
+    CHECK(cluster.replica_answers("SELECT count(*) FROM t", "1"));
+}
+
+TEST_CASE("sync: received:1 is met by a replica, and not without one") {
+    SyncCluster cluster;
+    App app(cluster.uri("&ack=received:1&ack_timeout=1min"));
+    REQUIRE_MESSAGE(app.run("CREATE TABLE t(x)") == SQLITE_OK, cluster.why(app));
+    const std::string position = app.ask("PRAGMA tanist_position");
+    const Lsn end{std::stoull(position.substr(position.find(':') + 1))};
+    CHECK(cluster.control().acks().point[0].received >= end);
+    CHECK(app.ask("PRAGMA tanist_ack_timeout='300ms'") == "300ms");
+    cluster.stop_replica();
+    CHECK(app.run("INSERT INTO t VALUES(1)") == SQLITE_IOERR);
+    cluster.go_on_replica();
+    REQUIRE(eventually([&] { return app.run("INSERT INTO t VALUES(2)") == SQLITE_OK; }));
+    CHECK(cluster.replica_answers("SELECT group_concat(x) FROM t", "2"));
+}
+
 // The replica holds the prepared record at its log's end, and must not show it.
 TEST_CASE("sync: a replica restarted with a held-back commit shows it only when it is committed") {
     SyncCluster cluster(true);
@@ -222,6 +272,17 @@ TEST_CASE("sync: after a power cut the primary has again what was confirmed") {
     CHECK(cluster.replica_answers("SELECT group_concat(x) FROM t", "1,2,3,4,5,6"));
     CHECK(cluster.rebases() == "0");
     CHECK(app.ask("PRAGMA integrity_check") == "ok");
+}
+
+// Its log's tail may be gone, and what comes now must not be taken for that.
+TEST_CASE("sync: a new boot begins a new epoch, in the log and for the application") {
+    SyncCluster cluster;
+    commit_five_and_lose_power(cluster);
+    App app(cluster.uri("&ack=durable:1&ack_timeout=1min"));
+    REQUIRE_MESSAGE(app.run("INSERT INTO t VALUES(6)") == SQLITE_OK, cluster.why(app));
+    CHECK(app.ask("PRAGMA tanist_position").starts_with("2:"));
+    CHECK(cluster.replica_answers("SELECT count(*) FROM t", "6"));
+    CHECK(cluster.status_of("replica.db").find("\"epoch\":2") != std::string::npos);
 }
 
 // Whoever closes the database last writes the WAL back and removes it, and with it the proof of

@@ -78,8 +78,9 @@ TEST_CASE("policy: a rule counts from the next transaction on, and for its conne
 
 TEST_CASE("policy: a pipelined commit that is not confirmed is said to be committed here") {
     SyncCluster cluster;
-    App app(cluster.uri("&ack=durable:1&commit_mode=pipelined&ack_timeout=300ms"));
+    App app(cluster.uri("&ack=durable:1&commit_mode=pipelined&ack_timeout=1min"));
     REQUIRE_MESSAGE(app.run("CREATE TABLE t(x)") == SQLITE_OK, cluster.why(app));
+    REQUIRE(app.ask("PRAGMA tanist_ack_timeout='300ms'") == "300ms");
     cluster.stop_replica();
     CHECK(app.run("INSERT INTO t VALUES(1)") == SQLITE_IOERR);
     CHECK(extended(app) == (SQLITE_IOERR | 85 << 8));
@@ -130,8 +131,9 @@ TEST_CASE("policy: applied:1 returns when the replica shows the commit") {
 
 TEST_CASE("policy: degrading is visible, counts the commits, and ends when the replica is back") {
     SyncCluster cluster;
-    App app(cluster.uri("&ack=durable:1&ack_timeout=200ms&on_timeout=degrade"));
+    App app(cluster.uri("&ack=durable:1&ack_timeout=1min&on_timeout=degrade"));
     REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(app.ask("PRAGMA tanist_ack_timeout='200ms'") == "200ms");
     cluster.stop_replica();
     for (int i = 0; i < 3; ++i) CHECK(app.run("INSERT INTO t VALUES(1)") == SQLITE_OK);
     const std::string status = app.ask("PRAGMA tanist_status");
@@ -147,9 +149,10 @@ TEST_CASE("policy: degrading is visible, counts the commits, and ends when the r
 TEST_CASE("policy: degrading works pipelined, too") {
     SyncCluster cluster;
     App app(
-        cluster.uri("&ack=durable:1&ack_timeout=200ms&on_timeout=degrade"
+        cluster.uri("&ack=durable:1&ack_timeout=1min&on_timeout=degrade"
                     "&commit_mode=pipelined"));
     REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(app.ask("PRAGMA tanist_ack_timeout='200ms'") == "200ms");
     cluster.stop_replica();
     for (int i = 0; i < 3; ++i) CHECK(app.run("INSERT INTO t VALUES(1)") == SQLITE_OK);
     CHECK(says(app.ask("PRAGMA tanist_status"), "\"unconfirmed\":3"));

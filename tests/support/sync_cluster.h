@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -52,9 +54,9 @@ class SyncCluster {
     // -- processes
     void start_replica() { start(replica_, "replica"); }
     void kill_replica() { replica_.kill(); }
-    void stop_replica() const { replica_.signal(SIGSTOP); }
+    void stop_replica() const { stop(replica_); }
     void go_on_replica() const { replica_.signal(SIGCONT); }
-    void stop_second() const { second_.signal(SIGSTOP); }
+    void stop_second() const { stop(second_); }
     void go_on_second() const { second_.signal(SIGCONT); }
     void kill_second() { second_.kill(); }
     void start_second() { start(second_, "second"); }
@@ -110,6 +112,12 @@ class SyncCluster {
             const uint32_t word = block.prepare.word.load();
             return phase_of(word) == PreparePhase::posted &&
                    block.prepare.logged_word.load() == word;
+        });
+    }
+    // The first replica has it durably.
+    bool acknowledged_by_one() const {
+        return slot([](const ControlBlock& block) {
+            return block.ack[0].durable_lsn.load() >= block.prepare.lsn.load();
         });
     }
     bool settled() const {
@@ -171,6 +179,20 @@ class SyncCluster {
     }
 
   private:
+    // A signal is sent before it arrives: until every thread stands still, one may yet acknowledge.
+    static void stop(const Child& child) {
+        child.signal(SIGSTOP);
+        const std::string tasks = "/proc/" + std::to_string(child.pid()) + "/task";
+        REQUIRE(eventually([&] {
+            for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+                std::ifstream file(task.path() / "stat");
+                const std::string text(std::istreambuf_iterator<char>(file), {});
+                const size_t name_ends = text.rfind(") ");
+                if (name_ends == std::string::npos || text[name_ends + 2] != 'T') return false;
+            }
+            return true;
+        }));
+    }
     std::string endpoint(const std::string& name) const {
         return "ipc://" + dir_.path(name + ".sock");
     }

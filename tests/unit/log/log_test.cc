@@ -364,6 +364,44 @@ TEST_CASE_FIXTURE(LogFixture, "log: another thread can wait for the disk while a
     CHECK(!(*log->begin_sync(true)).has_value());
 }
 
+namespace {
+
+// How many bytes of the file were written once, from its beginning on; all of them where the file
+// system does not tell.
+uint64_t written_bytes(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    const off_t hole = ::lseek(fd, 0, SEEK_HOLE);
+    ::close(fd);
+    return hole < 0 ? UINT64_MAX : static_cast<uint64_t>(hole);
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(LogFixture,
+                  "log: a small sync leaves blocks for the next ones that were written") {
+    options.segment_bytes = 4u << 20;
+    REQUIRE(reopen());
+    REQUIRE(log->reset({{Epoch(1), Lsn(1)}, {}}).ok());
+    append(1);
+    REQUIRE(log->sync().ok());
+    CHECK(written_bytes(segment_path(2)) > 128u << 10);
+    append(10);
+    REQUIRE(log->sync().ok());
+    REQUIRE(reopen());
+    CHECK(end_lsn() == 12);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "log: a sync of much writes nothing twice") {
+    options.segment_bytes = 4u << 20;
+    REQUIRE(reopen());
+    REQUIRE(log->reset({{Epoch(1), Lsn(1)}, {}}).ok());
+    append(300);
+    REQUIRE(log->sync().ok());
+    const uint64_t all = written_bytes(segment_path(2));
+    CHECK((all == 4u << 20 || all == UINT64_MAX || all < 300u << 10));
+}
+
 TEST_CASE_FIXTURE(LogFixture, "log: sync returns what is durable") {
     append(2);
     REQUIRE(try_append(1).ok());

@@ -197,6 +197,39 @@ TEST_CASE_FIXTURE(FollowerFixture, "follower: an answer of an older session chan
     CHECK(follower.view().state == PeerState::streaming);
 }
 
+TEST_CASE_FIXTURE(FollowerFixture,
+                  "follower: an acknowledgement that comes again says nothing new") {
+    stream();
+    log_grows(2);
+    ack(11, 10);
+    CHECK(action<act::Acknowledged>()->durable == Lsn(11));
+    ack(11, 10);
+    CHECK(action<act::Acknowledged>() == nullptr);
+    ack(12, 12);
+    ack(11, 10);  // late
+    CHECK(action<act::Acknowledged>() == nullptr);
+    CHECK(follower.view().durable == Lsn(12));
+    CHECK(follower.view().applied == Lsn(12));
+}
+
+TEST_CASE_FIXTURE(FollowerFixture, "follower: one that was lost is made good by the next") {
+    stream();
+    log_grows(5);
+    ack(15, 10);
+    CHECK(action<act::Acknowledged>()->durable == Lsn(15));
+}
+
+TEST_CASE_FIXTURE(FollowerFixture, "follower: the last one that was lost is made good by WELCOME") {
+    stream();
+    log_grows(1);
+    step(ev::LinkFailed{"gone"});
+    wait(limits::kReconnectMax);
+    session = action<act::Send>()->message.envelope.session;
+    welcome(11, log.end.chain);
+    REQUIRE(action<act::Acknowledged>() != nullptr);
+    CHECK(action<act::Acknowledged>()->durable == Lsn(11));
+}
+
 TEST_CASE_FIXTURE(FollowerFixture, "follower: what was never sent cannot be acknowledged") {
     stream();
     ack(11, 10);
