@@ -50,7 +50,8 @@ Status ShipLoop::start() {
 void ShipLoop::stop(Nanos patience) {
     if (!thread_.joinable()) return;
     Instant give_up = boot_now() + patience;
-    while (!all_shipped() && boot_now() < give_up) {
+    // A sync cannot end any more: capture, which it waits for, has stopped.
+    while (served_to_.load() < log_.end().position.lsn.value && boot_now() < give_up) {
         wake_.signal();
         std::atomic<uint32_t> word{0};
         futex_wait(&word, 0, 5ms);

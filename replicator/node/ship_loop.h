@@ -41,7 +41,7 @@ class ShipLoop {
     void log_grew() { wake_.signal(); }
     // See Engine::tell.
     void tell(const std::string& endpoint, Bytes vote) { votes_.put({endpoint, std::move(vote)}); }
-    // Every connected member has applied everything; true when there is none.
+    // Every member has applied everything; true when there is none.
     bool all_shipped() const { return shipped_to_.load() >= log_.end().position.lsn.value; }
     std::vector<std::string> endpoints() const { return endpoints_; }
 
@@ -128,6 +128,7 @@ class ShipLoop {
     // Every member had applied the log up to here; compared with its end at the moment of asking,
     // so that what was captured since counts. Zero: one lacks something.
     std::atomic<uint64_t> shipped_to_{0};
+    std::atomic<uint64_t> served_to_{0};  // the same, but for members that are synced
     std::thread thread_;
 };
 

@@ -11,9 +11,12 @@ void ShipLoop::publish_views() {
     Lsn end = log_.end().position.lsn;
     Lsn needed = end;
     bool shipped = true;
+    bool served = true;
     for (size_t i = 0; i < peers_.size(); ++i) {
         FollowerView view = peers_[i]->follower->view();
-        if (view.state != PeerState::streaming || view.applied < end) shipped = false;
+        const bool behind = view.state != PeerState::streaming || view.applied < end;
+        if (behind) shipped = false;
+        if (behind && view.state != PeerState::syncing) served = false;
         needed = std::min(needed, view.needs);
         control_.set_peer(i, {.state = view.state,
                               .received = view.received,
@@ -29,6 +32,7 @@ void ShipLoop::publish_views() {
     rearm_when_caught_up();
     capture_.set_needed(needed);
     shipped_to_.store(shipped ? end.value : 0);
+    served_to_.store(served ? end.value : 0);
 }
 
 // The safest replica decides what would be lost with this node.
