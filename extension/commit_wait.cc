@@ -20,6 +20,7 @@ using namespace std::chrono_literals;
 constexpr Nanos kLookAfterEngine = 100ms;
 
 constexpr Nanos kCompareWithin = 5s;
+constexpr auto kDegradeTakes = 1s;
 
 constexpr uint64_t kEarlySyncBytes = 256u << 10;
 
@@ -62,6 +63,11 @@ bool engine_has_compared(DatabaseFile& file) {
     return true;
 }
 
+// How many confirmations are enough is then no committer's to decide.
+bool voters_decide(const Control& control) {
+    return control->confirmations.load(std::memory_order_acquire) != 0;
+}
+
 std::string sentence(const CommitPolicy& policy, const char* how_it_ended) {
     return std::string(how_it_ended) + ": " + to_string(policy.rule) + " was not met within " +
            duration_text(policy.timeout);
@@ -69,8 +75,11 @@ std::string sentence(const CommitPolicy& policy, const char* how_it_ended) {
 
 }  // namespace
 
-Instant CommitWait::deadline_from(Instant now) const {
-    return policy_.on_timeout == OnTimeout::wait ? Instant{INT64_MAX} : now + policy_.timeout;
+// A degrade by the voters begins after the timeout, and takes them a moment.
+Instant CommitWait::deadline_from(Instant now, const Control& control) const {
+    if (policy_.on_timeout == OnTimeout::wait) return Instant{INT64_MAX};
+    const bool by_vote = policy_.on_timeout == OnTimeout::degrade && voters_decide(control);
+    return now + (by_vote ? 2 * policy_.timeout + kDegradeTakes : policy_.timeout);
 }
 
 // -- from the gate
@@ -186,8 +195,17 @@ void CommitWait::ending(DatabaseFile& file, bool committed) {
 int CommitWait::write(DatabaseFile& file, sqlite3_file* real, const void* data, int count,
                       int64_t offset) {
     synced_ = false;
-    if (!withholds_) return write_real(real, data, static_cast<size_t>(count), offset);
     const auto* bytes = static_cast<const uint8_t*>(data);
+    // Not zero: the database's size after the transaction which this frame ends.
+    const bool ends = count == static_cast<int>(kWalFrameHeaderBytes) && load_be32(bytes + 4) != 0;
+    if (!withholds_) {
+        // The lease may have run out since the transaction began.
+        if (ends && writing_ && !file.may_commit()) {
+            file.last_error = "rolled back: this node is not, or no longer, the primary";
+            return kNotConfirmed;
+        }
+        return write_real(real, data, static_cast<size_t>(count), offset);
+    }
     if (header_held_) {
         header_held_ = false;
         const int rc = write_real(real, data, static_cast<size_t>(count), offset);
@@ -196,8 +214,6 @@ int CommitWait::write(DatabaseFile& file, sqlite3_file* real, const void* data, 
     if (count == static_cast<int>(kWalHeaderBytes) && offset == 0) {
         new_wal_ = WalMoment{.salt1 = load_be32(bytes + 16), .salt2 = load_be32(bytes + 20)};
     }
-    // Not zero: the database's size after the transaction which this frame ends.
-    const bool ends = count == static_cast<int>(kWalFrameHeaderBytes) && load_be32(bytes + 4) != 0;
     if (ends) return withhold(real, data, offset);
     return write_real(real, data, static_cast<size_t>(count), offset);
 }
@@ -220,7 +236,7 @@ int CommitWait::sync(sqlite3_file* real, int flags) {
 int CommitWait::decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_bytes) {
     // Copies of this header, and checksums that are summed up later, are written as they come.
     withholds_ = false;
-    const Instant deadline = deadline_from(boot_now());
+    const Instant deadline = deadline_from(boot_now(), file.control);
     End end = End::refused;
     if (post(file, page_bytes, deadline)) {
         if (synchronous_full_ && held_frames(file) * page_bytes > kEarlySyncBytes) {
@@ -229,7 +245,7 @@ int CommitWait::decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_byt
             static_cast<void>(real->pMethods->xSync(real, SQLITE_SYNC_NORMAL));
         }
         end = await_grant(file, deadline);
-    } else if (policy_.on_timeout == OnTimeout::degrade) {
+    } else if (policy_.on_timeout == OnTimeout::degrade && !voters_decide(file.control)) {
         degrade(file);
         end = End::unconfirmed;
     }
@@ -309,7 +325,7 @@ CommitWait::End CommitWait::await_grant(DatabaseFile& file, Instant deadline) {
         const uint32_t tick = control->ack_tick.load(std::memory_order_seq_cst);
         const bool logged = control->prepare.logged_word.load(std::memory_order_acquire) == word_;
         lsn_ = Lsn(logged ? control->prepare.lsn.load(std::memory_order_relaxed) : 0);
-        if (!file.role_allows_write()) {
+        if (!file.may_commit()) {
             decide_slot(control, PreparePhase::refused);
             return End::refused;
         }
@@ -318,7 +334,7 @@ CommitWait::End CommitWait::await_grant(DatabaseFile& file, Instant deadline) {
         }
         const Nanos left = deadline - boot_now();
         if (left.count() <= 0) {
-            if (policy_.on_timeout != OnTimeout::degrade) {
+            if (policy_.on_timeout != OnTimeout::degrade || voters_decide(control)) {
                 decide_slot(control, PreparePhase::refused);
                 return End::refused;
             }
@@ -367,10 +383,18 @@ std::optional<Lsn> CommitWait::lsn_of(const Control& control, const Unconfirmed&
     return now.position.lsn;
 }
 
-bool CommitWait::met(const Control& control, const AckRule& rule, Lsn lsn, bool local) const {
+bool CommitWait::met(const Control& control, AckRule rule, Lsn lsn, bool local) const {
     if (local && control->durable_lsn.load(std::memory_order_acquire) < lsn.value) return false;
+    const uint32_t replicas = control->peers.load(std::memory_order_acquire);
+    // What a majority of the voters has stored is enough for who would degrade.
+    if (policy_.on_timeout == OnTimeout::degrade && voters_decide(control)) {
+        const uint32_t enough = control->confirmations.load(std::memory_order_acquire) - 1;
+        if (enough == 0) return true;
+        rule.replicas = static_cast<uint16_t>(std::min(enough, replicas_needed(rule, replicas)));
+        rule.majority = false;
+    }
     const AckPoints points = control.acks();
-    return satisfied(rule, points.all(), control->peers.load(std::memory_order_acquire), lsn);
+    return satisfied(rule, points.all(), replicas, lsn);
 }
 
 int CommitWait::confirm(DatabaseFile& file) {
@@ -378,7 +402,7 @@ int CommitWait::confirm(DatabaseFile& file) {
     const Unconfirmed commit = *unconfirmed_;
     unconfirmed_.reset();
     Control& control = file.control;
-    const Instant deadline = deadline_from(boot_now());
+    const Instant deadline = deadline_from(boot_now(), file.control);
     while (true) {
         const uint32_t tick = control->ack_tick.load(std::memory_order_seq_cst);
         const auto lsn = lsn_of(control, commit);
@@ -389,7 +413,7 @@ int CommitWait::confirm(DatabaseFile& file) {
                           policy_.rule.level == AckLevel::durable);
         file.engine_after_commit(true);
     }
-    if (policy_.on_timeout == OnTimeout::degrade) {
+    if (policy_.on_timeout == OnTimeout::degrade && !voters_decide(control)) {
         degrade(file);
         control->degraded_commits.fetch_add(1, std::memory_order_relaxed);
         return SQLITE_OK;

@@ -75,8 +75,8 @@ class CommitWait {
     void withdraw(DatabaseFile& file);
     void resolve_leftover(DatabaseFile& file);
     std::optional<Lsn> lsn_of(const Control& control, const Unconfirmed& commit) const;
-    bool met(const Control& control, const AckRule& rule, Lsn lsn, bool local) const;
-    Instant deadline_from(Instant now) const;
+    bool met(const Control& control, AckRule rule, Lsn lsn, bool local) const;
+    Instant deadline_from(Instant now, const Control& control) const;
     void degrade(DatabaseFile& file);
 
     bool marked_ = false;     // Layout::waited() is there

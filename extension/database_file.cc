@@ -119,6 +119,22 @@ bool DatabaseFile::role_allows_write() const {
     return now == Role::primary || now == Role::unknown;
 }
 
+LeaseGate DatabaseFile::lease() const {
+    if (!control) return elects ? LeaseGate::wait : LeaseGate::open;
+    // Without leases no clock is asked.
+    if (control->lease_deadline_ns.load(std::memory_order_acquire) == 0) {
+        return elects ? LeaseGate::wait : LeaseGate::open;  // no daemon has run in this boot
+    }
+    return lease_gate(*control, boot_now());
+}
+
+bool DatabaseFile::may_commit() const {
+    if (!role_allows_write()) return false;
+    const int64_t deadline_ns =
+        control ? control->lease_deadline_ns.load(std::memory_order_acquire) : 0;
+    return deadline_ns == 0 ? !elects : boot_now().ns < deadline_ns;
+}
+
 // A running engine knows its members; before it runs, the file does.
 Status DatabaseFile::check_rule(const AckRule& rule) {
     if (!rule.waits()) return ok_status();
@@ -228,6 +244,7 @@ Status activate_files(DatabaseFile& file) {
         file.last_error = control.error().message;
         log_line(file.last_error);
     }
+    file.elects = path_exists(file.layout.voters());
     file.active = true;
     if (file.node_role == Role::primary) file.ensure_engine();
     return ok_status();

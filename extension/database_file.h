@@ -33,6 +33,7 @@ struct DatabaseFile {
     bool replicas_given = false;  // by the URI or the environment, on this open
     bool writable = false;
     bool active = false;        // set up, control block mapped
+    bool elects = false;        // its group elects its primary: no lease, no writes
     bool switching = false;     // a statement is turning the database to WAL just now...
     bool switch_began = false;  // ...and has the lock for it
     Role node_role = Role::unknown;
@@ -49,8 +50,11 @@ struct DatabaseFile {
 
     // The role the gate obeys: the engine's word in the control block, else the node file's.
     Role role() const;
-    // The one question of the gate. Epochs and leases will be asked here, too.
+    // The questions of the gate: is this the primary, and does its lease, where there is one, last.
     bool role_allows_write() const;
+    LeaseGate lease() const;
+    // At the instant at which a commit is completed. Who began before a hand-over may end.
+    bool may_commit() const;
     // invalid: the rule can never be met, with the reason.
     Status check_rule(const AckRule& rule);
     // Requires: a primary. Looks whether an engine lives, whatever its last beat says: it may have

@@ -20,6 +20,7 @@ using Answer = Result<std::string> (*)(DatabaseFile&);
 
 Result<std::string> position_answer(DatabaseFile& file) { return position_text(file); }
 Result<std::string> role_answer(DatabaseFile& file) { return role_text(file); }
+Result<std::string> primary_answer(DatabaseFile& file) { return primary_text(file); }
 Result<std::string> status_answer(DatabaseFile& file) { return status_text(file); }
 
 template <Answer kAnswer>
@@ -197,6 +198,7 @@ int register_functions(sqlite3* db) {
     };
     constexpr Function kFunctions[] = {{"tanist_position", 0, scalar<position_answer>},
                                        {"tanist_role", 0, scalar<role_answer>},
+                                       {"tanist_primary", 0, scalar<primary_answer>},
                                        {"tanist_status", 0, scalar<status_answer>},
                                        {"tanist_ack", 0, setting<kAck>},
                                        {"tanist_ack", 1, setting<kAck>},

@@ -6,6 +6,7 @@
 #include "extension/host.h"
 #include "extension/status.h"
 #include "replicator/base/ids.h"
+#include "replicator/control/primary_endpoint.h"
 #include "replicator/wal/wal_index.h"
 
 namespace tanist {
@@ -61,6 +62,8 @@ Result<std::string> captured_position(DatabaseFile& file) {
 }  // namespace
 
 std::string role_text(const DatabaseFile& file) { return to_string(file.role()); }
+
+std::string primary_text(const DatabaseFile& file) { return read_primary_endpoint(file.layout); }
 
 Result<std::string> position_text(DatabaseFile& file) {
     if (!file.control) {
@@ -139,6 +142,7 @@ int run_pragma(DatabaseFile& file, char** words) {
     }
     if (same(name, "synchronous") && value != nullptr) file.commits.forget_synchronous();
     if (same(name, "tanist_role")) return answer(words, SQLITE_OK, role_text(file));
+    if (same(name, "tanist_primary")) return answer(words, SQLITE_OK, primary_text(file));
     if (same(name, "tanist_status")) return answer(words, SQLITE_OK, status_text(file));
     if (value == nullptr) return SQLITE_NOTFOUND;
     if (same(name, "locking_mode") && same(value, "exclusive")) {

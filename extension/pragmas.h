@@ -18,6 +18,8 @@ int run_pragma(DatabaseFile& file, char** words);
 // unreachable: no engine captured it in time.
 Result<std::string> position_text(DatabaseFile& file);
 std::string role_text(const DatabaseFile& file);
+// Where the primary listens, as this node last knew it; "" not known.
+std::string primary_text(const DatabaseFile& file);
 // Returns the position that is reached when the one asked for ("epoch:lsn") is readable here.
 // unreachable: not within the connection's ack_timeout.
 Result<std::string> wait_position(DatabaseFile& file, const std::string& wanted);

@@ -37,6 +37,8 @@ constexpr int64_t kWriterPatienceLongestNs = 30'000'000;  // beyond a quarter
 constexpr int64_t kCheckpointPatienceNs = 1'000'000'000;
 // An engine that died in such a moment leaves its word set; the wait ends all the same.
 constexpr int64_t kEngineWritesPatienceNs = 100'000'000;
+constexpr int64_t kLeasePatienceNs = 100'000'000;
+constexpr int64_t kLeaseLookNs = 1'000'000;
 constexpr int64_t kRefusalHoldsNs = 5'000'000;
 constexpr int64_t kRefusalHoldsLongestNs = 1'000'000'000;  // of an engine that does not answer
 // With fewer frames than this to write back, a checkpoint that cannot end in a restart is not worth
@@ -106,6 +108,7 @@ int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
             }
         }
         if (!file.role_allows_write()) return kReadOnlyHere;
+        if (const int rc = ask_lease(file); rc != SQLITE_OK) return rc;
         if (const int rc = file.commits.may_begin(file); rc != SQLITE_OK) return rc;
         if (const int rc = brake(file); rc != SQLITE_OK) return rc;
     }
@@ -116,6 +119,23 @@ int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
     at_lock_is_settled_ = region0_ != nullptr && (writer || (exclusive_ & kCheckpointSlot) != 0);
     if (writer && region0_ != nullptr) file.commits.began(file);
     return rc;
+}
+
+// Between two leases of the same primary, or while it hands over, writers wait for a moment here
+// and then as they would for another writer; without a lease for longer, they are refused.
+int WalGate::ask_lease(DatabaseFile& file) const {
+    LeaseGate lease = file.lease();
+    if (lease == LeaseGate::open) return SQLITE_OK;
+    const Instant deadline = boot_now() + Nanos(kLeasePatienceNs);
+    while (lease == LeaseGate::wait) {
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) return SQLITE_BUSY;
+        const std::atomic<uint32_t> nobody_wakes{0};
+        futex_wait(&nobody_wakes, 0, std::min(left, Nanos(kLeaseLookNs)));
+        if (!file.role_allows_write()) return kReadOnlyHere;
+        lease = file.lease();
+    }
+    return lease == LeaseGate::open ? SQLITE_OK : kReadOnlyHere;
 }
 
 // The engine takes the write lock now and then, for moments. An application that is the only writer

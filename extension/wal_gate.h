@@ -37,6 +37,7 @@ class WalGate {
   private:
     int take_write(DatabaseFile& file, sqlite3_file* real);
     int wait_for_engine(DatabaseFile& file, sqlite3_file* real);
+    int ask_lease(DatabaseFile& file) const;
     int give_write(DatabaseFile& file, sqlite3_file* real);
     WalMoment moment() const;
     int take_checkpoint(DatabaseFile& file, sqlite3_file* real);

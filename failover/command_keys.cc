@@ -12,6 +12,10 @@
 namespace tanist {
 namespace {
 
+// Votes and tokens are signed with it, and the list of voters names it.
+constexpr const char* kVotes =
+    "this node votes in elections, and its key is who it is there; a voter's key does not rotate";
+
 // The database, or the only one in this directory.
 Result<std::string> database_of(const KeysOptions& options) {
     if (!options.db.empty()) return options.db;
@@ -186,6 +190,9 @@ int run_keys_rotate(const KeysOptions& options) {
     Result<std::string> db = database_of(options);
     if (!db) return print_error(db.error(), options.json, kExitUsage);
     const Layout layout(*db);
+    if (path_exists(layout.voters())) {
+        return print_error({Errc::refused, kVotes}, options.json);
+    }
     Result<std::string> done = rotate(layout);
     audit_outcome(layout, "keys rotate", layout.db,
                   done ? ok_status() : Status(Error(done.error())));

@@ -35,6 +35,7 @@ Status check_primary(const Layout& layout) {
 Json member_json(const Member& member) {
     return {{"name", member.name},
             {"endpoint", member.endpoint},
+            {"witness", member.witness},
             {"key", member.key.is_zero() ? Json() : Json(to_string(member.key))}};
 }
 
@@ -124,12 +125,14 @@ Status list_new_node(const Layout& layout, const Identity& self, const NodeAddre
 // The new node first, then our files: what is lost in between is made good by the same command
 // again, because a node that has joined takes the list of one who may admit.
 Result<std::vector<Member>> add_by_address(const Layout& layout, const NodeAddress& address,
-                                           const std::string& given_name, Rights rights) {
+                                           const std::string& given_name, Rights rights,
+                                           bool witness) {
     Result<Membership> before = read_membership(layout);
     if (!before) return std::move(before).error();
     Result<Identity> self = Identity::load(layout.identity());
     if (!self) return std::move(self).error();
-    Member member{.name = given_name, .endpoint = address.endpoint, .key = address.key};
+    Member member{
+        .name = given_name, .endpoint = address.endpoint, .key = address.key, .witness = witness};
     std::vector<Member> members = before->members;
     TANIST_TRY(add_member(members, member));
     MemberList list = before->list;
@@ -204,7 +207,9 @@ int run_members_list(const MembersOptions& options) {
     for (const Member& member : *members) {
         std::optional<PeerReport> report;
         if (control) report = report_on(*control, member.endpoint);
-        std::string state = report ? to_string(report->state) : "unknown";
+        std::string state = member.witness ? "witness"
+                            : report       ? to_string(report->state)
+                                           : "unknown";
         Json entry = member_json(member);
         entry["state"] = state;
         list.push_back(entry);
@@ -227,15 +232,17 @@ int run_members_add(const MembersOptions& options) {
     constexpr const char* kDone = " is a member now; `tanist status` shows how it comes up to date";
     if (!is_node_address(options.node)) {
         auto added = change_membership(layout, [&](Membership& membership) {
-            return add_member(membership.members,
-                              {.name = options.name, .endpoint = options.node, .key = {}});
+            return add_member(membership.members, {.name = options.name,
+                                                   .endpoint = options.node,
+                                                   .key = {},
+                                                   .witness = options.witness});
         });
         return finish(options, layout, "members add", options.node, std::move(added), kDone);
     }
     Result<NodeAddress> address = parse_node_address(options.node);
     if (!address) return print_error(address.error(), options.json, kExitUsage);
     auto added = add_by_address(layout, *address, options.name,
-                                options.may_lead ? kPrimaryRights : Rights{});
+                                options.may_lead ? kPrimaryRights : Rights{}, options.witness);
     // Without the secret.
     address->invite.reset();
     return finish(options, layout, "members add", to_string(*address), std::move(added), kDone);

@@ -80,14 +80,49 @@ std::string render_replicas(const Json& status) {
     return table(rows);
 }
 
+std::string say_left(const Json& json, const char* key) {
+    const double left = get<double>(json, key, -1);
+    return left < 0 ? "none" : say_seconds(left);
+}
+
+// How the elections stand, where voters decide; "" where an operator does.
+std::string render_failover(const Json& status) {
+    const Json failover = child(status, "failover");
+    if (!failover.is_object()) return "";
+    const Json holder = child(failover, "holder");
+    const Json policy = child(failover, "policy");
+    std::string out = "  failover   automatic, this node is " + text(failover, "role") + ", gate " +
+                      text(failover, "gate") + ", lease " + say_left(failover, "lease_seconds") +
+                      ", promise " + say_left(failover, "promise_seconds");
+    if (get(policy, "paused", false)) out += "; PAUSED: no election without an operator";
+    out += "\n  primary    " + (holder.is_object()
+                                    ? text(holder, "endpoint") + ", elected for epoch " +
+                                          std::to_string(number(failover, "epoch"))
+                                    : std::string("none elected yet"));
+    for (const Json& voter : child(failover, "voters")) {
+        out += "\n  voter      " + text(voter, "endpoint") +
+               (get(voter, "witness", false) ? " (witness)" : "") +
+               (get(voter, "self", false) ? ", this node"
+                                          : ", heard " + say_heard(voter, "heard_seconds_ago"));
+    }
+    if (std::string why = text(failover, "why_not"); !why.empty()) {
+        out += "\n  eligible   no: " + why;
+    }
+    for (const Json& refusal : child(failover, "refusals")) {
+        out += "\n  refused    by " + text(refusal, "name") + ": " + text(refusal, "reason");
+    }
+    if (std::string note = text(failover, "note"); !note.empty()) out += "\n  note       " + note;
+    return out + "\n";
+}
+
 std::string render(const Json& status) {
     const std::string role = text(status, "role");
     const Json log = child(status, "log");
     std::string out = text(status, "database") + "\n  " + role + ", epoch " +
                       std::to_string(number(status, "epoch")) + ", position " +
                       text(status, "position") + "\n";
-    out += std::string(role == "replica" ? "  daemon     " : "  engine     ") + say_engine(status) +
-           "\n";
+    out += std::string(role == "replica" || role == "witness" ? "  daemon     " : "  engine     ") +
+           say_engine(status) + "\n";
     if (!log.is_null()) {
         out += "  log        records " + std::to_string(number(log, "first")) + " to " +
                std::to_string(number(log, "end")) + ", durable to " +
@@ -103,6 +138,8 @@ std::string render(const Json& status) {
     if (std::string notice = text(status, "notice"); !notice.empty()) {
         out += "  notice     " + notice + "\n";
     }
+    out += render_failover(status);
+    if (role == "witness") return out + "  state      a voter without data";
     if (role == "replica") {
         std::string state = text(status, "state");
         if (std::string sync = say_sync(status); !sync.empty()) state += ", " + sync;

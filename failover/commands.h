@@ -18,6 +18,7 @@ struct MembersOptions {
     std::string node;       // add: endpoint or tanist:// address; remove: name or endpoint
     std::string name;       // add: "" for host:port
     bool may_lead = false;  // add, by address: it may be promoted
+    bool witness = false;   // add: it votes and holds no data
     bool json = false;
 };
 int run_members_list(const MembersOptions& options);
@@ -81,6 +82,13 @@ struct SwitchoverOptions {
     bool json = false;
 };
 int run_switchover(const SwitchoverOptions& options);
+
+struct PauseOptions {
+    std::string target;  // the primary's database, or its daemon's admin socket
+    bool json = false;
+};
+int run_pause(const PauseOptions& options);
+int run_resume(const PauseOptions& options);
 
 struct TokenOptions {
     std::string token;    // a token file, or the database of a node that has one

@@ -26,6 +26,7 @@ struct Options {
     LogCommandOptions log;
     FenceOptions fence;
     PromoteOptions promote;
+    PauseOptions pause;
     DivergedOptions diverged;
     SwitchoverOptions switchover;
     TokenOptions token;
@@ -75,6 +76,7 @@ void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
     add->add_option("--name", options.name, "a name; host:port otherwise");
     add->add_flag("--may-lead", options.may_lead,
                   "with a tanist:// address: its key may lead the cluster, so it can be promoted");
+    add->add_flag("--witness", options.witness, "it votes and holds no data (tanistd --witness)");
     finish_command(*add,
                    "  tanist members add app.db tcp://127.0.0.1:7401\n"
                    "  tanist members add app.db ipc:///run/tanist/b.sock --name b\n"
@@ -195,6 +197,22 @@ void define_switchover(CLI::App& app, SwitchoverOptions& options, Chosen& chosen
     command->callback([&] { chosen = [&] { return run_switchover(options); }; });
 }
 
+void define_pause(CLI::App& app, PauseOptions& options, Chosen& chosen) {
+    CLI::App* pause =
+        app.add_subcommand("pause", "No automatic failover in this group, until `tanist resume`");
+    pause
+        ->add_option("database", options.target, "the primary's database, or its daemon's endpoint")
+        ->required();
+    finish_command(*pause, "  tanist pause app.db\n", options.json);
+    pause->callback([&] { chosen = [&] { return run_pause(options); }; });
+    CLI::App* resume = app.add_subcommand("resume", "Automatic failover again, after a pause");
+    resume
+        ->add_option("database", options.target, "the primary's database, or its daemon's endpoint")
+        ->required();
+    finish_command(*resume, "  tanist resume app.db\n", options.json);
+    resume->callback([&] { chosen = [&] { return run_resume(options); }; });
+}
+
 void define_diverged(CLI::App& app, DivergedOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand(
         "diverged", "Commits that a failover discarded, as this node saved them");
@@ -287,6 +305,7 @@ int run(int argc, char** argv) {
     define_fence(app, options.fence, chosen);
     define_promote(app, options.promote, chosen);
     define_switchover(app, options.switchover, chosen);
+    define_pause(app, options.pause, chosen);
     define_diverged(app, options.diverged, chosen);
     define_token(app, options.token, chosen);
     app.footer(std::string("\nExamples:\n"

@@ -36,6 +36,8 @@ Examples:
   tanistd --db replica.db --listen tcp://0.0.0.0:7400       (prints how to add it)
   tanistd --db replica.db --listen 'tcp://127.0.0.1:*'      (prints the port it got)
   tanistd --db app.db                                       (the engine of a primary)
+  tanistd --db app.db --listen tcp://0.0.0.0:7400 --failover automatic
+  tanistd --db w.db --witness --listen tcp://0.0.0.0:7400   (votes, holds no data)
   tanistd --config /etc/tanist/app.toml
 
 SIGTERM and SIGINT finish what has arrived and exit with 0.
@@ -82,6 +84,7 @@ struct Arguments {
     std::array<std::string, kSettingOptions.size()> settings;
     bool engine = false;
     bool replace = false;
+    bool witness = false;
 };
 
 int fail(const Error& error, int code) {
@@ -106,6 +109,8 @@ void define_options(CLI::App& app, Arguments& arguments) {
         ->type_name("FILE");
     app.add_flag("--replace", arguments.replace,
                  "make a replica of a path that holds another database, which is overwritten");
+    app.add_flag("--witness", arguments.witness,
+                 "a voter without data: PATH is never made, PATH-tanist/ is its directory");
     app.add_flag("--engine", arguments.engine,
                  "as the extension starts it: in the background, until nobody needs it");
     for (size_t i = 0; i < kSettingOptions.size(); ++i) {
@@ -220,13 +225,14 @@ int serve_node(const Layout& layout, const Arguments& arguments, const Settings&
     Result<std::unique_ptr<HttpServer>> http = serve_http(layout, settings);
     if (!http) return fail(http.error());
     const std::string endpoints = join((*node)->endpoints());
-    if ((*node)->role() == Role::replica) {
-        say_ready("replica " + layout.db + " ready on " + endpoints);
+    const Role serves = (*node)->role();
+    if (serves == Role::replica || serves == Role::witness) {
+        say_ready(std::string(to_string(serves)) + " " + layout.db + " ready on " + endpoints);
         for (const std::string& address : (*node)->invitations()) {
             say_ready(
                 "it waits to be added; run this on its primary, the secret is good once:\n"
                 "  tanist members add DATABASE '" +
-                address + "'");
+                address + (serves == Role::witness ? "' --witness" : "'"));
         }
     } else {
         say_ready("engine of " + layout.db + " ready, process " + std::to_string(process_id()) +
@@ -247,13 +253,20 @@ Result<NodeFile> node_of(const Layout& layout) {
 // of both.
 Role role_of_settings(const NodeFile& node) {
     if (node.role == Role::replica && !node.cluster.is_zero()) return Role::unknown;
-    return node.role == Role::unknown || node.role == Role::replica ? Role::replica : Role::primary;
+    const bool holds_nothing_yet =
+        node.role == Role::unknown || node.role == Role::replica || node.role == Role::witness;
+    return holds_nothing_yet ? Role::replica : Role::primary;
 }
 
 // What contradicts the role is refused before anything is written.
 std::optional<Error> why_unfit(const Layout& layout, const NodeFile& node,
                                const Arguments& arguments, const Settings& settings) {
     const Role role = node.role;
+    if (arguments.witness != (role == Role::witness) && role != Role::unknown) {
+        return Error{Errc::refused,
+                     layout.db + " is " + (arguments.witness ? "no witness but a " : "a ") +
+                         to_string(role) + (arguments.witness ? "" : "; serve it with --witness")};
+    }
     if (role == Role::primary || role == Role::fenced) {
         if (arguments.replace) {
             return Error{Errc::refused, layout.db +
@@ -306,7 +319,8 @@ int serve(Arguments& arguments) {
         return fail(*unfit, unfit->code == Errc::refused ? kExitRefused : kExitUsage);
     }
     if (node->role == Role::unknown) {
-        Result<NodeFile> made = set_up_replica(layout, arguments.replace);
+        Result<NodeFile> made =
+            arguments.witness ? set_up_witness(layout) : set_up_replica(layout, arguments.replace);
         if (!made) return fail(made.error());
     }
     if (arguments.engine) {

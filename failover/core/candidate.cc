@@ -39,7 +39,7 @@ Candidate::Candidate(Standing& standing, Voter& voter, uint64_t seed)
 
 // A disk that hangs, or a promise that lives, is no start for a primacy.
 bool Candidate::may_campaign(Instant now) const {
-    return voter_.electable() && voter_.own_promise_over(now) &&
+    return voter_.electable() && standing_.log.whole && voter_.own_promise_over(now) &&
            now < standing_.progress + standing_.config.timing.lease;
 }
 
@@ -234,7 +234,7 @@ void Candidate::on_refuse(const NodeKey& from, const Refuse& refuse, Instant now
 void Candidate::on_end_seen(const NodeKey& of, Position end) { ends_[of] = end; }
 
 void Candidate::campaign_with(const ReleaseCert& cert, Instant now, Actions& out) {
-    if (cert.successor != standing_.self() || !voter_.electable() ||
+    if (cert.successor != standing_.self() || !voter_.electable() || !standing_.log.whole ||
         phase_ >= CandidatePhase::promising) {
         return;
     }

@@ -13,6 +13,9 @@ struct LogState {
     Lsn durable;         // synced
     Lsn applied;         // readable in the database
     Position committed;  // the watermark, as far as this log is known to agree with the holder's
+    // False while the database cannot be brought to the log's end (a sync is under way): such a
+    // node votes, and is not elected.
+    bool whole = true;
     bool operator==(const LogState&) const = default;
 };
 

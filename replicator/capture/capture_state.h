@@ -47,6 +47,7 @@ struct Capturer::State {
                                                        Lsn not_visible);
     Result<bool> resume_from_clean_stop(const WalIndexHeader& now);
     Status append_epoch_if_newer();
+    Status append_epoch();
     Result<CaptureProgress> poll();
     Status look();             // captures and publishes, adding to `untold`
     Status look_until_even();  // until the wal-index has nothing that is not captured

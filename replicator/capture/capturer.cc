@@ -47,6 +47,13 @@ Result<std::unique_ptr<Capturer>> Capturer::start(SqliteHandle& handle, SqliteHa
 
 Result<CaptureProgress> Capturer::poll() { return state_->poll(); }
 Status Capturer::tend_wal() { return state_->tend_wal(); }
+Result<bool> Capturer::append_epoch_record() {
+    State& state = *state_;
+    if (state.prepared) return false;
+    TANIST_TRY(state.append_epoch());
+    TANIST_TRY(state.announce());
+    return true;
+}
 Status Capturer::close_cleanly() { return state_->close_cleanly(); }
 Lsn Capturer::captured() const { return state_->log.end().position.lsn; }
 
@@ -222,8 +229,14 @@ Result<bool> Capturer::State::resume_from_clean_stop(const WalIndexHeader& now) 
 
 Status Capturer::State::append_epoch_if_newer() {
     const std::optional<RecordHeader> last = log.last();
-    if (!last || options.epoch <= last->epoch) return ok_status();
+    const bool newer = last ? options.epoch > last->epoch : options.barrier;
+    if (!newer) return ok_status();
     TANIST_TRY(take_back_prepared());
+    return append_epoch();
+}
+
+// Requires: no commit is held back.
+Status Capturer::State::append_epoch() {
     forget_clean_stop();
     TANIST_TRY(log.begin(0));
     RecordHeader record = blank_record(RecordKind::epoch);

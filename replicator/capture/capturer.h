@@ -27,6 +27,9 @@ struct CaptureOptions {
     // The caller knows that the database is exactly at the log's end: an applied replica that was
     // just promoted, before anybody may write. The log's WAL points are then another machine's.
     bool database_is_at_log_end = false;
+    // An elected primary's: the EPOCH record is appended even to an empty log, because its commit
+    // is what makes everything before it committed.
+    bool barrier = false;
 };
 
 struct CaptureProgress {
@@ -51,6 +54,8 @@ class Capturer {
     // Takes the pin when it is not held, restarts the WAL when it has been checkpointed and is
     // long, or when it exceeds wal_bytes_max.
     Status tend_wal();
+    // Another EPOCH record of this epoch. False: not now, a commit is held back.
+    Result<bool> append_epoch_record();
     // Records where the database stands at a clean stop, so that the next start need not rebase.
     Status close_cleanly();
 

@@ -72,6 +72,8 @@ const char* to_string(Role role) {
             return "replica";
         case Role::fenced:
             return "fenced";
+        case Role::witness:
+            return "witness";
     }
     return "?";
 }
@@ -231,6 +233,27 @@ std::string Control::notice() const {
     const bool whole = read_consistently(
         block_->notice_sequence, [&] { sentence = text(block_->notice, sizeof(block_->notice)); });
     return whole ? sentence : std::string();
+}
+
+void Control::set_failover(const std::string& json) {
+    SequenceWriter writer(block_->failover_sequence);
+    set_text(block_->failover, sizeof(block_->failover), json);
+}
+
+std::string Control::failover() const {
+    std::string json;
+    const bool whole = read_consistently(block_->failover_sequence, [&] {
+        json = text(block_->failover, sizeof(block_->failover));
+    });
+    return whole ? json : std::string();
+}
+
+LeaseGate lease_gate(const ControlBlock& block, Instant now) {
+    const int64_t deadline_ns = block.lease_deadline_ns.load(std::memory_order_acquire);
+    if (deadline_ns == 0) return LeaseGate::open;
+    if (block.writers_wait.load(std::memory_order_acquire) != 0) return LeaseGate::wait;
+    if (now.ns < deadline_ns) return LeaseGate::open;
+    return now < Instant{deadline_ns} + kWithoutLeaseBusy ? LeaseGate::wait : LeaseGate::closed;
 }
 
 void Control::set_peer(size_t index, const PeerReport& report) {

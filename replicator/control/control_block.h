@@ -31,10 +31,11 @@
 namespace tanist {
 
 constexpr uint32_t kControlMagic = 0x434E'5431;  // "1TNC"
-constexpr uint32_t kControlVersion = 2;
+constexpr uint32_t kControlVersion = 3;
 constexpr size_t kControlBytes = 65536;
+constexpr size_t kFailoverTextBytes = 12288;
 
-enum class Role : uint32_t { unknown = 0, primary = 1, replica = 2, fenced = 3 };
+enum class Role : uint32_t { unknown = 0, primary = 1, replica = 2, fenced = 3, witness = 4 };
 const char* to_string(Role role);
 
 enum class EngineState : uint32_t { none = 0, starting = 1, running = 2, draining = 3 };
@@ -130,9 +131,11 @@ struct ControlBlock {
     std::atomic<uint32_t> version;
     std::atomic<uint8_t> boot[16];  // boot_id under which it was made
     std::atomic<uint32_t> role;     // Role
-    std::atomic<uint32_t> reserved0;
+    // Where leases are on: 1 while writers are to wait for a moment (SQLITE_BUSY).
+    std::atomic<uint32_t> writers_wait;
     std::atomic<uint64_t> epoch;
-    std::atomic<int64_t> lease_deadline_ns;  // boot clock; 0: leases are off (issue D)
+    // Boot clock: a primary takes writes before it and no later. 0: leases are off.
+    std::atomic<int64_t> lease_deadline_ns;
 
     // Engine.
     alignas(64) std::atomic<uint32_t> engine_state;  // EngineState
@@ -224,6 +227,12 @@ struct ControlBlock {
     std::atomic<uint32_t> hears_chime;
     // Of ack_waiters, those for whom more counts than what is durable.
     std::atomic<uint32_t> eager_waiters;
+    // Where voters decide how many confirmations a commit needs (node/failover_host.h): one more
+    // than the number in force. 0: nobody decides that here.
+    std::atomic<uint32_t> confirmations;
+    // How the elections stand, for status; JSON, "" where nobody votes.
+    std::atomic<uint32_t> failover_sequence;
+    std::atomic<uint8_t> failover[kFailoverTextBytes];
 };
 static_assert(sizeof(ControlBlock) <= kControlBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
@@ -319,6 +328,8 @@ class Control {
     std::optional<Lsn> find_commit_lsn(const WalMoment& moment) const;
     void set_notice(const std::string& sentence);  // engine
     std::string notice() const;
+    void set_failover(const std::string& json);  // the failover host
+    std::string failover() const;
     // Requires: index < limits::kMembersMax. The engine sets block.peers itself.
     void set_peer(size_t index, const PeerReport& report);  // engine
     PeerReport peer(size_t index) const;
@@ -333,6 +344,12 @@ class Control {
     ControlBlock* block_ = nullptr;
     File file_;
 };
+
+// What a lease lets writers of a primary do.
+enum class LeaseGate { open, wait, closed };
+// Without a lease for so long, writers are told SQLITE_READONLY instead of SQLITE_BUSY.
+constexpr Nanos kWithoutLeaseBusy = std::chrono::seconds(1);
+LeaseGate lease_gate(const ControlBlock& block, Instant now);
 
 // True while some process holds the flock of ship.lock. Opens and closes its own descriptor. It
 // asks by taking a shared flock for an instant, so whoever wants the exclusive one must try again

@@ -21,6 +21,11 @@
 //   diverged/     commits that a failover discarded           node/diverged_tail.h
 //   intent        replica: which LSN the database is at     apply/intent.h
 //   waited        empty: a commit of this database has waited for replicas
+//   voters        who votes in elections; absent: nobody    node/voter_list.h
+//   ballot, token what this voter promised, and to whom     failover/adapters/ballot_store.h
+//   promise       until when a holder may count on it       node/promise_file.h
+//   canary        written now and then: the disk works      node/ballot_keeper.h
+//   primary       where the primary listens, as last heard  control/primary_endpoint.h
 //   engine.log    messages of an engine that the extension started
 #pragma once
 
@@ -51,6 +56,10 @@ struct Layout {
     std::string intent() const { return directory + "/intent"; }
     std::string diverged() const { return directory + "/diverged"; }
     std::string waited() const { return directory + "/waited"; }
+    std::string voters() const { return directory + "/voters"; }
+    std::string promise() const { return directory + "/promise"; }
+    std::string canary() const { return directory + "/canary"; }
+    std::string primary() const { return directory + "/primary"; }
     std::string engine_log() const { return directory + "/engine.log"; }
 };
 

@@ -15,6 +15,10 @@ namespace {
 constexpr size_t kMemberNameBytesMax = 100;
 
 Status take_entry(const std::string& path, const TomlEntry& entry, Member& member) {
+    if (const bool* witness = std::get_if<bool>(&entry.value); witness && entry.key == "witness") {
+        member.witness = *witness;
+        return ok_status();
+    }
     const std::string* text = std::get_if<std::string>(&entry.value);
     if (text == nullptr) return toml_error(path, entry.line, entry.key + " is a \"string\"");
     if (entry.key == "name") {
@@ -86,6 +90,7 @@ std::string members_text(const std::vector<Member>& members) {
         text += "name = " + toml_quote(member.name) + "\n";
         text += "endpoint = " + toml_quote(member.endpoint) + "\n";
         if (!member.key.is_zero()) text += "key = \"" + to_string(member.key) + "\"\n";
+        if (member.witness) text += "witness = true\n";
     }
     return text;
 }

@@ -15,6 +15,7 @@ struct Member {
     std::string name;      // unique; host:port unless given
     std::string endpoint;  // tcp:// or ipc://
     NodeKey key;           // its connections use CURVE; zero: they are plain, on this machine
+    bool witness = false;  // votes and holds no data: nothing is shipped to it
     bool operator==(const Member&) const = default;
 };
 

@@ -71,9 +71,12 @@ Result<NodeFile> read_node_file(const std::string& path) {
         node.role = Role::replica;
     } else if (fields.role == "fenced") {
         node.role = Role::fenced;
+    } else if (fields.role == "witness") {
+        node.role = Role::witness;
     } else {
-        return Error{Errc::corrupt,
-                     path + ": role is neither \"primary\", \"replica\" nor \"fenced\""};
+        return Error{Errc::corrupt, path +
+                                        ": role is none of \"primary\", \"replica\", \"fenced\", "
+                                        "\"witness\""};
     }
     if (fields.epoch < 0 || fields.superseded_by < 0) {
         return Error{Errc::corrupt, path + ": epoch is negative"};

@@ -12,7 +12,7 @@ namespace tanist {
 
 struct NodeFile {
     // primary, replica, or fenced: a primary that refuses writes until `tanist unfence`, or until
-    // it has become a replica
+    // it has become a replica; or witness, a voter without data
     Role role = Role::unknown;
     ClusterId cluster;  // zero on a replica that nobody has adopted yet
     GroupId group;

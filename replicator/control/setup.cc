@@ -104,4 +104,25 @@ Result<NodeFile> set_up_replica(const Layout& layout, bool replace) {
     return finish(layout, fresh);
 }
 
+Result<NodeFile> set_up_witness(const Layout& layout) {
+    Result<NodeFile> node = read_node_file(layout.node());
+    if (node && node->role == Role::witness) return node;
+    if (node) {
+        return Error{Errc::refused, layout.db + " is the " + to_string(node->role) +
+                                        " of a cluster; choose another path for a witness"};
+    }
+    if (node.error().code != Errc::not_found) return node;
+    if (path_exists(layout.db)) {
+        return Error{Errc::refused, layout.db +
+                                        " is there, and a witness has no database; choose another "
+                                        "path"};
+    }
+    TANIST_TRY(check_place(layout));
+    Result<File> lock = lock_directory(layout.directory);
+    if (!lock) return std::move(lock).error();
+    NodeFile fresh;
+    fresh.role = Role::witness;
+    return finish(layout, fresh);
+}
+
 }  // namespace tanist

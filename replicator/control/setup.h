@@ -19,6 +19,8 @@ Result<NodeFile> set_up_primary(const Layout& layout);
 // refused: the path holds a database that is no replica (unless `replace`: it will be overwritten),
 // or a primary.
 Result<NodeFile> set_up_replica(const Layout& layout, bool replace = false);
+// A voter without data: there is a directory and no database. refused: the path is in use.
+Result<NodeFile> set_up_witness(const Layout& layout);
 // Serialises changes to the files of a directory between processes: a flock on the directory
 // itself, held as long as the File lives. busy after a few seconds.
 Result<File> lock_directory(const std::string& directory);

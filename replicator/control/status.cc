@@ -104,6 +104,28 @@ std::string no_engine(const Layout& layout, Role role) {
            layout.db + "`";
 }
 
+// Boot-clock times become seconds: left, or ago; null: never, or over.
+Json seconds_left(const Json& json, const char* key, Instant now) {
+    const int64_t until_ns = json.value(key, int64_t{0});
+    return until_ns > now.ns ? Json(seconds(uint64_t(until_ns - now.ns))) : Json();
+}
+
+Json failover_json(const Control& control, Instant now) {
+    Json json = Json::parse(control.failover(), nullptr, false);
+    if (!json.is_object()) return {};
+    json["lease_seconds"] = seconds_left(json, "lease_until_ns", now);
+    json["promise_seconds"] = seconds_left(json, "promise_until_ns", now);
+    json.erase("lease_until_ns");
+    json.erase("promise_until_ns");
+    for (Json& voter : json["voters"]) {
+        const int64_t heard_ns = voter.value("heard_ns", int64_t{0});
+        voter["heard_seconds_ago"] =
+            heard_ns == 0 ? Json() : Json(seconds(uint64_t(now.ns - heard_ns)));
+        voter.erase("heard_ns");
+    }
+    return json;
+}
+
 void add_live(Json& json, const Control& control, const Layout& layout, Role role) {
     Instant now = boot_now();
     CapturedPoint captured = control.captured();
@@ -121,7 +143,7 @@ void add_live(Json& json, const Control& control, const Layout& layout, Role rol
                    {"bytes", control->log_bytes.load()}};
     if (role == Role::replica)
         add_replica(json, control, now);
-    else
+    else if (role != Role::witness)
         add_primary(json, control, end, now, live);
     const std::string silence = live ? why_silent(control, role) : "";
     json["engine"]["answers"] = live && silence.empty();
@@ -129,6 +151,8 @@ void add_live(Json& json, const Control& control, const Layout& layout, Role rol
                       : silence.empty() ? control.problem()
                                         : silence;
     json["notice"] = live ? control.notice() : "";
+    if (live) json["failover"] = failover_json(control, now);
+    if (json["failover"].is_object()) json["lease"] = json["failover"]["lease_seconds"];
     if (live && role == Role::fenced && json["problem"] == "") {
         json["problem"] = "fenced: every write is refused; `tanist unfence " + layout.db +
                           "` restores it, when this node is still the rightful primary";
@@ -154,8 +178,9 @@ std::string why_silent(const Control& control, Role role) {
 }
 
 std::string status_json(const Layout& layout) {
-    Json json{{"database", layout.db}, {"role", "unknown"}, {"epoch", 0},    {"position", "0:0"},
-              {"lease", nullptr},      {"engine", nullptr}, {"problem", ""}, {"notice", ""}};
+    Json json{{"database", layout.db}, {"role", "unknown"}, {"epoch", 0},
+              {"position", "0:0"},     {"lease", nullptr},  {"engine", nullptr},
+              {"problem", ""},         {"notice", ""},      {"failover", nullptr}};
     auto node = read_node_file(layout.node());
     if (!node) {
         json["problem"] = node.error().message;

@@ -53,7 +53,8 @@ Status CaptureLoop::start() {
     CaptureOptions capture{.wal_bytes_max = options_.settings.wal_bytes_max,
                            .epoch = options_.epoch,
                            .clean_stop_path = options_.layout.clean_stop(),
-                           .database_is_at_log_end = options_.database_is_at_log_end};
+                           .database_is_at_log_end = options_.database_is_at_log_end,
+                           .barrier = options_.barrier};
     auto capturer = Capturer::start(*handle_, *checkpoints_, log_, control_, capture);
     if (!capturer) return std::move(capturer).error();
     capturer_ = std::move(capturer).value();
@@ -90,6 +91,11 @@ uint64_t CaptureLoop::request_barrier() {
     return number;
 }
 
+void CaptureLoop::request_epoch_record() {
+    epoch_record_due_.store(true);
+    wake();
+}
+
 void CaptureLoop::wake() { control_.ring(true); }
 
 void CaptureLoop::run() {
@@ -105,10 +111,20 @@ void CaptureLoop::run() {
             bool passed = problem_.empty() && view_.barriers_done.load() != barriers;
             if (passed) view_.barriers_done.store(barriers);
             if (passed) log_grew_();
+            if (epoch_record_due_.load()) mark_epoch();
             maintain();
         }
         if (barriers_asked_.load() == barriers) rest(captured);
     }
+}
+
+// Requires: looking_.
+void CaptureLoop::mark_epoch() {
+    auto appended = capturer_->append_epoch_record();
+    if (!appended || !*appended) return;
+    epoch_record_due_.store(false);
+    log_grew_();
+    static_cast<void>(begin_sync());
 }
 
 // The replicas sync their logs while this node does.

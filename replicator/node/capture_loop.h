@@ -28,6 +28,7 @@ struct CaptureLoopOptions {
     Settings settings;
     Epoch epoch;
     bool database_is_at_log_end = false;  // see CaptureOptions
+    bool barrier = false;                 // see CaptureOptions
 };
 
 // What other threads read.
@@ -50,6 +51,8 @@ class CaptureLoop {
     void set_needed(Lsn lsn) { view_.needed_lsn.store(lsn.value, std::memory_order_relaxed); }
     // Everything visible when this is called is in the log once barrier_passed(number).
     uint64_t request_barrier();
+    // An EPOCH record of the present epoch, as soon as no commit is held back.
+    void request_epoch_record();
     bool barrier_passed(uint64_t number) const { return view_.barriers_done.load() >= number; }
     void wake();  // look now
     // For commits that somebody waits for: looks on the calling thread, and after it begins to sync
@@ -63,6 +66,7 @@ class CaptureLoop {
     void run();
     bool look();  // one poll; true when something was captured or settled
     bool look_and_tell();
+    void mark_epoch();
     bool note_and_look();
     void sync_as_asked();
     bool sync_is_over();
@@ -90,6 +94,7 @@ class CaptureLoop {
     std::unique_ptr<Capturer> capturer_;
     std::atomic<bool> stopping_{false};
     std::atomic<uint64_t> barriers_asked_{0};
+    std::atomic<bool> epoch_record_due_{false};
     uint32_t bell_seen_ = 0;  // the bell word before the last look
     Nanos nap_{0};
     int quiet_looks_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "replicator/base/event.h"
 #include "replicator/base/notes.h"
 #include "replicator/capture/clean_stop.h"
 #include "replicator/control/identity.h"
@@ -20,10 +21,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr Nanos kSyncPatience = 5s;
+constexpr Nanos kSyncLook = 200us;
+
 // A new boot of the machine starts a new epoch: the log's unsynced tail may be gone, and its LSNs
 // must not come to mean something else.
-Result<NodeFile> enter_epoch(const Layout& layout, NodeFile node) {
+Result<NodeFile> enter_epoch(const Layout& layout, NodeFile node, bool elected) {
     std::string boot = to_string(boot_id());
+    // A token begins one, and nothing else; what is captured until then extends the last one.
+    if (elected && node.epoch.value != 0) return node;
     if (node.epoch.value == 0 || node.boot != boot) {
         bool first_start = node.epoch.value != 0 && node.boot.empty();
         if (!first_start) node.epoch = node.epoch.next();
@@ -61,12 +67,18 @@ struct Engine::State {
 Status Engine::State::open() {
     auto made = set_up_primary(layout);
     if (!made) return std::move(made).error();
+    if (options.host == nullptr && path_exists(layout.voters())) {
+        return Error{Errc::refused, layout.db +
+                                        " is a member of a group that elects its primary, "
+                                        "which takes a tanistd: tanistd --db " +
+                                        layout.db + " --listen ENDPOINT"};
+    }
     if (options.host == nullptr) {
         auto lock = ShipLock::take(layout.ship_lock());
         if (!lock) return std::move(lock).error();
         ship_lock = std::move(lock).value();
     }
-    auto entered = enter_epoch(layout, std::move(made).value());
+    auto entered = enter_epoch(layout, std::move(made).value(), options.elected);
     if (!entered) return std::move(entered).error();
     node = std::move(entered).value();
     auto key = load_or_create_identity(layout.identity());
@@ -147,7 +159,8 @@ Status Engine::State::run(const SqliteApi& api) {
     capture = std::make_unique<CaptureLoop>(
         api,
         CaptureLoopOptions{layout, options.settings, node.epoch,
-                           options.database_is_at_log_end || *caught_up},
+                           options.database_is_at_log_end || *caught_up,
+                           options.elected && options.holds_epoch},
         *log, control, [this] {
             if (ship) ship->log_grew();
         });
@@ -156,11 +169,12 @@ Status Engine::State::run(const SqliteApi& api) {
                           .node = identity,
                           .name = layout.db,
                           .epoch = node.epoch};
-    ship = std::make_unique<ShipLoop>(
-        api,
-        ShipLoopOptions{layout, options.settings, self,
-                        [this] { return tanist::status_json(layout); }, options.host},
-        *log, control, *capture);
+    ship =
+        std::make_unique<ShipLoop>(api,
+                                   ShipLoopOptions{layout, options.settings, self,
+                                                   [this] { return tanist::status_json(layout); },
+                                                   options.host, options.holds_epoch},
+                                   *log, control, *capture);
     TANIST_TRY(capture->start());
     TANIST_TRY(ship->start());
     control->engine_state.store(static_cast<uint32_t>(EngineState::running));
@@ -223,6 +237,31 @@ void Engine::wait_finished(int wake_fd) {
 }
 
 LogPoint Engine::log_end() const { return state_->log->end(); }
+
+failover::LogState Engine::log_state() const {
+    const Lsn durable{state_->control->durable_lsn.load(std::memory_order_acquire)};
+    failover::LogState log;
+    log.end = state_->log->end();
+    log.durable = std::min(durable, log.end.position.lsn);
+    log.applied = log.end.position.lsn;
+    return log;
+}
+
+// The capture thread syncs, which alone writes the log.
+Status Engine::sync_log() {
+    const uint64_t end = state_->log->end().position.lsn.value;
+    const Instant give_up = boot_now() + kSyncPatience;
+    state_->control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
+    while (state_->control->durable_lsn.load(std::memory_order_acquire) < end) {
+        if (boot_now() >= give_up) return Error{Errc::busy, "the log's disk takes too long"};
+        state_->control.ring(true);
+        const std::atomic<uint32_t> nobody_wakes{0};
+        futex_wait(&nobody_wakes, 0, kSyncLook);
+    }
+    return ok_status();
+}
+
+void Engine::append_barrier() { state_->capture->request_epoch_record(); }
 
 void Engine::tell(const std::string& endpoint, Bytes vote) {
     if (state_->ship) state_->ship->tell(endpoint, std::move(vote));

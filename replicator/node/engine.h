@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "failover/core/standing.h"
 #include "replicator/base/clock.h"
 #include "replicator/base/result.h"
 #include "replicator/control/settings.h"
@@ -28,6 +29,9 @@ struct EngineOptions {
     // Just promoted: see CaptureOptions. The role in the control block is then left as it is, for
     // the caller to open the gate when the engine runs.
     bool database_is_at_log_end = false;
+    // Where voters elect. Epochs begin with a token only; an engine without one ships nothing.
+    bool elected = false;
+    bool holds_epoch = true;
 };
 
 class Engine {
@@ -44,6 +48,9 @@ class Engine {
     std::vector<std::string> endpoints() const;  // as bound; none unless settings.listen
     std::string status_json() const;
     LogPoint log_end() const;
+    failover::LogState log_state() const;  // for elections; any thread
+    Status sync_log();                     // everything that it holds, now
+    void append_barrier();                 // an EPOCH record of this epoch, soon
     // A message of the failover protocol for a member with which there is a session; lost when
     // there is none. Any thread.
     void tell(const std::string& endpoint, Bytes vote);

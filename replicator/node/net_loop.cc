@@ -5,6 +5,7 @@
 #include "replicator/base/notes.h"
 #include "replicator/base/priority.h"
 #include "replicator/control/members.h"
+#include "replicator/control/primary_endpoint.h"
 #include "replicator/control/status.h"
 
 namespace tanist {
@@ -67,8 +68,10 @@ void NetLoop::receive_all() {
             serve_status(*incoming, *envelope);
             continue;
         }
-        // A release of the epoch counts when it comes from the primary that we follow.
-        if (envelope->type == MessageType::vote && incoming->from != receiver_->view().link)
+        // Without voters, a release of the epoch counts when it comes from the primary that we
+        // follow.
+        if (envelope->type == MessageType::vote && !shared_.host->suffrage().votes() &&
+            incoming->from != receiver_->view().link)
             continue;
         if (shared_.host->serve(*incoming, *envelope)) continue;
         auto body = decode_body(*envelope, incoming->body.bytes());
@@ -89,6 +92,7 @@ void NetLoop::receive_all() {
         }
         if (auto* hello = std::get_if<Hello>(&*body))
             hello->node = door_->first_key_of(hello->node);
+        if (!admitted(*incoming, *envelope, *body)) continue;
         frame_ = incoming->body;
         perform_all(receiver_event::Received{incoming->from, *envelope, std::move(body).value()});
         frame_ = {};
@@ -134,12 +138,32 @@ void NetLoop::send(LinkId to, const Message& message) {
         shared_.to_net.put(receiver_event::SendFailed{to});
 }
 
+// Rule A1 of the failover protocol: only the holder of the epoch that is promised here is heard.
+bool NetLoop::admitted(const Incoming& incoming, const Envelope& envelope, const Body& body) {
+    if (!shared_.host->suffrage().votes()) return true;
+    const auto* hello = std::get_if<Hello>(&body);
+    const NodeKey from = hello != nullptr ? hello->node : receiver_->view().primary;
+    const auto admission = shared_.host->suffrage().admit(envelope.epoch, from);
+    if (admission == Suffrage::Admission::take) return true;
+    if (hello == nullptr) return false;
+    const bool stale = admission == Suffrage::Admission::stale;
+    door_->refuse(
+        *link_, incoming.from, envelope,
+        stale ? RefuseCode::stale_epoch : RefuseCode::unknown_session,
+        stale ? "a later epoch was granted here" : "the token of this epoch has not come here yet");
+    return false;
+}
+
+// What says how far this log is leaves only while nothing higher is promised (rule A3).
 void NetLoop::act(receiver_action::Send& action) {
     // The key may have been rotated since the receiver was made.
-    if (auto* welcome = std::get_if<Welcome>(&action.message.body)) {
-        welcome->node = door_->identity().key();
+    auto* welcome = std::get_if<Welcome>(&action.message.body);
+    if (welcome != nullptr) welcome->node = door_->identity().key();
+    if (welcome == nullptr && !std::holds_alternative<Ack>(action.message.body)) {
+        return send(action.to, action.message);
     }
-    send(action.to, action.message);
+    shared_.host->suffrage().acknowledge(action.message.envelope.epoch,
+                                         [&] { send(action.to, action.message); });
 }
 
 void NetLoop::act(receiver_action::Adopt& action) {
@@ -201,12 +225,16 @@ void NetLoop::check_tail(const LogPoint& base) {
 void NetLoop::keep_roster(const Envelope& envelope, const Roster& roster) {
     const ReceiverView view = receiver_->view();
     if (!view.connected || envelope.session != view.session) return;
-    auto held = read_file(shared_.layout.members(), limits::kControlBodyBytesMax);
-    if (held && std::string(held->begin(), held->end()) == roster.text) return;
-    if (auto members = parse_members("roster", roster.text); !members) {
+    const auto members = parse_members("roster", roster.text);
+    if (!members) {
         note(NoteLevel::warning, "roster refused", {{"reason", members.error().message}});
         return;
     }
+    // A primary names itself first; it is missing when it listens nowhere.
+    const bool listens = !members->empty() && members->front().name == view.primary_name;
+    keep_primary_endpoint(shared_.layout, listens ? members->front().endpoint : "");
+    auto held = read_file(shared_.layout.members(), limits::kControlBodyBytesMax);
+    if (held && std::string(held->begin(), held->end()) == roster.text) return;
     if (auto kept = replace_file(shared_.layout.members(), view_of(roster.text)); !kept)
         shared_.control.set_problem(kept.error().message);
 }
@@ -271,6 +299,7 @@ void NetLoop::publish_view() {
     ReceiverView view = receiver_->view();
     Instant now = boot_now();
     ControlBlock& block = *shared_.control;
+    shared_.whole.store(view.state == ReplicaState::following);
     block.engine_beat_ns.store(now.ns, std::memory_order_relaxed);
     Epoch of_log = shared_.log ? shared_.log->end().position.epoch : Epoch{};
     shared_.control.set_captured({.position = {of_log, view.received}});

@@ -50,6 +50,7 @@ class NetLoop {
     void act(receiver_action::PrimaryHeard& action);
     void act(receiver_action::Report& action);
     void send(LinkId to, const Message& message);
+    bool admitted(const Incoming& incoming, const Envelope& envelope, const Body& body);
     void serve_status(const Incoming& incoming, const Envelope& asked);
     void publish_view();
     void keep_roster(const Envelope& envelope, const Roster& roster);

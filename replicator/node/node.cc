@@ -4,6 +4,7 @@
 #include "replicator/base/notes.h"
 #include "replicator/base/priority.h"
 #include "replicator/control/identity.h"
+#include "replicator/control/primary_endpoint.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
 #include "replicator/node/epoch_ask.h"
@@ -35,6 +36,7 @@ Status Node::State::open() {
     const bool fresh = !found && found.error().code == Errc::not_found;
     if (!found && !fresh) return std::move(found).error();
     if (fresh || found->role == Role::replica) found = set_up_replica(layout, options.replace);
+    if (found && found->role == Role::witness) found = set_up_witness(layout);
     if (!found) return std::move(found).error();
     file = *found;
     auto lock = ShipLock::take(layout.ship_lock());
@@ -60,7 +62,7 @@ Status Node::State::open() {
     control = std::move(block).value();
     epoch.store(file.epoch.value);
     role.store(file.role);
-    return ok_status();
+    return open_voters();
 }
 
 Status Node::State::bind() {
@@ -78,8 +80,10 @@ Status Node::State::bind() {
 
 Status Node::State::start_role() {
     if (file.role == Role::replica) return start_replica();
-    // Did somebody take over while this primary was away?
-    if (file.superseded_by.value == 0 && !file.boot.empty()) {
+    if (file.role == Role::witness) return start_witness();
+    // Where voters decide, its own token tells. Else: did somebody take over while this primary was
+    // away?
+    if (!votes.votes() && file.superseded_by.value == 0 && !file.boot.empty()) {
         auto members = read_members(layout.members());
         if (!members) return std::move(members).error();
         for (const std::string& endpoint : options.settings.replicas) {
@@ -114,18 +118,23 @@ Status Node::State::finish_opening() {
     return start_engine(false);
 }
 
-Status Node::State::start_engine(bool database_is_at_log_end) {
+Status Node::State::start_engine(bool database_is_at_log_end, bool holds_epoch) {
     EngineOptions start;
     start.db_path = layout.db;
     start.settings = options.settings;
-    start.leave_when_idle = options.leave_when_idle;
+    start.leave_when_idle = options.leave_when_idle && !votes.votes();
     start.host = this;
     start.database_is_at_log_end = database_is_at_log_end;
+    start.elected = votes.votes();
+    start.holds_epoch = holds_epoch || !votes.votes();
     auto started = Engine::start(api, std::move(start));
     if (!started) return std::move(started).error();
     // A new boot begins a new epoch.
     if (auto now = read_node_file(layout.node())) file = *now;
     epoch.store(file.epoch.value);
+    if (file.role == Role::primary) {
+        keep_primary_endpoint(layout, bound_endpoints.empty() ? "" : bound_endpoints.front());
+    }
     std::lock_guard lock(roles);
     engine = std::move(started).value();
     role.store(file.role);
@@ -146,12 +155,29 @@ Status Node::State::start_replica() {
     return ok_status();
 }
 
-void Node::State::stop_role(Nanos patience) {
-    if (engine) engine->stop(patience);
-    if (replica) replica->stop(patience);
+Status Node::State::start_witness() {
+    auto started = std::make_unique<Witness>(layout, *this);
+    TANIST_TRY(started->start(options.settings.invite_expires, file.cluster));
     std::lock_guard lock(roles);
-    engine.reset();
-    replica.reset();
+    witness = std::move(started);
+    role.store(Role::witness);
+    return ok_status();
+}
+
+// First nobody sees the role any more, then it ends: what is captured or received last is in the
+// log before elections look at it again.
+void Node::State::stop_role(Nanos patience) {
+    std::unique_ptr<Engine> old_engine;
+    std::unique_ptr<Replica> old_replica;
+    std::unique_ptr<Witness> old_witness;
+    {
+        std::lock_guard lock(roles);
+        old_engine = std::move(engine);
+        old_replica = std::move(replica);
+        old_witness = std::move(witness);
+    }
+    if (old_engine) old_engine->stop(patience);
+    if (old_replica) old_replica->stop(patience);
 }
 
 void Node::State::run() {
@@ -163,6 +189,7 @@ void Node::State::run() {
             std::visit([this](auto& o) { handle(o); }, order);
         }
         if (mark_pending && mark_fenced(0s)) mark_pending = false;
+        tend_elections();
     }
 }
 
@@ -170,6 +197,7 @@ void Node::State::run() {
 
 void Node::State::handle(node_order::Command& command) {
     const Json asked = Json::parse(command.json, nullptr, false);
+    if (asked.is_object() && decide_by_vote(command, asked)) return;
     Json result = asked.is_object() ? execute(asked)
                                     : failure({Errc::invalid, "the command is no JSON object"});
     command.answer(result.dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -181,6 +209,11 @@ Json Node::State::execute(const Json& command) {
     if (name == "unfence") return unfence(command);
     if (name == "promote") return promote(command);
     if (name == "switchover") return switch_over(command);
+    if (name == "pause" || name == "resume") {
+        return failure({Errc::refused,
+                        "nobody votes here: failover is manual, so there is nothing "
+                        "to pause"});
+    }
     return failure({Errc::invalid, "this tanistd does not know the command \"" + name + "\""});
 }
 
@@ -232,10 +265,11 @@ bool Node::State::serve(const Incoming& incoming, const Envelope& envelope) {
         return answer_hello(incoming, envelope);
     }
     if (envelope.type == MessageType::vote) return take_vote(incoming, envelope);
+    if (envelope.type == MessageType::voters) return take_voters(incoming, envelope);
     return false;
 }
 
-// Of the failover protocol, so far only the primary's release of its epoch (switchover.cc).
+// Where nobody votes, only the primary's release of its epoch means something (switchover.cc).
 bool Node::State::take_vote(const Incoming& incoming, const Envelope& envelope) {
     auto body = decode_body(envelope, incoming.body.bytes());
     if (!body) return true;
@@ -243,6 +277,11 @@ bool Node::State::take_vote(const Incoming& incoming, const Envelope& envelope) 
     if (!keys.is_genuine(*bound, incoming, envelope, *body)) return true;
     auto message = failover::decode_message(vote.message);
     if (!message) return true;
+    if (votes.votes()) {
+        std::lock_guard lock(roles);
+        if (failover) failover->deliver(vote.from, std::move(*message));
+        return true;
+    }
     if (const auto* release = std::get_if<failover::Release>(&*message)) {
         orders.put(node_order::TakeOver{release->cert, vote.from});
     }
@@ -262,6 +301,8 @@ bool Node::State::answer_hello(const Incoming& incoming, const Envelope& envelop
     } else if (envelope.epoch < ours) {
         refusal = {RefuseCode::stale_epoch,
                    "this node is the primary of epoch " + std::to_string(ours.value)};
+    } else if (envelope.epoch > ours && votes.votes()) {
+        refusal = {RefuseCode::unknown_session, "the token of that epoch has not come here yet"};
     } else if (envelope.epoch > ours) {
         superseded({envelope.epoch, hello.name});
         refusal = {RefuseCode::shutting_down, "this primary was superseded and becomes a replica"};
@@ -284,6 +325,7 @@ Result<std::unique_ptr<Node>> Node::start(const SqliteApi& api, NodeOptions opti
     TANIST_TRY(made->open());
     State* state = made.get();
     TANIST_TRY(state->start_role());
+    if (state->votes.votes()) TANIST_TRY(state->start_failover());
     auto admin = AdminServer::start(
         state->layout.directory,
         {.status = [state] { return status_json(state->layout); },
@@ -312,6 +354,7 @@ void Node::stop(Nanos patience) {
     state_->orders.close();
     if (state_->thread.joinable()) state_->thread.join();
     state_->admin.reset();
+    state_->stop_failover(true);
     state_->stop_role(patience);
     state_->hooks.stop();
     state_->bound.reset();
@@ -340,6 +383,7 @@ const std::vector<std::string>& Node::endpoints() const { return state_->bound_e
 
 std::vector<std::string> Node::invitations() const {
     std::lock_guard lock(state_->roles);
+    if (state_->witness) return state_->witness->invitations();
     return state_->replica ? state_->replica->invitations() : std::vector<std::string>{};
 }
 

@@ -15,12 +15,14 @@
 #include "replicator/control/node_file.h"
 #include "replicator/node/admin_server.h"
 #include "replicator/node/engine.h"
+#include "replicator/node/failover_host.h"
 #include "replicator/node/hook_runner.h"
 #include "replicator/node/mailbox.h"
 #include "replicator/node/node.h"
 #include "replicator/node/replica.h"
 #include "replicator/node/role_host.h"
 #include "replicator/node/ship_lock.h"
+#include "replicator/node/witness.h"
 #include "replicator/node/write_hold.h"
 
 namespace tanist {
@@ -37,8 +39,30 @@ struct TakeOver {
     failover::ReleaseCert cert;
     NodeKey from;
 };
+// A list of voters that is newer than ours, from a member that may lead.
+struct NewVoters {
+    VoterList list;
+    NodeKey from;
+};
 }  // namespace node_order
-using NodeOrder = std::variant<node_order::Command, node_order::TakeOver, Superseded, Divergence>;
+using NodeOrder = std::variant<node_order::Command, node_order::TakeOver, node_order::NewVoters,
+                               ElectionOrder, Superseded, Divergence>;
+
+// A command whose end the elections decide; its answer waits for that.
+struct PendingCommand {
+    enum class Kind { promote, switchover, pause };
+    Kind kind = Kind::promote;
+    AdminServer::Answer answer;
+    Json result;  // when it succeeds
+    std::string who;
+    std::string target;
+    Epoch before;         // the newest token's epoch when it began
+    NodeKey node;         // promote, switchover: who is to become the primary
+    bool paused = false;  // pause: what is wanted
+    bool left = false;    // switchover: the primacy was given up
+    Instant began{0};
+    Instant give_up{0};
+};
 
 // What a promotion would do. `impossible`: why it cannot be done at all; `unsafe`: why it must not
 // be done unless an operator forces it.
@@ -46,10 +70,11 @@ struct PromotionPlan {
     Json json;
     std::string impossible;
     std::vector<std::string> unsafe;
+    bool behind = false;  // one of those: a node that answers has more of the history
     Epoch next;
 };
 
-struct Node::State final : RoleHost {
+struct Node::State final : RoleHost, FailoverOwner {
     State(const SqliteApi& sqlite, NodeOptions o)
         : api(sqlite),
           options(std::move(o)),
@@ -74,6 +99,18 @@ struct Node::State final : RoleHost {
     mutable std::mutex roles;  // guards the two pointers; only the node thread changes them
     std::unique_ptr<Engine> engine;
     std::unique_ptr<Replica> replica;
+    std::unique_ptr<Witness> witness;
+    std::unique_ptr<FailoverHost> failover;  // guarded by `roles`, like the pointers above
+    failover::ConfigId voters_id;            // guarded by `roles`
+    Suffrage votes;
+    std::optional<WriteHold> drained;  // node thread: writers are held for a switchover
+    std::optional<PendingCommand> pending;
+    bool demotion_due = false;
+    Epoch opened;  // the epoch in which the gate was opened last
+    Instant founding_tried{0};
+    std::string founding_told;
+    bool app_seen = false;      // an application has used the primary since...
+    Instant app_missed{0};      // ...and has been missed since then
     std::string broken;         // guarded by `roles`: no role could be started
     bool mark_pending = false;  // fenced, and stock processes do not know yet
     bool stopped = false;
@@ -86,14 +123,63 @@ struct Node::State final : RoleHost {
     Door& door() override { return keys; }
     const std::vector<std::string>& endpoints() const override { return bound_endpoints; }
     bool serve(const Incoming& incoming, const Envelope& envelope) override;
-    void superseded(const Superseded& news) override { orders.put(news); }
+    Suffrage& suffrage() override { return votes; }
+    // Where voters decide, a higher epoch comes with its token.
+    void superseded(const Superseded& news) override {
+        if (!votes.votes()) orders.put(news);
+    }
     void diverged(const Divergence& found) override { orders.put(found); }
+
+    // -- FailoverOwner; elections.cc
+    std::optional<failover::LogState> log_state() override;
+    void ordered(ElectionOrder order) override { orders.put(std::move(order)); }
+
+    // -- elections.cc; node thread unless said otherwise
+    Status open_voters();
+    Status start_failover();
+    void stop_failover(bool for_good);
+    void tend_elections();
+    void handle(node_order::NewVoters& news);
+    void handle(ElectionOrder& order);
+    void on(election::Begin& order);
+    void on(election::StepDown& order);
+    void on(election::Follow& order);
+    void on(election::Drain& order);
+    void on(election::Resume& order);
+    void on(election::AppendBarrier& order);
+    void on(election::Told& order);
+    void on(election::Opened& order);
+    void give_way_to(const std::string& why);
+    Status reopen_as_primary(Epoch next_epoch);
+    bool take_voters(const Incoming& incoming, const Envelope& envelope);  // network thread
+    Status adopt_voters(const VoterList& list, const NodeKey& founder);
+
+    // -- voter_changes.cc
+    Result<VoterFacts> facts_of(const Member& member,
+                                const std::optional<VotersHave>& answer) const;
+    void found_voters_when_due();
+    Result<VoterList> gather_voters();
+    Result<std::optional<VoterList>> next_voters(const VoterList& now);
+    bool all_hold_the_log(const VoterList& list) const;
+    void change_voters_when_due();
+    Status change_voters(const VoterList& now, VoterList next);
+    Status force_voters(Epoch forced);
+    void watch_application();
+
+    // -- election_commands.cc
+    bool decide_by_vote(node_order::Command& command, const Json& asked);
+    Json begin_promotion(const Json& asked, PendingCommand& begun);
+    Json begin_switchover(const Json& asked, PendingCommand& begun);
+    Json begin_pause(const Json& asked, PendingCommand& begun);
+    void finish_pending(const Status& outcome);
+    void tend_pending();
 
     // -- node.cc; node thread unless said otherwise
     Status open();
     Status bind();
     Status start_role();
-    Status start_engine(bool database_is_at_log_end);
+    Status start_engine(bool database_is_at_log_end, bool holds_epoch = false);
+    Status start_witness();
     Status finish_opening();
     Status start_replica();
     void stop_role(Nanos patience);
@@ -113,7 +199,7 @@ struct Node::State final : RoleHost {
     Json unfence(const Json& command);
     Status mark_fenced(Nanos patience);
     Status demote(const Superseded& news);
-    Status become_replica();
+    Status become_replica(std::optional<WriteHold> hold = std::nullopt);
     Result<std::unique_ptr<Log>> open_log();
     Status save_tail(const Divergence& found);
     // Tells the hook of `event`, with what this node knows of itself now.

@@ -86,6 +86,7 @@ PromotionPlan Node::State::plan_promotion() {
                               "its daemon and its applications";
         }
         if (answer.log_end > end) {
+            plan.behind = true;
             plan.unsafe.push_back(answer.endpoint + " has more of the history, up to " +
                                   to_string(answer.log_end) + "; promote that one");
         }
@@ -172,22 +173,24 @@ void Node::State::audit_outcome_of(const std::string& who, const std::string& wh
 // Nobody may write from the moment at which the database is at the log's end until the engine
 // watches: SQLite's write lock is held all the while.
 Status Node::State::become_primary(Epoch next_epoch, std::optional<LogPoint> at) {
-    auto finished = replica->finish(at);
+    std::unique_ptr<Replica> old;
     {
         std::lock_guard lock(roles);
-        replica.reset();
+        old = std::move(replica);
     }
-    auto opened = finished ? open_as_primary(next_epoch) : std::move(finished);
-    if (opened) return opened;
+    auto finished = old->finish(at);
+    old.reset();
+    auto begun = finished ? open_as_primary(next_epoch) : std::move(finished);
+    if (begun) return begun;
     // Still a replica, unless the node file says otherwise.
-    if (engine) return opened;
+    if (engine) return begun;
     Status served = file.role == Role::replica ? start_replica() : finish_opening();
     if (served && file.role == Role::primary) return served;
     if (!served) {
         std::lock_guard lock(roles);
         broken = served.error().message;
     }
-    return opened;
+    return begun;
 }
 
 Status Node::State::open_as_primary(Epoch next_epoch) {
@@ -201,7 +204,7 @@ Status Node::State::open_as_primary(Epoch next_epoch) {
     TANIST_TRY(write_file(next));
     auto marked = hold->set_writable(true);
     if (!marked) return std::move(marked).error();
-    TANIST_TRY(start_engine(true));
+    TANIST_TRY(start_engine(true, true));
     next = file;
     next.mark_pending = false;
     TANIST_TRY(write_file(next));

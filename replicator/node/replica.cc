@@ -80,6 +80,7 @@ Status Replica::State::run() {
     if (!sync_reason.empty()) start.state = ReplicaState::needs_sync;
     if (!apply.has_database()) start.state = ReplicaState::empty;
     shared.committed_lsn.store(settled_in_log(end.position.lsn).value);
+    shared.whole.store(start.state == ReplicaState::following);
     store.start();
     apply.start();
     net.start(std::move(start));
@@ -138,6 +139,18 @@ void Replica::stop(Nanos) {
     state_->apply.stop();
     state_->net.stop();
     state_->shared.control->engine_state.store(static_cast<uint32_t>(EngineState::none));
+}
+
+failover::LogState Replica::log_state() const {
+    const ReplicaShared& shared = state_->shared;
+    failover::LogState log;
+    log.whole = shared.whole.load();
+    if (!shared.log_is_open.load(std::memory_order_acquire)) return log;
+    const Lsn durable{shared.durable_lsn.load()};
+    log.applied = Lsn(shared.control->applied_lsn.load());
+    log.end = shared.log->end();
+    log.durable = std::min(durable, log.end.position.lsn);
+    return log;
 }
 
 std::vector<std::string> Replica::invitations() const { return state_->net.invitations(); }

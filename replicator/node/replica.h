@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "failover/core/standing.h"
 #include "replicator/base/clock.h"
 #include "replicator/base/result.h"
 #include "replicator/control/settings.h"
@@ -35,6 +36,8 @@ class Replica {
     // committed. refused: the log does not lead the database to its end, or it does not end at
     // `wanted`; nothing was lost.
     Status finish(const std::optional<LogPoint>& wanted);
+    // Where its log is, for elections; any thread, until it is stopped.
+    failover::LogState log_state() const;
     void stop(Nanos patience);  // applies what is logged, acknowledges, says goodbye
     // tanist:// addresses, with an open invitation, of a node that waits to be added.
     std::vector<std::string> invitations() const;

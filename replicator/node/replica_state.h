@@ -87,8 +87,11 @@ struct ReplicaShared {
         uint64_t end = log->end().position.lsn.value;
         durable_lsn.store(end);
         control->durable_lsn.store(end);
+        log_is_open.store(true, std::memory_order_release);
         return ok_status();
     }
+    std::atomic<bool> log_is_open{false};    // for other threads than those of the replica
+    std::atomic<bool> whole{false};          // net writes: the database follows the log
     std::atomic<uint64_t> durable_lsn{0};    // store writes
     std::atomic<uint64_t> committed_lsn{0};  // net writes
     std::atomic<uint64_t> keep_from_lsn{0};  // apply writes: the log is needed from here on

@@ -122,13 +122,19 @@ Result<std::unique_ptr<Log>> Node::State::open_log() {
 
 // Everything that became visible here is in the log when this returns, and the database is at the
 // log's end; what of it the new primary lacks is found when it connects.
-Status Node::State::become_replica() {
+Status Node::State::become_replica(std::optional<WriteHold> hold) {
     if (!engine) TANIST_TRY(start_engine(false));
-    auto hold = WriteHold::take(api, layout.db, kWriterPatience);
-    if (!hold) return std::move(hold).error();
-    TANIST_TRY(audit(layout, {"tanistd", "demote", layout.db,
-                              "epoch " + std::to_string(file.epoch.value) + " was superseded by " +
-                                  std::to_string(file.superseded_by.value)}));
+    if (!hold) {
+        auto taken = WriteHold::take(api, layout.db, kWriterPatience);
+        if (!taken) return std::move(taken).error();
+        hold = std::move(taken).value();
+    }
+    const std::string what = "epoch " + std::to_string(file.epoch.value) + " ";
+    TANIST_TRY(audit(
+        layout, {"tanistd", "demote", layout.db,
+                 what + (file.superseded_by.value == 0
+                             ? "was given up"
+                             : "was superseded by " + std::to_string(file.superseded_by.value))}));
     // Under the lock: what the engine captures last is the last there is.
     stop_role(Nanos(0));
     auto marked = hold->set_writable(false);

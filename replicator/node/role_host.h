@@ -8,6 +8,7 @@
 
 #include "replicator/log/log.h"
 #include "replicator/node/door.h"
+#include "replicator/node/suffrage.h"
 #include "replicator/wire/link.h"
 #include "replicator/wire/message.h"
 
@@ -40,6 +41,8 @@ class RoleHost {
     // On the role's network thread: a message that does not belong to a session of the role. True:
     // it has been dealt with.
     virtual bool serve(const Incoming& incoming, const Envelope& envelope) = 0;
+    // What elections allow. Any thread.
+    virtual Suffrage& suffrage() = 0;
     // Any thread; both return at once, and the role is stopped soon after.
     virtual void superseded(const Superseded& news) = 0;
     virtual void diverged(const Divergence& found) = 0;

@@ -155,6 +155,10 @@ void ShipLoop::reload_members() {
         return !stays;
     });
     std::erase_if(members, [&](const Member& member) { return is_self(member); });
+    witnesses_.clear();
+    std::copy_if(members.begin(), members.end(), std::back_inserter(witnesses_),
+                 [](const Member& member) { return member.witness; });
+    std::erase_if(members, [&](const Member& member) { return member.witness || !options_.ships; });
     for (const Member& member : members) {
         bool known = std::any_of(peers_.begin(), peers_.end(), [&](auto& peer) {
             if (peer->member.endpoint != member.endpoint) return false;
@@ -194,6 +198,7 @@ void ShipLoop::tell_roster() {
     for (const auto& peer : peers_) {
         all.push_back({peer->member.name, peer->member.endpoint, peer->member.key});
     }
+    all.insert(all.end(), witnesses_.begin(), witnesses_.end());
     const std::string text = members_text(all);
     for (auto& peer : peers_) {
         const PeerState state = peer->follower->view().state;
@@ -479,9 +484,14 @@ void ShipLoop::act(Peer& peer, follower_action::StopSync&) {
 
 // A committer may wait for this one.
 void ShipLoop::act(Peer& peer, follower_action::Acknowledged& action) {
-    const Lsn was_durable = control_.acks().point[peer.slot].durable;
-    control_.set_ack(peer.slot, {action.received, action.durable, action.applied});
-    control_.bump_acks(action.durable != was_durable);
+    const AckPoint point{action.received, action.durable, action.applied};
+    const auto count = [&] {
+        const Lsn was_durable = control_.acks().point[peer.slot].durable;
+        control_.set_ack(peer.slot, point);
+        control_.bump_acks(action.durable != was_durable);
+    };
+    if (options_.host == nullptr) return count();
+    options_.host->suffrage().count(options_.self.epoch, peer.member.endpoint, point, count);
 }
 
 void ShipLoop::act(Peer& peer, follower_action::Report& action) {

@@ -27,6 +27,7 @@ struct ShipLoopOptions {
     FollowerIdentity self;
     std::function<std::string()> status_json;  // answers status_ask
     RoleHost* host = nullptr;                  // whose link it uses; null: its own
+    bool ships = true;  // false: it serves its endpoint and connects to nobody
 };
 
 class ShipLoop {
@@ -115,6 +116,7 @@ class ShipLoop {
     std::vector<std::unique_ptr<Peer>> peers_;
     std::map<LinkId, Peer*> by_link_;
     std::vector<std::string> endpoints_;
+    std::vector<Member> witnesses_;
     int64_t members_changed_ns_ = -1;
     Instant members_looked_{0};
     Instant roster_looked_{0};

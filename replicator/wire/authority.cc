@@ -18,6 +18,7 @@ Subject subject_of(MessageType type) {
         case MessageType::refuse:
         case MessageType::history:
         case MessageType::roster:
+        case MessageType::voters:
             return Subject::stream;
         case MessageType::vote:
             return Subject::vote;
@@ -64,8 +65,13 @@ const char* why_denied(const Caller& caller, MessageType type, const AuthorityPo
 const char* why_forged(const Caller& caller, const Body& body) {
     const auto* hello = std::get_if<Hello>(&body);
     const auto* vote = std::get_if<Vote>(&body);
-    if (caller.kind != Kind::member || (hello == nullptr && vote == nullptr)) return "";
-    if ((hello != nullptr ? hello->node : vote->from) == caller.node) return "";
+    const auto* voters = std::get_if<Voters>(&body);
+    if (caller.kind != Kind::member) return "";
+    const NodeKey* named = hello != nullptr    ? &hello->node
+                           : vote != nullptr   ? &vote->from
+                           : voters != nullptr ? &voters->from
+                                               : nullptr;
+    if (named == nullptr || *named == caller.node) return "";
     return "it names another node than its key is of";
 }
 

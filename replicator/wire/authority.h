@@ -4,7 +4,7 @@
 //
 //   message                                  local endpoint        member            stranger
 //   hello, data, heartbeat, sync_*, refuse   no cluster with keys  right to lead     never
-//   history, roster                          the same as hello
+//   history, roster, voters                  the same as hello
 //   vote                                     the same as hello     always            never
 //   members                                  never                 right to lead     never
 //   join                                     never                 right to admit    while inviting

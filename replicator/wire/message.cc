@@ -380,6 +380,10 @@ Result<Body> take_body(const Envelope& envelope, ByteReader& in) {
             return Body(Roster{take_json(in)});
         case MessageType::vote:
             return Body(take_vote(in));
+        case MessageType::voters:
+            return Body(take_voters(in));
+        case MessageType::voters_have:
+            return Body(take_voters_have(in));
     }
     return corrupt("unknown message type");
 }
@@ -548,7 +552,7 @@ MessageType type_of(const Body& body) {
     static_assert(std::is_same_v<std::variant_alternative_t<0, Body>, Hello>);
     static_assert(std::is_same_v<std::variant_alternative_t<12, Body>, StatusText>);
     static_assert(std::is_same_v<std::variant_alternative_t<17, Body>, NewKey>);
-    static_assert(std::is_same_v<std::variant_alternative_t<23, Body>, Vote>);
+    static_assert(std::is_same_v<std::variant_alternative_t<25, Body>, VotersHave>);
     return static_cast<MessageType>(body.index() + 1);
 }
 
@@ -558,7 +562,7 @@ const char* to_string(MessageType type) {
         "ack",        "need_sync", "sync_begin",     "sync_ask",    "sync_pages", "sync_end",
         "status_ask", "status",    "join",           "joined",      "members",    "members_have",
         "new_key",    "command",   "command_result", "history_ask", "history",    "roster",
-        "vote"};
+        "vote",       "voters",    "voters_have"};
     auto number = static_cast<size_t>(type);
     return number < std::size(kNames) ? kNames[number] : "?";
 }

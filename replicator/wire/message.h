@@ -52,8 +52,10 @@ enum class MessageType : uint16_t {
     history = 22,         // primary -> replica
     roster = 23,          // primary -> replica: who belongs to the cluster, where there are no keys
     vote = 24,            // voter, candidate, holder -> one another
+    voters = 25,          // member -> member: who votes; or only asks who that is
+    voters_have = 26,     // member -> member: who that is, and which list of voters it keeps
 };
-constexpr MessageType kMessageTypeLast = MessageType::vote;
+constexpr MessageType kMessageTypeLast = MessageType::voters_have;
 
 enum class RefuseCode : uint16_t {
     version = 1,  // no common protocol version
@@ -247,10 +249,24 @@ struct Vote {
     Bytes message;
 };
 
-using Body =
-    std::variant<Hello, Welcome, Refuse, Data, Heartbeat, Ack, NeedSync, SyncBegin, SyncAsk,
-                 SyncPages, SyncEnd, StatusAsk, StatusText, Join, Joined, MembersList, MembersHave,
-                 NewKey, Command, CommandResult, HistoryAsk, History, Roster, Vote>;
+// The list of those who vote (node/voter_list.h), opaque here; empty: only a question.
+struct Voters {
+    NodeKey from;  // as in Vote
+    Bytes list;
+};
+struct VotersHave {
+    NodeKey node;
+    Epoch epoch;  // of the list that it keeps, and its version; zeros: none
+    uint32_t version = 0;
+    uint16_t priority = 0;
+    bool witness = false;  // a data-less voter
+    bool nofailover = false;
+};
+
+using Body = std::variant<Hello, Welcome, Refuse, Data, Heartbeat, Ack, NeedSync, SyncBegin,
+                          SyncAsk, SyncPages, SyncEnd, StatusAsk, StatusText, Join, Joined,
+                          MembersList, MembersHave, NewKey, Command, CommandResult, HistoryAsk,
+                          History, Roster, Vote, Voters, VotersHave>;
 
 struct Message {
     Envelope envelope;  // type, flags, body_bytes, body_hash are filled by encode

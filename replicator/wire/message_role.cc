@@ -3,6 +3,8 @@
 namespace tanist {
 namespace {
 
+constexpr uint8_t kWitness = 1, kNofailover = 2;
+
 void put_text(ByteWriter& out, std::string_view text, size_t bytes_max) {
     out.raw(view_of(text.substr(0, bytes_max)));
 }
@@ -51,6 +53,42 @@ Vote take_vote(ByteReader& in) {
     const ByteView message = in.raw(in.left());
     vote.message.assign(message.begin(), message.end());
     return vote;
+}
+
+void put(ByteWriter& out, const Voters& voters) {
+    out.from(voters.from.bytes);
+    out.raw(voters.list);
+}
+
+Voters take_voters(ByteReader& in) {
+    Voters voters;
+    in.into(voters.from.bytes);
+    const ByteView list = in.raw(in.left());
+    voters.list.assign(list.begin(), list.end());
+    return voters;
+}
+
+void put(ByteWriter& out, const VotersHave& have) {
+    out.from(have.node.bytes);
+    out.u64(have.epoch.value);
+    out.u32(have.version);
+    out.u16(have.priority);
+    out.u8(
+        static_cast<uint8_t>((have.witness ? kWitness : 0) | (have.nofailover ? kNofailover : 0)));
+}
+
+VotersHave take_voters_have(ByteReader& in) {
+    VotersHave have;
+    in.into(have.node.bytes);
+    have.epoch = Epoch(in.u64());
+    have.version = in.u32();
+    have.priority = in.u16();
+    const uint8_t flags = in.u8();
+    have.witness = (flags & kWitness) != 0;
+    have.nofailover = (flags & kNofailover) != 0;
+    // Too long a read fails it.
+    if ((flags & ~(kWitness | kNofailover)) != 0) in.raw(in.left() + 1);
+    return have;
 }
 
 }  // namespace tanist

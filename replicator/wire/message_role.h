@@ -14,5 +14,10 @@ void put(ByteWriter& out, const Roster& roster);
 void put(ByteWriter& out, const Vote& vote);
 History take_history(ByteReader& in);
 Vote take_vote(ByteReader& in);
+void put(ByteWriter& out, const Voters& voters);
+Voters take_voters(ByteReader& in);
+void put(ByteWriter& out, const VotersHave& have);
+// Flags that are not known fail the reader.
+VotersHave take_voters_have(ByteReader& in);
 
 }  // namespace tanist

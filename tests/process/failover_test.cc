@@ -282,6 +282,25 @@ TEST_CASE("switchover: the member takes over, nothing is lost, the old primary f
     CHECK(trio.json("diverged list a.db")["diverged"].empty());
 }
 
+TEST_CASE("tanist_primary: every node names where the primary listens, also after it changed") {
+    Trio trio;
+    const OpenOptions extension{.parameters = "vfs=tanist", .extension = kExtension};
+    Application on_a(trio.a.db, extension);
+    Application on_c(trio.c.db, extension);
+    const auto names = [](Application& app, const std::string& endpoint) {
+        return eventually([&] { return app.run("PRAGMA tanist_primary") == endpoint; });
+    };
+    CHECK(names(on_a, trio.a.endpoint));
+    CHECK(names(on_c, trio.a.endpoint));
+    REQUIRE(eventually([&] { return trio.run("switchover a.db --to b").code == 0; }));
+    CHECK(names(on_a, trio.b.endpoint));
+    CHECK(names(on_c, trio.b.endpoint));
+    Application on_b(trio.b.db, extension);
+    CHECK(names(on_b, trio.b.endpoint));
+    REQUIRE(trio.run("fence b.db").code == 0);
+    CHECK(on_b.run("SELECT tanist_primary()") == trio.b.endpoint);
+}
+
 TEST_CASE("switchover: there and back again, while an application writes") {
     Trio trio;
     for (auto [from, to] : {std::pair{&trio.a, &trio.b}, {&trio.b, &trio.a}, {&trio.a, &trio.c}}) {

@@ -78,7 +78,9 @@ inline std::vector<Message> wire_samples() {
         HistoryAsk{Lsn(104500)},
         History{Lsn(104500), true, {Epoch(6), Lsn(104500)}, filled<Chain>(97)},
         Roster{"version = 1\n"},
-        Vote{filled<NodeKey>(65), counted(50)}};
+        Vote{filled<NodeKey>(65), counted(50)},
+        Voters{filled<NodeKey>(65), counted(60)},
+        VotersHave{filled<NodeKey>(65), Epoch(7), 3, 100, true, true}};
     std::vector<Message> messages;
     for (Body& body : bodies) {
         Message message{envelope, std::move(body)};

@@ -24,7 +24,7 @@ bool may(const Caller& caller, MessageType type, const AuthorityPolicy& policy) 
 
 constexpr MessageType kStream[] = {
     MessageType::hello,      MessageType::data,     MessageType::heartbeat, MessageType::sync_begin,
-    MessageType::sync_pages, MessageType::sync_end, MessageType::refuse};
+    MessageType::sync_pages, MessageType::sync_end, MessageType::refuse,    MessageType::voters};
 
 }  // namespace
 

@@ -1,0 +1,61 @@
+#include "replicator/node/ballot_keeper.h"
+
+#include "replicator/base/bytes.h"
+
+namespace tanist {
+
+BallotKeeper::BallotKeeper(failover::BallotStore store, std::string canary, Nanos canary_every,
+                           Tell tell)
+    : store_(std::move(store)),
+      canary_(std::move(canary)),
+      canary_every_(canary_every),
+      tell_(std::move(tell)),
+      thread_([this] { run(); }) {}
+
+void BallotKeeper::put(failover::Ballot ballot, std::optional<failover::Token> token) {
+    orders_.put({std::move(ballot), std::move(token)});
+}
+
+void BallotKeeper::stop() {
+    if (!thread_.joinable()) return;
+    orders_.close();
+    thread_.join();
+}
+
+void BallotKeeper::run() {
+    Instant tried{0};
+    while (true) {
+        const Nanos left = canary_every_ - (boot_now() - tried);
+        std::deque<Order> orders = orders_.wait(std::max(left, Nanos(0)));
+        if (orders.empty() && orders_.closed()) return;
+        std::optional<failover::Token> token;
+        for (Order& order : orders) {
+            if (order.token) token = std::move(order.token);
+        }
+        if (!orders.empty()) {
+            const failover::Ballot& newest = orders.back().ballot;
+            if (auto written = store_.write(newest, token); !written) {
+                return tell_.failed(written.error().message);
+            }
+            tell_.persisted(newest.serial);
+        }
+        if (boot_now() - tried < canary_every_) continue;
+        tried = boot_now();
+        try_canary();
+    }
+}
+
+// A disk that fails makes no progress, like one that hangs.
+void BallotKeeper::try_canary() {
+    if (!canary_file_.is_open()) {
+        auto opened = File::open(canary_, File::Mode::create);
+        if (!opened) return;
+        canary_file_ = std::move(opened).value();
+    }
+    Bytes bytes;
+    ByteWriter(bytes).u64(++canaries_);
+    if (!canary_file_.write_at(0, bytes) || !canary_file_.sync_data()) return;
+    tell_.progress();
+}
+
+}  // namespace tanist

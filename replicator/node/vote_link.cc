@@ -1,0 +1,161 @@
+#include "replicator/node/vote_link.h"
+
+#include "replicator/base/file.h"
+#include "replicator/base/notes.h"
+#include "replicator/control/members.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A connection on which nothing is answered for so long is opened anew.
+constexpr Nanos kSilentAfter = 1s;
+// One that takes nothing is opened anew, but not more often than this.
+constexpr Nanos kReopenEvery = 100ms;
+constexpr Nanos kHandEvery = 500ms;
+constexpr Nanos kLookAtKeysEvery = 500ms;
+
+bool send_on(Link& link, LinkId to, Body content) {
+    Message message;
+    message.body = std::move(content);
+    Bytes envelope;
+    Bytes body;
+    encode(message, envelope, body);
+    return link.send(to, envelope, std::move(body));
+}
+
+}  // namespace
+
+Status VoteLink::open(const VoterList& list) {
+    auto link = Link::create();
+    if (!link) return std::move(link).error();
+    link_ = std::move(link).value();
+    TANIST_TRY(door_.open(*link_));
+    list_id_ = list.config.id;
+    list_ = encode(list);
+    for (const VoterAddress& address : list.addresses) {
+        if (address.node != door_.identity().key()) peers_[address.node].address = address;
+    }
+    return ok_status();
+}
+
+void VoteLink::reopen(Peer& peer, Instant now) {
+    if (peer.link != 0) link_->close(peer.link);
+    peer.link = 0;
+    peer.opened = now;
+    peer.asked = Instant{0};
+    auto link = door_.connect(*link_, peer.address.endpoint,
+                              peer.address.secured ? peer.address.node : NodeKey{});
+    if (link) peer.link = *link;
+}
+
+// What cannot be sent is lost, as on any network.
+bool VoteLink::put(Peer& peer, Body body, Instant now) {
+    if (peer.link == 0) {
+        if (peer.opened.ns != 0 && now - peer.opened < kReopenEvery) return false;
+        reopen(peer, now);
+        if (peer.link == 0) return false;
+    }
+    if (send_on(*link_, peer.link, std::move(body))) {
+        if (peer.asked.ns == 0) peer.asked = now;
+        return true;
+    }
+    link_->close(peer.link);
+    peer.link = 0;
+    return false;
+}
+
+void VoteLink::send(const NodeKey& to, const failover::Message& message, Instant now) {
+    auto peer = peers_.find(to);
+    if (peer == peers_.end()) return;
+    put(peer->second, Vote{door_.identity().key(), failover::encode(message)}, now);
+}
+
+void VoteLink::heard(const NodeKey& from, Instant now) {
+    auto peer = peers_.find(from);
+    if (peer == peers_.end()) return;
+    peer->second.heard = now;
+    peer->second.asked = Instant{0};
+}
+
+Instant VoteLink::heard_at(const NodeKey& voter) const {
+    auto peer = peers_.find(voter);
+    return peer == peers_.end() ? Instant{0} : peer->second.heard;
+}
+
+void VoteLink::tend(Instant now) {
+    receive_all(now);
+    look_at_keys(now);
+    for (auto& [node, peer] : peers_) {
+        if (peer.asked.ns != 0 && now - peer.asked >= kSilentAfter) reopen(peer, now);
+        if (peer.has < list_id_ && now - peer.handed >= kHandEvery) hand_list(peer, now);
+    }
+}
+
+void VoteLink::receive_all(Instant now) {
+    while (auto incoming = link_->receive()) {
+        auto envelope = decode_envelope(incoming->envelope);
+        if (!envelope || envelope->type != MessageType::voters_have) continue;
+        auto body = decode_body(*envelope, incoming->body.bytes());
+        if (!body) continue;
+        const VotersHave& have = std::get<VotersHave>(*body);
+        for (auto& [node, peer] : peers_) {
+            if (peer.link != incoming->from || have.node != node) continue;
+            peer.has = {have.epoch, have.version};
+            heard(node, now);
+        }
+    }
+}
+
+void VoteLink::hand_list(Peer& peer, Instant now) {
+    const bool keyed = door_.list().version > 0;
+    if (keyed && !door_.list().rights_of(door_.identity().key()).has(Right::lead)) return;
+    peer.handed = now;
+    put(peer, Voters{door_.identity().key(), list_}, now);
+}
+
+void VoteLink::look_at_keys(Instant now) {
+    if (now - keys_looked_ < kLookAtKeysEvery) return;
+    keys_looked_ = now;
+    auto stat = stat_path(door_.layout().member_list());
+    const int64_t changed = stat ? stat->changed_ns : 0;
+    if (changed == keys_changed_ns_) return;
+    keys_changed_ns_ = changed;
+    auto list = read_member_list(door_.layout().member_list());
+    if (!list || list->version == door_.list().version) return;
+    if (Status taken = door_.take_list(*link_, std::move(list).value(), false); !taken) {
+        note(NoteLevel::error, "member list", {{"reason", taken.error().message}});
+    }
+}
+
+std::vector<std::optional<VotersHave>> ask_who(const Layout& layout, const Settings& settings,
+                                               const std::vector<Member>& members, Nanos patience) {
+    std::vector<std::optional<VotersHave>> answers(members.size());
+    auto link = Link::create();
+    Door door(layout, settings);
+    if (!link || !door.open(**link)) return answers;
+    std::map<LinkId, size_t> asked;
+    for (size_t i = 0; i < members.size(); ++i) {
+        auto to = door.connect(**link, members[i].endpoint, members[i].key);
+        if (to && send_on(**link, *to, Voters{door.identity().key(), {}})) asked[*to] = i;
+    }
+    const Instant deadline = boot_now() + patience;
+    for (Instant now = boot_now(); now < deadline && !asked.empty(); now = boot_now()) {
+        (*link)->wait({}, deadline - now);
+        while (auto incoming = (*link)->receive()) {
+            auto at = asked.find(incoming->from);
+            auto envelope = decode_envelope(incoming->envelope);
+            if (at == asked.end() || !envelope || envelope->type != MessageType::voters_have) {
+                continue;
+            }
+            if (auto body = decode_body(*envelope, incoming->body.bytes())) {
+                answers[at->second] = std::get<VotersHave>(*body);
+            }
+            asked.erase(at);
+        }
+    }
+    return answers;
+}
+
+}  // namespace tanist

@@ -1,0 +1,264 @@
+// Who votes: the list that a primary founds, its changes, one voter at a time, and the one that an
+// operator forces. A change closes the gate, and the same primary stands for election under the
+// new list.
+//
+// Why one at a time: majorities of two lists that differ by one voter have a voter in common, who
+// votes once in each epoch. Why a removal waits until all that stay hold the whole log: what was
+// confirmed by the one that goes must not need it any more.
+#include "failover/core/epoch_parts.h"
+#include "replicator/base/event.h"
+#include "replicator/base/notes.h"
+#include "replicator/control/audit.h"
+#include "replicator/node/node_state.h"
+
+namespace tanist {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr Nanos kFoundEvery = 1s;
+constexpr Nanos kChangeEvery = 2s;
+constexpr Nanos kAskPatience = 300ms;
+constexpr Nanos kHoldPatience = 1s;  // writers wait so long for a change at most
+constexpr Nanos kAppGoneAfter = 1s;
+constexpr Nanos kLookEvery = 1ms;
+
+void nap() {
+    const std::atomic<uint32_t> nobody_wakes{0};
+    futex_wait(&nobody_wakes, 0, kLookEvery);
+}
+
+// Whoever commands a data member's daemon may order its promotion.
+void name_operators(failover::Config& config) {
+    config.operators.clear();
+    for (const failover::Member& member : config.members) {
+        if (member.witness || config.operators.size() >= failover::kOperatorsMax) continue;
+        config.operators.push_back(member.node);
+    }
+}
+
+void remove_voter(VoterList& list, const NodeKey& node) {
+    std::erase_if(list.config.members, [&](const auto& member) { return member.node == node; });
+    std::erase_if(list.addresses, [&](const auto& address) { return address.node == node; });
+    name_operators(list.config);
+}
+
+void add_voter(VoterList& list, const VoterFacts& facts) {
+    list.config.members.push_back({.node = facts.address.node,
+                                   .priority = facts.priority,
+                                   .witness = facts.witness,
+                                   .nofailover = facts.nofailover});
+    list.addresses.push_back(facts.address);
+    std::sort(list.config.members.begin(), list.config.members.end(),
+              [](const auto& a, const auto& b) { return a.node < b.node; });
+    std::sort(list.addresses.begin(), list.addresses.end(),
+              [](const auto& a, const auto& b) { return a.node < b.node; });
+    name_operators(list.config);
+}
+
+}  // namespace
+
+// What a member is, in its own words and in ours. unreachable: it does not answer.
+Result<VoterFacts> Node::State::facts_of(const Member& member,
+                                         const std::optional<VotersHave>& answer) const {
+    if (!answer) return Error{Errc::unreachable, member.name + " does not answer"};
+    if (answer->witness != member.witness) {
+        return Error{Errc::refused,
+                     member.name + (answer->witness ? " is a witness; add it with --witness"
+                                                    : " holds data; add it without --witness")};
+    }
+    return VoterFacts{
+        .address = {answer->node, !member.key.is_zero(), member.name, member.endpoint},
+        .priority = answer->priority,
+        .witness = answer->witness,
+        .nofailover = answer->nofailover || !may_lead(answer->node)};
+}
+
+// -- founding
+
+Result<VoterList> Node::State::gather_voters() {
+    auto members = other_members();
+    if (!members) return std::move(members).error();
+    for (const std::string& endpoint : options.settings.replicas) {
+        const auto same = [&](const Member& member) { return member.endpoint == endpoint; };
+        if (std::none_of(members->begin(), members->end(), same)) {
+            members->push_back({.name = endpoint, .endpoint = endpoint, .key = {}});
+        }
+    }
+    if (members->empty()) return Error{Errc::refused, "there is no other member yet"};
+    const auto answers = ask_who(layout, options.settings, *members, kAskPatience);
+    std::vector<VoterFacts> voters;
+    const bool keyed = keys.list().version > 0;
+    voters.push_back({.address = {identity, keyed, layout.db, bound_endpoints.front()},
+                      .priority = options.settings.failover.priority,
+                      .witness = false,
+                      .nofailover = options.settings.failover.nofailover || !may_lead(identity)});
+    for (size_t i = 0; i < members->size(); ++i) {
+        auto facts = facts_of((*members)[i], answers[i]);
+        if (!facts) return std::move(facts).error();
+        voters.push_back(std::move(facts).value());
+    }
+    return found_voters(file.cluster, file.group, {Epoch(0), 1}, options.settings,
+                        std::move(voters));
+}
+
+void Node::State::found_voters_when_due() {
+    const bool wanted = options.settings.failover.automatic && !votes.votes() && engine &&
+                        file.role == Role::primary;
+    if (!wanted || boot_now() - founding_tried < kFoundEvery) return;
+    founding_tried = boot_now();
+    Status founded = ok_status();
+    if (bound_endpoints.empty()) {
+        founded = Error{Errc::refused, "failover = \"automatic\" needs a tanistd with --listen"};
+    } else if (auto list = gather_voters(); list) {
+        founded = adopt_voters(*list, identity);
+    } else {
+        founded = std::move(list).error();
+    }
+    const std::string why =
+        founded ? "" : "failover is not automatic yet: " + founded.error().message;
+    if (why == founding_told) return;
+    founding_told = why;
+    control.set_notice(why);
+    if (!why.empty()) note(NoteLevel::warning, why);
+}
+
+// -- changes
+
+// The list with the first difference between it and the members; nothing when there is none.
+Result<std::optional<VoterList>> Node::State::next_voters(const VoterList& now) {
+    auto members = other_members();
+    if (!members) return std::move(members).error();
+    VoterList next = now;
+    for (const VoterAddress& address : now.addresses) {
+        const auto same = [&](const Member& m) { return m.endpoint == address.endpoint; };
+        if (address.node == identity || std::any_of(members->begin(), members->end(), same)) {
+            continue;
+        }
+        remove_voter(next, address.node);
+        return std::optional<VoterList>(next);
+    }
+    for (const Member& member : *members) {
+        if (now.at(member.endpoint) != nullptr) continue;
+        const auto answers = ask_who(layout, options.settings, {member}, kAskPatience);
+        auto facts = facts_of(member, answers[0]);
+        if (!facts) return std::move(facts).error();
+        if (now.find(facts->address.node) != nullptr) continue;
+        add_voter(next, *facts);
+        return std::optional<VoterList>(next);
+    }
+    return std::optional<VoterList>();
+}
+
+// Writers are held: everything that was ever confirmed is on each data member of `list`.
+bool Node::State::all_hold_the_log(const VoterList& list) const {
+    const Instant give_up = boot_now() + kHoldPatience;
+    for (; boot_now() < give_up; nap()) {
+        const Lsn end = engine->log_end().position.lsn;
+        bool all = true;
+        for (const failover::Member& member : list.config.members) {
+            if (member.witness || member.node == identity) continue;
+            const VoterAddress* address = list.find(member.node);
+            const auto report = report_on({.name = {}, .endpoint = address->endpoint, .key = {}});
+            all = all && report && report->state == PeerState::streaming && report->durable >= end;
+        }
+        if (all) return true;
+    }
+    return false;
+}
+
+void Node::State::change_voters_when_due() {
+    if (!failover || !engine || pending || boot_now() - founding_tried < kChangeEvery) return;
+    founding_tried = boot_now();
+    if (failover->view().holder != failover::HolderPhase::open) return;
+    const VoterList now = failover->list();
+    auto next = next_voters(now);
+    Status changed = ok_status();
+    if (!next) {
+        changed = std::move(next).error();
+    } else if (*next) {
+        changed = change_voters(now, std::move(**next));
+    }
+    const std::string why =
+        changed ? "" : "the voters are not changed yet: " + changed.error().message;
+    if (why == founding_told) return;
+    founding_told = why;
+    control.set_notice(why);
+    if (!why.empty()) note(NoteLevel::warning, why);
+}
+
+Status Node::State::change_voters(const VoterList& now, VoterList next) {
+    next.config.id = {file.epoch, now.config.id.version + 1};
+    if (std::string why = failover::why_invalid(next.config); !why.empty()) {
+        return Error{Errc::refused, why};
+    }
+    auto hold = WriteHold::take(api, layout.db, kHoldPatience);
+    if (!hold) return std::move(hold).error();
+    const bool removes = next.config.members.size() < now.config.members.size();
+    if (removes && !all_hold_the_log(next)) {
+        return Error{Errc::busy, "a removal waits until all others hold the whole log"};
+    }
+    return adopt_voters(next, identity);
+}
+
+// -- an operator's word instead of a majority
+
+// Only who can be reached votes from now on. The epoch's generation outranks whatever the others
+// may elect meanwhile; who comes back is a new voter.
+Status Node::State::force_voters(Epoch forced) {
+    const VoterList now = failover->list();
+    VoterList next = now;
+    std::vector<Member> others;
+    for (const VoterAddress& address : now.addresses) {
+        if (address.node == identity) continue;
+        others.push_back({.name = address.name,
+                          .endpoint = address.endpoint,
+                          .key = address.secured ? address.node : NodeKey{}});
+    }
+    const auto answers = ask_who(layout, options.settings, others, kAskPatience);
+    for (size_t i = 0; i < others.size(); ++i) {
+        if (!answers[i]) remove_voter(next, now.at(others[i].endpoint)->node);
+    }
+    failover::Config& config = next.config;
+    config.id = {forced, 1};
+    config.sync_k = std::min(config.sync_k, failover::k_max(config));
+    if (config.sync_k == 0) config.lease_mode = failover::LeaseMode::full;
+    if (std::string why = failover::why_invalid(config); !why.empty()) {
+        return Error{Errc::refused, why};
+    }
+    stop_failover(false);
+    const std::optional<failover::LogState> log = log_state();
+    auto store = failover::BallotStore::open(layout.directory, identity, true,
+                                             log ? log->end.position.epoch : Epoch(0));
+    if (!store) return std::move(store).error();
+    if (!store->found().ballot.ballot) {
+        return Error{Errc::refused,
+                     "this node does not know what it promised: " + store->found().ballot.reason};
+    }
+    failover::Ballot ballot = *store->found().ballot.ballot;
+    ++ballot.serial;
+    ballot.promised = std::max(ballot.promised, forced);
+    ballot.config = config;
+    TANIST_TRY(store->write(ballot, std::nullopt));
+    return adopt_voters(next, identity);
+}
+
+// -- the application
+
+// Its presence is a flock that goes with its process.
+void Node::State::watch_application() {
+    if (!failover || !engine) return;
+    if (failover->list().config.on_app_exit != failover::OnAppExit::release) return;
+    const Instant now = boot_now();
+    if (!control.nobody_present()) {
+        app_seen = true;
+        app_missed = Instant{0};
+        return;
+    }
+    if (!app_seen) return;
+    if (app_missed.ns == 0) app_missed = now;
+    if (now - app_missed < kAppGoneAfter) return;
+    app_seen = false;
+    failover->tell(failover::event::AppGone{});
+}
+
+}  // namespace tanist

@@ -1,0 +1,50 @@
+// <db>-tanist/voters: who votes in this group's elections, by which rules, and where each voter is
+// reached. A node that has the file votes, whatever its settings say; the list with the highest
+// config id counts. The same bytes travel in a `voters` message. Format: docs/failover.md.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "failover/core/config.h"
+#include "replicator/control/settings.h"
+
+namespace tanist {
+
+struct VoterAddress {
+    NodeKey node;
+    bool secured = false;  // its connections use CURVE, with that key
+    std::string name;
+    std::string endpoint;
+    bool operator==(const VoterAddress&) const = default;
+};
+
+struct VoterList {
+    failover::Config config;
+    std::vector<VoterAddress> addresses;  // of the config's members, in its order
+    const VoterAddress* find(const NodeKey& node) const;
+    const VoterAddress* at(const std::string& endpoint) const;
+    bool operator==(const VoterList&) const = default;
+};
+
+Bytes encode(const VoterList& list);
+// version: with both numbers; corrupt: anything else.
+Result<VoterList> decode_voter_list(ByteView bytes);
+// Nothing: nobody votes.
+Result<std::optional<VoterList>> read_voter_list(const std::string& path);
+Status write_voter_list(const std::string& path, const VoterList& list);
+
+// What one voter says of itself, and where it is.
+struct VoterFacts {
+    VoterAddress address;
+    uint16_t priority = 100;
+    bool witness = false;
+    bool nofailover = false;
+};
+// The list that a primary founds. refused: one sentence with what does not allow it.
+Result<VoterList> found_voters(const ClusterId& cluster, const GroupId& group,
+                               failover::ConfigId id, const Settings& settings,
+                               std::vector<VoterFacts> voters);
+
+}  // namespace tanist

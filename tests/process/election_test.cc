@@ -1,0 +1,187 @@
+// Voters elect a primary while real processes die, stop and come back.
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include "tests/support/electorate.h"
+
+using namespace tanist;
+using namespace tanist::testing;
+
+TEST_CASE("elections: after the primary's death a replica is elected and the other follows it") {
+    Electorate group;
+    REQUIRE(group.writes(group.a, "kept") == "ok");
+    group.a.daemon.kill();
+    const Voter* next = group.elected({&group.b, &group.c});
+    REQUIRE(next != nullptr);
+    const Voter& other = next == &group.b ? group.c : group.b;
+    CHECK(group.writes_soon(*next, "after"));
+    CHECK(next->ask("SELECT count(*) FROM t WHERE x = 'kept'") == "1");
+    CHECK(group.equal_soon(*next, {&other}));
+    CHECK(group.status(other)["role"] == "replica");
+    CHECK(
+        eventually([&] { return group.failover(other)["holder"]["endpoint"] == next->endpoint; }));
+}
+
+TEST_CASE("elections: the old primary comes back as a replica, its lost commits saved") {
+    Electorate group;
+    REQUIRE(group.writes(group.a, "kept") == "ok");
+    group.b.daemon.kill();
+    group.c.daemon.kill();
+    // A process without the extension waits for nobody.
+    StockSqlite(group.a.db).must("INSERT INTO t VALUES('lost')");
+    REQUIRE(eventually([&] { return group.status(group.a)["data_at_risk"]["transactions"] > 0; }));
+    group.a.daemon.kill();
+    group.start(group.b);
+    group.start(group.c);
+    const Voter* next = group.elected({&group.b, &group.c});
+    REQUIRE(next != nullptr);
+    REQUIRE(group.writes_soon(*next, "after"));
+    group.start(group.a);
+    const Voter& other = next == &group.b ? group.c : group.b;
+    CHECK(group.equal_soon(*next, {&group.a, &other}));
+    CHECK(group.status(group.a)["role"] == "replica");
+    CHECK(group.a.ask("SELECT count(*) FROM t WHERE x = 'lost'") == "0");
+    const auto list = nlohmann::json::parse(group.run("diverged list a.db --json").text);
+    REQUIRE(list["diverged"].size() == 1);
+    CHECK(list["diverged"][0]["commits"] == 1);
+}
+
+TEST_CASE("elections: a primary that was stopped does not write when it goes on") {
+    Electorate group;
+    OpenOptions options;
+    options.extension = kExtension;
+    options.parameters = "vfs=tanist&ack=async";
+    options.busy_timeout_ms = 0;
+    Application writer(group.a.db, options);
+    REQUIRE(writer.run("INSERT INTO t VALUES('first')") == "ok");
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
+    group.a.pause();
+    REQUIRE(group.elected({&group.b, &group.c}) != nullptr);
+    // Its daemon still sleeps: the lease alone forbids it.
+    CHECK(writer.run("INSERT INTO t VALUES('late')").starts_with("error"));
+    group.a.go_on();
+    CHECK(eventually([&] { return group.status(group.a)["role"] == "replica"; }));
+    CHECK(writer.run("INSERT INTO t VALUES('later')").starts_with("error"));
+    CHECK(group.a.ask("SELECT count(*) FROM t") == "1");
+}
+
+TEST_CASE("elections: a primary that loses its majority stops writing, and goes on with it") {
+    Electorate group;
+    group.b.pause();
+    group.c.pause();
+    CHECK(eventually([&] { return group.writes(group.a, "alone").starts_with("error"); }));
+    CHECK(eventually([&] { return group.failover(group.a)["gate"] == "closed"; }));
+    group.b.go_on();
+    CHECK(group.elected({&group.a, &group.b}) != nullptr);
+}
+
+TEST_CASE("elections: two data nodes and a witness survive the loss of any one") {
+    Electorate group(true);
+    REQUIRE(group.writes(group.a, "first") == "ok");
+    group.c.daemon.kill();
+    CHECK(group.writes_soon(group.a, "without the witness"));
+    group.start(group.c);
+    REQUIRE(eventually([&] { return group.votes(group.c); }));
+    CHECK_FALSE(path_exists(group.c.db));
+    group.a.daemon.kill();
+    REQUIRE(group.elected({&group.b}) == &group.b);
+    CHECK(group.b.ask("SELECT count(*) FROM t") == "2");
+    group.start(group.a);
+    CHECK(group.writes_soon(group.b, "with the old one back"));
+    CHECK(group.equal_soon(group.b, {&group.a}));
+}
+
+TEST_CASE("elections: switchover hands over without loss, there and back") {
+    Electorate group;
+    REQUIRE(group.writes(group.a, "before") == "ok");
+    const Outcome there = group.run("switchover a.db --to b");
+    CHECK_MESSAGE(there.code == 0, there.text);
+    CHECK(group.writes_soon(group.b, "at b"));
+    CHECK(group.status(group.a)["role"] == "replica");
+    REQUIRE(group.equal_soon(group.b, {&group.a, &group.c}));
+    REQUIRE(eventually(
+        [&] { return group.run("switchover b.db --to " + group.a.endpoint).code == 0; }));
+    CHECK(group.writes_soon(group.a, "back at a"));
+    CHECK(group.equal_soon(group.a, {&group.b, &group.c}));
+    CHECK(group.a.ask("SELECT count(*) FROM t") == "3");
+    CHECK(group.run("diverged list a.db --json").text.find("\"diverged\":[]") != std::string::npos);
+}
+
+TEST_CASE("elections: a switchover to a member that does not follow changes nothing") {
+    Electorate group;
+    group.b.daemon.kill();
+    REQUIRE(eventually([&] { return group.run("switchover a.db --to b").code != 0; }));
+    CHECK(group.writes_soon(group.a, "goes on"));
+    CHECK(group.is_primary(group.a));
+}
+
+TEST_CASE("elections: paused, nobody is elected until an operator says so") {
+    Electorate group;
+    const Outcome elsewhere = group.run("pause b.db");
+    CHECK(elsewhere.code == 3);
+    CHECK(elsewhere.says(group.a.endpoint));
+    const Outcome paused = group.run("pause a.db");
+    REQUIRE_MESSAGE(paused.code == 0, paused.text);
+    REQUIRE(eventually([&] { return group.failover(group.b)["policy"]["paused"] == true; }));
+    group.a.daemon.kill();
+    // The promise is over, and it says why it does nothing.
+    REQUIRE(eventually([&] { return group.failover(group.b)["promise_seconds"].is_null(); }));
+    CHECK(group.failover(group.b)["why_not"].get<std::string>().find("paused") !=
+          std::string::npos);
+    CHECK_FALSE(group.is_primary(group.b));
+    const Outcome promoted = group.run("promote b.db --yes");
+    CHECK_MESSAGE(promoted.code == 0, promoted.text);
+    CHECK(group.is_primary(group.b));
+    CHECK(group.failover(group.b)["policy"]["paused"] == true);
+    CHECK(group.run("resume b.db").code == 0);
+}
+
+TEST_CASE("elections: two operators at once do not make two primaries") {
+    Electorate group;
+    group.must("pause a.db");
+    group.a.daemon.kill();
+    Outcome at_b, at_c;
+    std::thread other([&] { at_c = group.run("promote c.db --yes"); });
+    at_b = group.run("promote b.db --yes");
+    other.join();
+    CHECK((at_b.code == 0) != (at_c.code == 0));
+    const bool both = group.is_primary(group.b) && group.is_primary(group.c);
+    CHECK_FALSE(both);
+}
+
+TEST_CASE("elections: without a majority a promotion takes force, and who comes back follows") {
+    Electorate group;
+    REQUIRE(group.writes(group.a, "kept") == "ok");
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
+    group.a.daemon.kill();
+    group.c.daemon.kill();
+    const Outcome refused = group.run("promote b.db --yes");
+    CHECK(refused.code == 3);
+    CHECK(refused.says("no majority"));
+    const Outcome forced = group.run("promote b.db --yes --force --accept-loss --assert-fenced a");
+    CHECK_MESSAGE(forced.code == 0, forced.text);
+    REQUIRE(group.is_primary(group.b));
+    StockSqlite(group.b.db).must("INSERT INTO t VALUES('alone')");
+    group.start(group.a);
+    CHECK(group.equal_soon(group.b, {&group.a}));
+    CHECK(eventually([&] { return group.failover(group.b)["voters"].size() == 2; }));
+}
+
+TEST_CASE("elections: a member that is added votes, and one that is removed does not") {
+    Electorate group;
+    Voter d;
+    d.name = "d";
+    d.db = group.dir.path("d.db");
+    d.endpoint = "ipc://" + group.dir.path("d.sock");
+    group.start(d);
+    group.must("members add a.db " + d.endpoint + " --name d");
+    REQUIRE(eventually([&] { return group.failover(group.a)["voters"].size() == 4; }));
+    REQUIRE(eventually([&] { return group.is_primary(group.a) && group.votes(d); }));
+    CHECK(group.writes_soon(group.a, "with four"));
+    CHECK(group.equal_soon(group.a, {&group.b, &group.c, &d}));
+    group.must("members remove a.db d");
+    REQUIRE(eventually([&] { return group.failover(group.a)["voters"].size() == 3; }));
+    CHECK(group.elected({&group.a}) != nullptr);
+    CHECK(group.writes_soon(group.a, "with three"));
+}
