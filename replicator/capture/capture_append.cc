@@ -26,7 +26,10 @@ Result<bool> Capturer::State::capture_up_to(const WalIndexHeader& now) {
         return true;
     }
     // Beside the pin only the extension restarts the WAL (extension/wal_gate.h).
-    if (decision->restarted && pin.held() && known.wal.frame > 0) shim_restarted_at = boot_now();
+    if (decision->restarted && pin.held() && known.wal.frame > 0) {
+        shim_restarted_at = boot_now();
+        others_write_back = true;
+    }
     if (decision->first_frame <= now.max_frame) return take_range(now, *decision);
     const std::string wrong = why_count_is_wrong(known, now, *decision, 0);
     if (!wrong.empty()) {

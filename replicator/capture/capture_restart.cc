@@ -1,12 +1,15 @@
-// Restarting the WAL beside programs that do not load the extension. With it they do it themselves
-// (extension/wal_gate.h).
+// Restarting the WAL, beside programs that do not load the extension and beside fast ones that do.
+// With the extension a program can do it itself (extension/wal_gate.h), which keeps capture from
+// nothing: best where commits come slowly or wait for replicas. A fast writer is better spared the
+// write-back: it costs the writer more than all else that replication does.
 //
-// Such a program writes the WAL back after its commits from some length on (1000 frames, unless it
-// says otherwise). It expects that its next transaction then begins a new WAL. The pin forbids
-// that, so it would write back after each commit, two fsyncs each. Therefore the engine takes the
-// CHECKPOINT lock before the WAL is so long: the program's own checkpoints find it taken and give
-// up at once, as beside any other checkpointer. The engine writes back, which costs the program
-// nothing, and then restarts the WAL, for which the program must wait between two transactions.
+// A program without the extension writes the WAL back after its commits from some length on (1000
+// frames, unless it says otherwise). It expects that its next transaction then begins a new WAL.
+// The pin forbids that, so it would write back after each commit, two fsyncs each. Therefore the
+// engine takes the CHECKPOINT lock before the WAL is so long: the program's own checkpoints find it
+// taken and give up at once, as beside any other checkpointer. The engine writes back, which costs
+// the program nothing, and then restarts the WAL, for which the program must wait between two
+// transactions.
 #include <algorithm>
 
 #include "replicator/base/random.h"
@@ -26,6 +29,9 @@ constexpr int kBulkPasses = 2;
 constexpr auto kShimIsActiveFor = 2s;
 constexpr auto kPresenceEvery = 100ms;
 constexpr auto kLeaveToShimFor = 5ms;
+// A writer is fast that makes kHoldFrames within this.
+constexpr Nanos kFastWithin = 100ms;
+constexpr Nanos kWaitersAreAboutFor = 2s;
 // How long others are kept from writing back: while a fast writer makes the WAL long enough to be
 // worth a restart, and at most, when restarts fail.
 constexpr Nanos kHoldForLong = 30ms;
@@ -71,8 +77,26 @@ class ReaderSlots {
 
 }  // namespace
 
-// Whether to leave a restart to the extension, which does it for nothing.
+void Capturer::State::note_pace(Instant now) {
+    if (known.wal.salt2 != paced_salt2) {
+        paced_salt2 = known.wal.salt2;
+        wal_began_at = now;
+        wal_was_long_at = {};
+    }
+    if (wal_was_long_at.ns == 0 && known.wal.frame >= kHoldFrames) wal_was_long_at = now;
+    const bool commits_wait = prepared || control->ack_waiters.load(std::memory_order_relaxed) != 0;
+    if (commits_wait) waiters_seen_at = now;
+}
+
+// Requires: the WAL is long.
+bool Capturer::State::writer_is_fast(Instant now) const {
+    if (waiters_seen_at.ns != 0 && now - waiters_seen_at < kWaitersAreAboutFor) return false;
+    return wal_was_long_at - wal_began_at < kFastWithin;
+}
+
+// Whether to leave a restart to the extension.
 bool Capturer::State::shim_restarts(Instant now) {
+    if (writer_is_fast(now)) return false;
     if (shim_restarted_at.ns != 0 && now - shim_restarted_at < kShimIsActiveFor) return true;
     if (now - presence_looked_at > kPresenceEvery) {
         presence_looked_at = now;

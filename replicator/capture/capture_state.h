@@ -107,6 +107,8 @@ struct Capturer::State {
     Status restart_when_due(Instant now);
     Result<bool> restart_is_due(Instant now);
     bool shim_restarts(Instant now);
+    void note_pace(Instant now);
+    bool writer_is_fast(Instant now) const;
     Result<bool> hold_checkpoint(Instant now, const WalCheckpointInfo& info);
     Result<bool> restart(bool truncate, Nanos patience);
     Result<bool> write_back(uint32_t target);
@@ -156,7 +158,11 @@ struct Capturer::State {
     Instant shim_restarted_at;
     Instant presence_looked_at;
     bool shim_is_present = false;
-    bool others_write_back = false;  // some program without the extension was seen to
+    bool others_write_back = false;  // a program was seen to
+    uint32_t paced_salt2 = 0;        // the WAL that the next two are of
+    Instant wal_began_at;
+    Instant wal_was_long_at;
+    Instant waiters_seen_at;  // somebody who waits for a confirmation
     Instant checkpoint_held_since;
     uint32_t gave_up_at_frame = 0;
     Instant restartable_since;

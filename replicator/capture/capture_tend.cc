@@ -26,12 +26,13 @@ uint64_t Capturer::State::wal_bytes() const {
 }
 
 Status Capturer::State::tend_wal() {
-    TANIST_TRY(resolve_abandoned(boot_now()));
+    const Instant now = boot_now();
+    TANIST_TRY(resolve_abandoned(now));
+    note_pace(now);
     const bool long_wal = known.wal.frame >= kHoldFrames || wal_bytes() > options.wal_bytes_max;
     if (!long_wal || prepared || log_is_full) checkpoint_lock.give();
     const bool unmarked = !is_marked(known.wal.change);
     if (pin.held() && !long_wal && !unmarked && !log_is_full) return ok_status();
-    const Instant now = boot_now();
     if (!pin.held() && !wal_is_let_go) TANIST_TRY(take_pin_again());
     // While a commit is held back its place in the WAL must stay what it is.
     if (prepared) return ok_status();

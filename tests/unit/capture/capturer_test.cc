@@ -235,6 +235,47 @@ TEST_CASE("capturer: a stock writer is kept from writing back until the WAL begi
     CHECK(p.log_equals_database());
 }
 
+// A WAL of 500 frames of a program that loads the extension and was seen to write back. They come
+// before the engine looks: nothing is faster.
+void write_fast(Primary& p, Stock& app) {
+    int k = 0;
+    while (p.handle->checkpoint_info()->backfilled == 0) app.run(insert(++k));
+    (void)p.poll();
+    p.tend();
+    REQUIRE(p.header().max_frame == 0);
+    while (p.header().max_frame < 500) app.run(insert(++k));
+    (void)p.poll();
+}
+
+TEST_CASE("capturer: a fast writer with the extension is spared the write-back, too") {
+    Primary p;
+    Result<Control> extension = Control::open(p.dir.path("control"), false, true);
+    REQUIRE(extension.ok());
+    Stock app(p.path);
+    p.start();
+    write_fast(p, app);
+    p.tend();
+    CHECK(p.capturer->restless());
+    CHECK(app.number("PRAGMA wal_checkpoint(PASSIVE)") == 1);  // busy
+    CHECK(p.handle->checkpoint_info()->backfilled == 0);
+    CHECK(p.count(RecordKind::rebase) == 1);
+}
+
+// Capture has more urgent work then.
+TEST_CASE("capturer: with the extension a program whose commits wait for replicas writes back") {
+    Primary p;
+    Result<Control> extension = Control::open(p.dir.path("control"), false, true);
+    REQUIRE(extension.ok());
+    Stock app(p.path);
+    p.start();
+    write_fast(p, app);
+    p.control->ack_waiters.fetch_add(1);
+    p.tend();
+    CHECK_FALSE(p.capturer->restless());
+    CHECK(app.number("PRAGMA wal_checkpoint(PASSIVE)") == 0);
+    CHECK(p.handle->checkpoint_info()->backfilled == p.header().max_frame);
+}
+
 // A program that is its database's only writer has no reason to know SQLITE_BUSY.
 TEST_CASE("capturer: a stock writer without a busy timeout goes on while the WAL is restarted") {
     Primary p;
