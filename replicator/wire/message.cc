@@ -212,8 +212,10 @@ Body take_sync_ask(ByteReader& in) {
     ask.first = in.u32();
     ask.count = in.u32();
     uint32_t hashes = in.u32();
-    // A count that does not fit leaves bytes over, or too few: refused by the caller.
-    if (hashes > limits::kSyncAskPagesMax || in.left() != size_t{hashes} * 16) return ask;
+    if (hashes > limits::kSyncAskPagesMax || in.left() != size_t{hashes} * 16) {
+        in.raw(in.left() + 1);  // what is not there makes the reader fail: refused by the caller
+        return ask;
+    }
     ask.hashes.resize(hashes);
     for (Hash128& hash : ask.hashes) in.into(hash.bytes);
     return ask;

@@ -54,6 +54,16 @@ Bytes read_file(const std::string& path) {
 
 }  // namespace
 
+// Found by fuzzing: it was taken for a question without hashes.
+TEST_CASE("message: a sync_ask that counts hashes and has none is refused") {
+    Encoded frames = encoded(sample(MessageType::sync_ask));
+    constexpr size_t kFixedBytes = 16;
+    REQUIRE(frames.body.size() > kFixedBytes);
+    frames.body.resize(kFixedBytes);
+    reseal(frames);
+    CHECK(refused(frames));
+}
+
 TEST_CASE("message: every type survives encoding and decoding") {
     for (const Message& message : testing::wire_samples()) {
         CAPTURE(to_string(type_of(message.body)));
