@@ -64,6 +64,15 @@ TEST_CASE("message: a sync_ask that counts hashes and has none is refused") {
     CHECK(refused(frames));
 }
 
+// Found by fuzzing: half an answer was taken for none.
+TEST_CASE("message: a history without an epoch that has a record all the same is refused") {
+    Encoded frames = encoded(sample(MessageType::history));
+    constexpr size_t kEpochAt = 8;
+    std::fill_n(frames.body.begin() + kEpochAt, 8, uint8_t{0});
+    reseal(frames);
+    CHECK(refused(frames));
+}
+
 TEST_CASE("message: every type survives encoding and decoding") {
     for (const Message& message : testing::wire_samples()) {
         CAPTURE(to_string(type_of(message.body)));
