@@ -141,7 +141,8 @@ void Cluster::start_daemon(int node) {
     fs::create_directories(path(node) + "-tanist");
     fs::permissions(path(node) + "-tanist", fs::perms::owner_all);
     std::ofstream text(settings);
-    text << "log_segment_bytes = \"1MiB\"\nlog_bytes_max = \"64MiB\"\nack_timeout = \"2s\"\n";
+    // Small segments, and a log that keeps what a primary writes while it is cut off.
+    text << "log_segment_bytes = \"1MiB\"\nlog_bytes_max = \"1GiB\"\nack_timeout = \"2s\"\n";
     // A replica that belongs to no cluster yet takes no settings of a primary.
     if (node == 0 || fs::exists(path(node) + "-tanist/members")) {
         text << "wal_bytes_max = \"4MiB\"\nack = \"" << options_.ack << "\"\n" << options_.settings;
