@@ -220,7 +220,10 @@ int serve_node(const Layout& layout, const Arguments& arguments, const Settings&
     if (!node) {
         // Two applications may start an engine at once; the one that is late is not needed.
         const bool late = node.error().code == Errc::refused;
-        return late && arguments.engine ? kExitDone : fail(node.error());
+        if (!late || !arguments.engine) return fail(node.error());
+        note(NoteLevel::info, "an engine that is not needed ends",
+             {{"reason", node.error().message}});
+        return kExitDone;
     }
     Result<std::unique_ptr<HttpServer>> http = serve_http(layout, settings);
     if (!http) return fail(http.error());
