@@ -238,13 +238,19 @@ int CommitWait::decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_byt
     withholds_ = false;
     const Instant deadline = deadline_from(boot_now(), file.control);
     End end = End::refused;
+    int synced = SQLITE_OK;
     if (post(file, page_bytes, deadline)) {
         if (synchronous_full_ && held_frames(file) * page_bytes > kEarlySyncBytes) {
             // In parallel with the replicas; SQLite's own sync then has one header left to write.
             // A small transaction would only be in the way of theirs: its sync takes as long.
-            static_cast<void>(real->pMethods->xSync(real, SQLITE_SYNC_NORMAL));
+            synced = real->pMethods->xSync(real, SQLITE_SYNC_NORMAL);
         }
-        end = await_grant(file, deadline);
+        // The system tells of a lost write once: SQLite's own sync would succeed afterwards.
+        if (synced == SQLITE_OK) {
+            end = await_grant(file, deadline);
+        } else {
+            decide_slot(file.control, PreparePhase::refused);
+        }
     } else if (policy_.on_timeout == OnTimeout::degrade && !voters_decide(file.control)) {
         degrade(file);
         end = End::unconfirmed;
@@ -256,7 +262,7 @@ int CommitWait::decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_byt
                                    "rolled back here; whether it survives the loss of "
                                    "this node before the replicas hear of that is not "
                                    "known");
-        return kNotConfirmed;
+        return synced == SQLITE_OK ? kNotConfirmed : synced;
     }
     degraded_ = end == End::unconfirmed;
     // A failure makes SQLite roll back, and ending() withdraw.

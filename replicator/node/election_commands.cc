@@ -83,8 +83,9 @@ Json Node::State::begin_promotion(const Json& asked, PendingCommand& begun) {
     if (!logged) return failure(logged.error());
     if (!plan.unsafe.empty()) {
         const Status cut = force_voters(plan.next);
-        if (!failover) static_cast<void>(start_failover());
+        const Status again = failover ? ok_status() : start_failover();
         if (!cut) return failure(cut.error());
+        if (!again) return failure(again.error());
     }
     failover::OperatorCert order;
     order.cluster = file.cluster;
