@@ -242,6 +242,7 @@ void Voter::on_renew(const NodeKey& from, const Renew& renew, Instant now, Actio
     if (mutant(Mutation::no_margin)) promise_->until = now + timing.lease;
     out.push_back(action::NotePromise{from, renew.epoch, promise_->until});
     heard_holder_ = now;
+    end_turn_of(from);  // from here on its promise speaks for it
     holder_end_ = renew.end;
     bool changed = false;
     if (standing_.is_witness()) {

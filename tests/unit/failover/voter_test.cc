@@ -285,6 +285,18 @@ TEST_CASE_FIXTURE(VoterFixture, "voter: of two who ask at once the better heir i
     CHECK(find_message<PreGrant>(actions) != nullptr);
 }
 
+TEST_CASE_FIXTURE(VoterFixture, "voter: a new holder has its turn until it renews") {
+    config.lease_mode = LeaseMode::writes_only;
+    restart();
+    adopt(1, 1);
+    voter->expect_holder(key_of(1), now);
+    pass(config.timing.promise - 1ns);
+    CHECK_FALSE(voter->own_promise_over(now));
+    renew(1, 1);
+    pass(3 * config.timing.heartbeat);
+    CHECK(voter->own_promise_over(now));
+}
+
 TEST_CASE_FIXTURE(VoterFixture, "voter: who cannot win keeps the others waiting once") {
     pre_ask(1, point(1, 5));
     pass(2 * config.timing.round);
