@@ -186,6 +186,32 @@ int run_keys_show(const KeysOptions& options) {
     return kExitDone;
 }
 
+// A person's key: an identity like a node's, in a directory that nobody else can enter.
+int run_keys_make(const KeysOptions& options) {
+    const std::string path = options.directory + "/identity";
+    if (path_exists(path)) {
+        return print_error({Errc::refused, path + " is there already"}, options.json);
+    }
+    Status made = make_directory(options.directory);
+    Result<FileStat> stat = stat_path(options.directory);
+    if (made && stat && (stat->mode & 077) != 0) {
+        made =
+            Error{Errc::refused, options.directory + " can be entered by others; run: chmod 700 " +
+                                     options.directory};
+    }
+    Result<Identity> fresh = made ? Identity::create() : Result<Identity>(made.error());
+    if (fresh) made = fresh->save(path);
+    if (!fresh || !made) return print_error(made ? fresh.error() : made.error(), options.json);
+    const std::string key = to_string(fresh->key());
+    if (options.json) {
+        print_json({{"directory", options.directory}, {"key", key}});
+    } else {
+        print_line(key + "\n  Make it an operator's, on the primary: tanist members add DATABASE " +
+                   key + " --operator --name NAME");
+    }
+    return kExitDone;
+}
+
 int run_keys_rotate(const KeysOptions& options) {
     Result<std::string> db = database_of(options);
     if (!db) return print_error(db.error(), options.json, kExitUsage);

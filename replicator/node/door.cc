@@ -101,7 +101,7 @@ bool Door::admits(Link& link, const Incoming& incoming, const Envelope& envelope
     if (*why == 0) return true;
     tell_denied(incoming.caller, envelope.type, why);
     if (envelope.type == MessageType::hello || envelope.type == MessageType::join ||
-        envelope.type == MessageType::status_ask) {
+        envelope.type == MessageType::status_ask || envelope.type == MessageType::command) {
         refuse(link, incoming.from, envelope, RefuseCode::not_allowed, why);
     }
     return false;

@@ -45,10 +45,12 @@ void NetLoop::run() {
     give_way(shared_.gives_way);
     while (true) {
         Nanos left = receiver_->deadline() - boot_now();
-        link_->wait({shared_.to_net.fd()}, std::clamp(left, Nanos(0), kWaitLongest));
+        link_->wait({shared_.to_net.fd(), shared_.host->answers_fd()},
+                    std::clamp(left, Nanos(0), kWaitLongest));
         for (ReceiverEvent& event : shared_.to_net.take()) step(event);
         if (stopping_.load()) return;
         receive_all();
+        shared_.host->send_answers();
         newcomer_->tick(*link_);
         if (tail_check_.waiting()) check_tail(LogPoint(tail_check_.base()));
         step(receiver_event::Tick{});

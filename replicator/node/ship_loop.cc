@@ -97,6 +97,7 @@ void ShipLoop::run() {
     give_way(kShippingGivesWay);
     std::vector<int> fds = {wake_.fd(), syncs_->fd(), capture_.watch().fd(), votes_.fd()};
     if (chime_.is_open()) fds.push_back(chime_.fd());
+    if (options_.host != nullptr) fds.push_back(options_.host->answers_fd());
     while (!stopping_.load()) {
         link_->wait(fds, until_next_deadline());
         if (chime_.is_open() && chime_.drain()) ship_what_is_waited_for();
@@ -111,6 +112,7 @@ void ShipLoop::run() {
         publish_views();
         tell_roster();
         send_votes();
+        if (options_.host != nullptr) options_.host->send_answers();
     }
 }
 
