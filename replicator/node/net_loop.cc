@@ -47,7 +47,7 @@ void NetLoop::run() {
         Nanos left = receiver_->deadline() - boot_now();
         link_->wait({shared_.to_net.fd(), shared_.host->answers_fd()},
                     std::clamp(left, Nanos(0), kWaitLongest));
-        for (ReceiverEvent& event : shared_.to_net.take()) step(event);
+        hear_others();
         if (stopping_.load()) return;
         receive_all();
         shared_.host->send_answers();
@@ -104,6 +104,12 @@ void NetLoop::receive_all() {
     store_or_hand_over();
 }
 
+// All of it before anything is stored, which adds to it.
+void NetLoop::hear_others() {
+    for (const ReceiverEvent& event : shared_.to_net.take()) perform_all(event);
+    store_or_hand_over();
+}
+
 void NetLoop::step(const ReceiverEvent& event) {
     perform_all(event);
     store_or_hand_over();
@@ -117,12 +123,10 @@ void NetLoop::perform_all(const ReceiverEvent& event) {
 // The receiver answers what was stored with messages, and with commands only when something failed.
 void NetLoop::store_or_hand_over() {
     if (to_store_.empty()) return;
-    std::deque<ReceiverEvent> events;
-    if (store_.append_here(to_store_, events)) {
-        for (const ReceiverEvent& event : events) perform_all(event);
-        events.clear();
-        store_.sync_here(events);
-        for (const ReceiverEvent& event : events) perform_all(event);
+    if (store_.append_here(to_store_)) {
+        for (const ReceiverEvent& event : shared_.to_net.take()) perform_all(event);
+        store_.sync_here();
+        for (const ReceiverEvent& event : shared_.to_net.take()) perform_all(event);
         store_.applies_now();
     }
     store_.hand_over(to_store_);
