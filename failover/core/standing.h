@@ -19,6 +19,18 @@ struct LogState {
     bool operator==(const LogState&) const = default;
 };
 
+// Who would do better as the next primary, where several could: by log, priority, key.
+struct Heir {
+    Position end;
+    uint16_t priority = 0;
+    NodeKey node;
+    bool goes_before(const Heir& other) const {
+        if (end != other.end) return end > other.end;
+        if (priority != other.priority) return priority > other.priority;
+        return node < other.node;
+    }
+};
+
 struct Standing {
     Config config;
     const Signer& signer;  // outlives the node
