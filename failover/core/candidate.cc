@@ -265,6 +265,8 @@ void Candidate::campaign_with(const ReleaseCert& cert, Instant now, Actions& out
 void Candidate::campaign_with(const OperatorCert& order, Instant now, Actions& out) {
     ask_ = VoteAsk{};
     ask_.order = order;
+    const Timing& timing = standing_.config.timing;
+    order_until_ = now + timing.promise + timing.lease;
     begin_vote(now, out);
 }
 
@@ -273,8 +275,8 @@ void Candidate::campaign_with(const OperatorCert& order, Instant now, Actions& o
 void Candidate::rest(Instant now) {
     ++failures_;
     voter_.end_turn_of(standing_.self());
-    // An order is tried a few times and then left to the operator.
-    if (ask_.order && failures_ > kRestDoublings) return stop();
+    // An order is tried for as long as a promise may stand in its way, then left to the operator.
+    if (ask_.order && now >= order_until_) return stop();
     phase_ = CandidatePhase::resting;
     const Nanos round = standing_.config.timing.round;
     const Nanos spread = dice_.between(round / 2, 2 * round);

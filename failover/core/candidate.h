@@ -73,10 +73,11 @@ class Candidate {
         Instant at{0};
     };
     std::map<NodeKey, SeenEnd> ends_;
-    Instant next_{0};     // when the phase acts by itself
-    Instant give_up_{0};  // voting: when the round has failed
-    int failures_ = 0;    // real votes lost in a row
-    int unanswered_ = 0;  // pre-vote rounds in a row that nobody answered
+    Instant next_{0};         // when the phase acts by itself
+    Instant give_up_{0};      // voting: when the round has failed
+    Instant order_until_{0};  // an order is tried until then
+    int failures_ = 0;        // real votes lost in a row
+    int unanswered_ = 0;      // pre-vote rounds in a row that nobody answered
     bool answered_ = false;
 };
 

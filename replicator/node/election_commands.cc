@@ -82,7 +82,8 @@ Json Node::State::begin_promotion(const OperatorCommand& asked, PendingCommand& 
         audit(layout, {begun.who, "promote", layout.db,
                        "begun, by vote" + (word.empty() ? "" : ", asserted dead: " + word)});
     if (!logged) return failure(logged.error());
-    if (!plan.unsafe.empty()) {
+    // A majority that answers votes by its rules, but for the one that guards what was confirmed.
+    if (!plan.unsafe.empty() && !plan.majority) {
         const Status cut = force_voters(plan.next);
         const Status again = failover ? ok_status() : start_failover();
         if (!cut) return failure(cut.error());
@@ -91,7 +92,9 @@ Json Node::State::begin_promotion(const OperatorCommand& asked, PendingCommand& 
     failover::OperatorCert order;
     order.cluster = file.cluster;
     order.group = file.group;
-    order.kind = failover::VoteKind::ordered;
+    // Where nobody waited for replicas, whoever promotes one accepts what it lacks.
+    const bool gives_up = !plan.unsafe.empty() || forced || failover->list().config.sync_k == 0;
+    order.kind = gives_up ? failover::VoteKind::accept_loss : failover::VoteKind::ordered;
     order.target = identity;
     order.signed_unix_ns = unix_now_ns();
     order.nonce = random_u64();
@@ -201,6 +204,9 @@ void Node::State::tend_pending() {
         const VoterAddress* voter = failover->list().find(node);
         why += std::string("; ") + (voter != nullptr ? voter->name : to_string(node)) + ": " +
                failover::to_string(reason);
+    }
+    if (pending->kind == PendingCommand::Kind::promote) {
+        why += "; if only for what members that do not answer may have: --force --accept-loss";
     }
     finish_pending(Error{Errc::refused, why});
 }

@@ -79,7 +79,8 @@ struct PromotionPlan {
     Json json;
     std::string impossible;
     std::vector<std::string> unsafe;
-    bool behind = false;  // one of those: a node that answers has more of the history
+    bool behind = false;    // one of those: a node that answers has more of the history
+    bool majority = false;  // of the data members can be asked
     Epoch next;
 };
 

@@ -95,7 +95,8 @@ PromotionPlan Node::State::plan_promotion() {
     plan.json["members"] = list;
     plan.json["reached"] = reached;
     plan.json["voters"] = all;
-    if (reached * 2 <= all) {
+    plan.majority = reached * 2 > all;
+    if (!plan.majority) {
         plan.unsafe.push_back("only " + std::to_string(reached) + " of " + std::to_string(all) +
                               " data members can be asked, which is no majority: the primary may "
                               "live, and others may have more of the history");

@@ -161,6 +161,22 @@ TEST_CASE_FIXTURE(CandidateFixture, "candidate: a vote that can no longer be won
     CHECK(candidate->phase() == CandidatePhase::resting);
 }
 
+TEST_CASE_FIXTURE(CandidateFixture,
+                  "candidate: an order is tried while a promise may be in its way") {
+    candidate->campaign_with(order_of(config, VoteKind::ordered, 0, 0), now, actions);
+    for (const Instant end = now + config.timing.promise; now < end; pass(5ms)) {
+        tick();
+        CHECK(candidate->phase() != CandidatePhase::idle);
+    }
+    pass(config.timing.lease);
+    standing.progress = Instant{0};  // else it would go on by itself
+    for (int i = 0; i < 1000 && candidate->phase() != CandidatePhase::idle; ++i) {
+        pass(5ms);
+        candidate->on_tick(now, actions);
+    }
+    CHECK(candidate->phase() == CandidatePhase::idle);
+}
+
 TEST_CASE_FIXTURE(CandidateFixture, "candidate: who says when is asked again then") {
     tick_for(1s);
     const VoteAsk pre = *asked();
