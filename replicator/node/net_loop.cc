@@ -92,7 +92,9 @@ void NetLoop::receive_all() {
             keep_roster(*envelope, *roster);
             continue;
         }
-        if (auto* hello = std::get_if<Hello>(&*body))
+        // Where voters elect, a new key of the primary comes with a new epoch.
+        auto* hello = std::get_if<Hello>(&*body);
+        if (hello != nullptr && !shared_.host->suffrage().votes())
             hello->node = door_->first_key_of(hello->node);
         if (!admitted(*incoming, *envelope, *body)) continue;
         frame_ = incoming->body;

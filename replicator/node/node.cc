@@ -44,6 +44,7 @@ Status Node::State::open() {
     ship_lock = std::move(lock).value();
     // Another process may have changed it until we had the lock.
     if (auto now = read_node_file(layout.node())) file = *now;
+    TANIST_TRY(finish_key_change());
     auto key = load_or_create_identity(layout.identity());
     if (!key) return std::move(key).error();
     identity = *key;

@@ -124,6 +124,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::string broken;         // guarded by `roles`: no role could be started
     bool mark_pending = false;  // fenced, and stock processes do not know yet
     bool stopped = false;
+    std::atomic<bool> key_changed{false};  // for the network thread to notice
     std::atomic<bool> stopping{false};
     Tickets tickets;  // network thread
     // What operators asked over the network, for the network thread to answer; shared with the
@@ -171,6 +172,12 @@ struct Node::State final : RoleHost, FailoverOwner {
     Status reopen_as_primary(Epoch next_epoch);
     bool take_voters(const Incoming& incoming, const Envelope& envelope);  // network thread
     Status adopt_voters(const VoterList& list, const NodeKey& founder);
+
+    // -- voter_rotation.cc; node thread
+    std::optional<VoterList> rotated_voters(const VoterList& now);
+    Status keep_promise(const std::optional<VoterList>& before, const VoterList& after);
+    Result<bool> take_voting_key(const VoterList& list);
+    Status finish_key_change();
 
     // -- voter_changes.cc
     Result<VoterFacts> facts_of(const Member& member,

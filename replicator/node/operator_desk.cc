@@ -77,7 +77,13 @@ void Node::State::audit_answer(const OperatorCommand& command, const Json& answe
 }
 
 void Node::State::send_answers() {
+    if (key_changed.exchange(false)) {
+        if (Status followed = keys.follow_identity(*bound); !followed) {
+            control.set_problem(followed.error().message);
+        }
+    }
     for (NetworkAnswer& said : network_answers->take()) {
+        if (said.to == 0) continue;  // it only woke us
         Message message;
         message.envelope.session = said.session;
         message.body = CommandResult{std::move(said.json)};
