@@ -150,10 +150,19 @@ Status Node::State::adopt_voters(const VoterList& list, const NodeKey& founder) 
         const Instant until = boot_now() + list.config.timing.promise;
         TANIST_TRY(promise->write({founder, file.epoch, until}));
     }
+    const auto before = read_voter_list(layout.voters());
+    if (!before) return before.error();
     TANIST_TRY(write_voter_list(layout.voters(), list));
+    TANIST_TRY(keep_promise(*before, list));
+    auto renewed = take_voting_key(list);
+    if (!renewed) return std::move(renewed).error();
     {
         std::lock_guard lock(roles);
         voters_id = list.config.id;
+    }
+    if (*renewed) {
+        key_changed.store(true);
+        network_answers->put({});
     }
     TANIST_TRY(audit(layout, {"tanistd", "voters", layout.db,
                               "list " + std::to_string(list.config.id.epoch.value) + "." +

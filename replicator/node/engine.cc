@@ -239,6 +239,8 @@ void Engine::wait_finished(int wake_fd) {
         if (finished(&reason)) return;
 }
 
+uint64_t Engine::members_kept() const { return state_->ship->members_kept(); }
+
 LogPoint Engine::log_end() const { return state_->log->end(); }
 
 failover::LogState Engine::log_state() const {

@@ -45,10 +45,12 @@ void NetLoop::run() {
     give_way(shared_.gives_way);
     while (true) {
         Nanos left = receiver_->deadline() - boot_now();
-        link_->wait({shared_.to_net.fd()}, std::clamp(left, Nanos(0), kWaitLongest));
+        link_->wait({shared_.to_net.fd(), shared_.host->answers_fd()},
+                    std::clamp(left, Nanos(0), kWaitLongest));
         hear_others();
         if (stopping_.load()) return;
         receive_all();
+        shared_.host->send_answers();
         newcomer_->tick(*link_);
         if (tail_check_.waiting()) check_tail(LogPoint(tail_check_.base()));
         step(receiver_event::Tick{});
@@ -90,7 +92,9 @@ void NetLoop::receive_all() {
             keep_roster(*envelope, *roster);
             continue;
         }
-        if (auto* hello = std::get_if<Hello>(&*body))
+        // Where voters elect, a new key of the primary comes with a new epoch.
+        auto* hello = std::get_if<Hello>(&*body);
+        if (hello != nullptr && !shared_.host->suffrage().votes())
             hello->node = door_->first_key_of(hello->node);
         if (!admitted(*incoming, *envelope, *body)) continue;
         frame_ = incoming->body;

@@ -121,13 +121,13 @@ PromotionPlan Node::State::plan_promotion() {
     return plan;
 }
 
-Json Node::State::promote(const Json& command) {
-    const bool forced = command.value("force", false) && command.value("accept_loss", false);
-    const std::string word = command.value("asserted", "");
+Json Node::State::promote(const OperatorCommand& command) {
+    const bool forced = command.force && command.accept_loss;
+    const std::string& word = command.asserted;
     PromotionPlan plan = plan_promotion();
     Json result = success();
     result["plan"] = plan.json;
-    if (command.value("dry_run", false)) return result;
+    if (command.dry_run) return result;
     std::string refused = plan.impossible;
     if (refused.empty() && !plan.unsafe.empty() && !forced) {
         refused = plan.unsafe.front() +
@@ -138,19 +138,16 @@ Json Node::State::promote(const Json& command) {
             "a forced promotion needs your word that the old primary is dead: "
             "--assert-fenced NODE";
     }
-    const std::string who = command.value("who", "unknown");
     if (!refused.empty()) {
-        audit_outcome_of(who, "promote", Error{Errc::refused, refused});
         Json failed = failure({Errc::refused, refused});
         failed["plan"] = plan.json;
         return failed;
     }
-    Status logged = audit(layout, {who, "promote", layout.db,
+    Status logged = audit(layout, {command.who, "promote", layout.db,
                                    "begun, epoch " + std::to_string(plan.next.value) +
                                        (word.empty() ? "" : ", asserted dead: " + word)});
     if (!logged) return failure(logged.error());
     Status done = become_primary(plan.next, std::nullopt);
-    audit_outcome_of(who, "promote", done);
     if (!done) {
         Json failed = failure(done.error());
         failed["plan"] = plan.json;

@@ -18,8 +18,6 @@ constexpr Nanos kCapturePatience = 500ms;
 constexpr uint64_t kRoomForRole = 256u << 10;  // node file, intent, audit, the mark on page 1
 constexpr Nanos kLookEvery = 1ms;
 
-std::string who(const Json& command) { return command.value("who", "unknown"); }
-
 Error replica_has_no_fence(const Layout& layout) {
     return {Errc::refused,
             layout.db + " is a replica, so writes are refused here already; fence its primary"};
@@ -44,11 +42,11 @@ Status Node::State::mark_fenced(Nanos patience) {
     return ok_status();
 }
 
-Json Node::State::fence(const Json& command) {
+Json Node::State::fence(const OperatorCommand& command) {
     if (file.role == Role::replica) return failure(replica_has_no_fence(layout));
     const bool already = file.role == Role::fenced;
     if (!already) {
-        if (auto logged = audit(layout, {who(command), "fence", layout.db, "begun"}); !logged) {
+        if (auto logged = audit(layout, {command.who, "fence", layout.db, "begun"}); !logged) {
             return failure(logged.error());
         }
     }
@@ -64,12 +62,12 @@ Json Node::State::fence(const Json& command) {
         result["stock_processes"] = "not fenced yet: " + marked.error().message;
     }
     note(NoteLevel::warning, "fenced: writes are refused until `tanist unfence`",
-         {{"database", layout.db}, {"by", who(command)}});
+         {{"database", layout.db}, {"by", command.who}});
     if (!already) tell_hook(HookEvent::fence, "", "operator", 0);
     return result;
 }
 
-Json Node::State::unfence(const Json& command) {
+Json Node::State::unfence(const OperatorCommand& command) {
     if (file.role == Role::replica) return failure(replica_has_no_fence(layout));
     Json result = success();
     result["already"] = file.role == Role::primary;
@@ -82,7 +80,7 @@ Json Node::State::unfence(const Json& command) {
                                            std::to_string(news->epoch.value) +
                                            "; this node becomes its replica"});
     }
-    if (auto logged = audit(layout, {who(command), "unfence", layout.db, "begun"}); !logged) {
+    if (auto logged = audit(layout, {command.who, "unfence", layout.db, "begun"}); !logged) {
         return failure(logged.error());
     }
     auto hold = WriteHold::take(api, layout.db, kWriterPatience);
@@ -93,7 +91,7 @@ Json Node::State::unfence(const Json& command) {
     if (auto written = write_file(next); !written) return failure(written.error());
     mark_pending = false;
     set_role(Role::primary);
-    note(NoteLevel::info, "unfenced", {{"database", layout.db}, {"by", who(command)}});
+    note(NoteLevel::info, "unfenced", {{"database", layout.db}, {"by", command.who}});
     return result;
 }
 

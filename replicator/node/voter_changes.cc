@@ -128,6 +128,7 @@ void Node::State::found_voters_when_due() {
 Result<std::optional<VoterList>> Node::State::next_voters(const VoterList& now) {
     auto members = other_members();
     if (!members) return std::move(members).error();
+    if (auto rotated = rotated_voters(now)) return rotated;
     VoterList next = now;
     for (const VoterAddress& address : now.addresses) {
         const auto same = [&](const Member& m) { return m.endpoint == address.endpoint; };
