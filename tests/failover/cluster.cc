@@ -338,7 +338,8 @@ History Cluster::history() const {
     return history;
 }
 
-// Values have a form of their own, so they are found in the pages of an export.
+// Values have a form of their own, so they are found in the pages of an export. Tails that were
+// read are removed, as an operator would in the end: in a long run they fill the disk.
 std::set<uint64_t> Cluster::saved_values(int node) {
     std::set<uint64_t> values;
     const auto list = nlohmann::json::parse(
@@ -356,6 +357,7 @@ std::set<uint64_t> Cluster::saved_values(int node) {
         for (std::sregex_iterator at(bytes.begin(), bytes.end(), kValue), none; at != none; ++at) {
             values.insert(std::stoull((*at)[1]));
         }
+        fs::remove_all(path(node) + "-tanist/diverged/" + tail_name);
     }
     return values;
 }
@@ -378,7 +380,8 @@ Final Cluster::final_state(int node) {
     };
     sqlite3_exec(db.handle(), "SELECT list, trim(value, 'v;') FROM entry ORDER BY list, id", take,
                  &end.lists, nullptr);
-    for (int any = 0; any < kNodes; ++any) end.saved.merge(saved_values(any));
+    for (int any = 0; any < kNodes; ++any) saved_.merge(saved_values(any));
+    end.saved = saved_;
     return end;
 }
 

@@ -97,6 +97,7 @@ class Cluster {
     std::string directory_;
     Network network_;
     std::array<Node, kNodes> nodes_;
+    std::set<uint64_t> saved_;                // found in tails that are removed since
     std::array<uint64_t, kNodes> counted_{};  // acknowledgements when the clients were started
 };
 
