@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "replicator/base/limits.h"
+#include "replicator/control/reachable.h"
 #include "replicator/control/toml_text.h"
 
 namespace tanist {
@@ -196,6 +197,13 @@ Status set_lag_on_failover(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
+Status set_advertise(Settings& settings, const std::string& text) {
+    if (!text.empty()) TANIST_TRY(check_any_endpoint(text));
+    if (is_wildcard(text)) return wrong(text + " is no address that others can connect to");
+    settings.advertise = text;
+    return ok_status();
+}
+
 Status set_priority(Settings& settings, const std::string& text) {
     unsigned priority = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), priority);
@@ -206,7 +214,7 @@ Status set_priority(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
-const std::array<Row, 30> kRows = {{
+const std::array<Row, 31> kRows = {{
     {"replicas", Role::primary, true, "Endpoints of replicas; they join those of `tanist members`.",
      "[]",
      [](Settings& s, const std::string& text) { return set_endpoints(s.replicas, text, true); }},
@@ -218,6 +226,9 @@ const std::array<Row, 30> kRows = {{
     {"listen", Role::unknown, true,
      "Endpoints that tanistd serves: a replica for its primary, a primary only for status.", "[]",
      [](Settings& s, const std::string& text) { return set_endpoints(s.listen, text, false); }},
+    {"advertise", Role::unknown, false,
+     "The endpoint that other nodes are told, where they cannot connect to the first of `listen`.",
+     "\"\"", set_advertise},
     {"log_level", Role::unknown, false,
      "What the engine and the daemon report: \"info\", \"warning\" or \"error\" and worse.",
      "\"info\"", set_log_level},

@@ -43,6 +43,7 @@ struct Settings {
     std::vector<std::string> replicas;  // endpoints; quick form, joins members of the file
     ShipHost ship = ShipHost::automatic;
     std::vector<std::string> listen;  // tanistd
+    std::string advertise;            // what others are told instead of the first of `listen`
     NoteLevel log_level = NoteLevel::info;
     uint64_t log_segment_bytes = 16u << 20;
     uint64_t log_bytes_max = 1u << 30;

@@ -172,6 +172,7 @@ Status Node::State::adopt_voters(const VoterList& list, const NodeKey& founder) 
 }
 
 void Node::State::tend_elections() {
+    if (!engine) inquiry.reset();
     found_voters_when_due();
     change_voters_when_due();
     watch_application();
@@ -246,7 +247,9 @@ void Node::State::give_way_to(const std::string& why) {
     Status done = become_replica(std::move(hold));
     if (done) return tell_hook(HookEvent::demote, "", "elected", 0);
     demotion_due = engine != nullptr;
-    note(NoteLevel::error, "cannot become a replica yet", {{"reason", done.error().message}});
+    if (std::exchange(demotion_told, done.error().message) != done.error().message) {
+        note(NoteLevel::error, "cannot become a replica yet", {{"reason", done.error().message}});
+    }
     control.set_problem("it is to become a replica (" + why + "), but " + done.error().message);
     if (engine || replica) return;
     std::lock_guard lock(roles);
@@ -316,7 +319,7 @@ void Node::State::on(election::Told& order) {
 void Node::State::on(election::Opened&) {
     const bool began = std::exchange(opened, file.epoch) != file.epoch;
     if (!began) return;  // the same primacy, with its majority again
-    const std::string own = bound_endpoints.empty() ? "" : bound_endpoints.front();
+    const std::string own = own_endpoint();
     tell_hook(HookEvent::promote, own, "elected", 0);
     note(NoteLevel::warning, "elected: this node is the primary",
          {{"database", layout.db}, {"epoch", std::to_string(file.epoch.value)}});

@@ -5,8 +5,8 @@
 #include "replicator/base/random.h"
 #include "replicator/control/alarm.h"
 #include "replicator/control/audit.h"
-#include "replicator/control/host_name.h"
 #include "replicator/control/key_rotation.h"
+#include "replicator/control/reachable.h"
 
 namespace tanist {
 namespace {
@@ -22,14 +22,6 @@ void send(Link& link, LinkId to, uint64_t session, Body body) {
     Bytes frame;
     encode(message, envelope, frame);
     link.send(to, envelope, std::move(frame));
-}
-
-// What another machine can connect to, as far as we know.
-std::string reachable(const std::string& endpoint) {
-    const size_t colon = endpoint.rfind(':');
-    const std::string host = endpoint.substr(0, colon);
-    if (host != "tcp://0.0.0.0" && host != "tcp://[::]" && host != "tcp://*") return endpoint;
-    return "tcp://" + host_name() + endpoint.substr(colon);
 }
 
 }  // namespace

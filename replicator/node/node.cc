@@ -5,6 +5,7 @@
 #include "replicator/base/priority.h"
 #include "replicator/control/identity.h"
 #include "replicator/control/primary_endpoint.h"
+#include "replicator/control/reachable.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
 #include "replicator/node/epoch_ask.h"
@@ -14,7 +15,7 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr Nanos kLookAtApplication = 20ms;
+constexpr Nanos kLookSoon = 20ms;    // at the application, and for answers
 constexpr Nanos kLookEvery = 500ms;  // at what is pending
 constexpr Nanos kDrainAtChange = 5s;
 
@@ -80,6 +81,11 @@ Status Node::State::bind() {
     return ok_status();
 }
 
+std::string Node::State::own_endpoint() const {
+    if (!options.settings.advertise.empty()) return options.settings.advertise;
+    return bound_endpoints.empty() ? "" : reachable(bound_endpoints.front());
+}
+
 Status Node::State::start_role() {
     if (file.role == Role::replica) return start_replica();
     if (file.role == Role::witness) return start_witness();
@@ -135,7 +141,7 @@ Status Node::State::start_engine(bool database_is_at_log_end, bool holds_epoch) 
     if (auto now = read_node_file(layout.node())) file = *now;
     epoch.store(file.epoch.value);
     if (file.role == Role::primary) {
-        keep_primary_endpoint(layout, bound_endpoints.empty() ? "" : bound_endpoints.front());
+        keep_primary_endpoint(layout, own_endpoint());
     }
     std::lock_guard lock(roles);
     engine = std::move(started).value();
@@ -184,7 +190,8 @@ void Node::State::stop_role(Nanos patience) {
 
 void Node::State::run() {
     while (!stopping.load()) {
-        const Nanos look_every = watches_application() ? kLookAtApplication : kLookEvery;
+        const bool attentive = watches_application() || inquiry;
+        const Nanos look_every = attentive ? kLookSoon : kLookEvery;
         for (NodeOrder& order : orders.wait(look_every)) {
             if (stopping.load()) return;
             // A replica's network thread writes what it learns of its cluster and the epoch.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -73,6 +74,14 @@ struct NetworkAnswer {
     std::string json;
 };
 
+// What each of some members said of itself; nothing where it did not answer.
+using VoterAnswers = std::vector<std::optional<VotersHave>>;
+// Members are asked on a thread of its own: who is silent must not hold the node thread up.
+struct VoterInquiry {
+    std::vector<Member> members;
+    std::future<VoterAnswers> answers;
+};
+
 // What a promotion would do. `impossible`: why it cannot be done at all; `unsafe`: why it must not
 // be done unless an operator forces it.
 struct PromotionPlan {
@@ -116,7 +125,9 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::optional<WriteHold> drained;  // node thread: writers are held for a switchover
     std::optional<PendingCommand> pending;
     bool demotion_due = false;
-    Epoch opened;  // the epoch in which the gate was opened last
+    std::string demotion_told;  // why it is still due
+    Epoch opened;                         // the epoch in which the gate was opened last
+    std::optional<VoterInquiry> inquiry;  // under way
     Instant founding_tried{0};
     std::string founding_told;
     bool app_seen = false;      // an application has used the primary since...
@@ -149,6 +160,9 @@ struct Node::State final : RoleHost, FailoverOwner {
         if (!votes.votes()) orders.put(news);
     }
     void diverged(const Divergence& found) override { orders.put(found); }
+
+    // What other machines are told; "" where this node listens nowhere.
+    std::string own_endpoint() const;
 
     // -- FailoverOwner; elections.cc
     std::optional<failover::LogState> log_state() override;
@@ -184,7 +198,8 @@ struct Node::State final : RoleHost, FailoverOwner {
     Result<VoterFacts> facts_of(const Member& member,
                                 const std::optional<VotersHave>& answer) const;
     void found_voters_when_due();
-    Result<VoterList> gather_voters();
+    std::optional<VoterAnswers> answers_of(const std::vector<Member>& members);
+    Result<std::optional<VoterList>> gather_voters();
     Result<std::optional<VoterList>> next_voters(const VoterList& now);
     bool all_hold_the_log(const VoterList& list) const;
     void change_voters_when_due();

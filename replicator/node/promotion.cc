@@ -42,8 +42,9 @@ Result<std::vector<Member>> Node::State::other_members() const {
     auto members = read_members(layout.members());
     if (!members) return members;
     std::erase_if(*members, [&](const Member& member) {
-        return member.key == identity || std::find(bound_endpoints.begin(), bound_endpoints.end(),
-                                                   member.endpoint) != bound_endpoints.end();
+        return member.key == identity || member.endpoint == own_endpoint() ||
+               std::find(bound_endpoints.begin(), bound_endpoints.end(), member.endpoint) !=
+                   bound_endpoints.end();
     });
     return members;
 }
@@ -153,7 +154,7 @@ Json Node::State::promote(const OperatorCommand& command) {
         failed["plan"] = plan.json;
         return failed;
     }
-    const std::string own = bound_endpoints.empty() ? "" : bound_endpoints.front();
+    const std::string own = own_endpoint();
     tell_hook(HookEvent::promote, own, "operator",
               plan.json.value("lost_commits_at_least", uint64_t{0}));
     result["epoch"] = plan.next.value;

@@ -198,7 +198,7 @@ void Node::State::tell_hook(HookEvent event, const std::string& primary, const s
                 .database = layout.db,
                 .epoch = file.epoch,
                 .position = control.captured().position,
-                .endpoint = bound_endpoints.empty() ? "" : bound_endpoints.front(),
+                .endpoint = own_endpoint(),
                 .primary = primary,
                 .reason = reason,
                 .lost_commits = lost_commits});

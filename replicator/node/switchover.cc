@@ -198,7 +198,7 @@ void Node::State::handle(node_order::TakeOver& order) {
         note(NoteLevel::error, "cannot take over", {{"reason", done.error().message}});
         return;
     }
-    const std::string own = bound_endpoints.empty() ? "" : bound_endpoints.front();
+    const std::string own = own_endpoint();
     tell_hook(HookEvent::promote, own, "switchover", 0);
 }
 

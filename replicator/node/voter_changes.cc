@@ -9,6 +9,7 @@
 #include "replicator/base/event.h"
 #include "replicator/base/notes.h"
 #include "replicator/control/audit.h"
+#include "replicator/control/reachable.h"
 #include "replicator/node/node_state.h"
 
 namespace tanist {
@@ -75,7 +76,23 @@ Result<VoterFacts> Node::State::facts_of(const Member& member,
 
 // -- founding
 
-Result<VoterList> Node::State::gather_voters() {
+// Nothing: they are being asked, and this is to be called again.
+std::optional<VoterAnswers> Node::State::answers_of(const std::vector<Member>& members) {
+    const bool asked = inquiry && inquiry->members == members;
+    if (asked && inquiry->answers.wait_for(0s) == std::future_status::ready) {
+        VoterAnswers answers = inquiry->answers.get();
+        inquiry.reset();
+        return answers;
+    }
+    if (!asked) {
+        inquiry = VoterInquiry{members, std::async(std::launch::async, [this, members] {
+                                   return ask_who(layout, options.settings, members, kAskPatience);
+                               })};
+    }
+    return std::nullopt;
+}
+
+Result<std::optional<VoterList>> Node::State::gather_voters() {
     auto members = other_members();
     if (!members) return std::move(members).error();
     for (const std::string& endpoint : options.settings.replicas) {
@@ -85,10 +102,12 @@ Result<VoterList> Node::State::gather_voters() {
         }
     }
     if (members->empty()) return Error{Errc::refused, "there is no other member yet"};
-    const auto answers = ask_who(layout, options.settings, *members, kAskPatience);
+    const auto heard = answers_of(*members);
+    if (!heard) return std::optional<VoterList>();
+    const VoterAnswers& answers = *heard;
     std::vector<VoterFacts> voters;
     const bool keyed = keys.list().version > 0;
-    voters.push_back({.address = {identity, keyed, layout.db, bound_endpoints.front()},
+    voters.push_back({.address = {identity, keyed, layout.db, own_endpoint()},
                       .priority = options.settings.failover.priority,
                       .witness = false,
                       .nofailover = options.settings.failover.nofailover || !may_lead(identity)});
@@ -97,20 +116,26 @@ Result<VoterList> Node::State::gather_voters() {
         if (!facts) return std::move(facts).error();
         voters.push_back(std::move(facts).value());
     }
-    return found_voters(file.cluster, file.group, {Epoch(0), 1}, options.settings,
-                        std::move(voters));
+    auto list =
+        found_voters(file.cluster, file.group, {Epoch(0), 1}, options.settings, std::move(voters));
+    if (!list) return std::move(list).error();
+    return std::optional<VoterList>(std::move(list).value());
 }
 
 void Node::State::found_voters_when_due() {
     const bool wanted = options.settings.failover.automatic && !votes.votes() && engine &&
                         file.role == Role::primary;
-    if (!wanted || boot_now() - founding_tried < kFoundEvery) return;
+    if (!wanted || (!inquiry && boot_now() - founding_tried < kFoundEvery)) return;
     founding_tried = boot_now();
     Status founded = ok_status();
     if (bound_endpoints.empty()) {
         founded = Error{Errc::refused, "failover = \"automatic\" needs a tanistd with --listen"};
+    } else if (is_wildcard(bound_endpoints.front()) && options.settings.advertise.empty()) {
+        founded = Error{Errc::refused, "nobody can connect to " + bound_endpoints.front() +
+                                           "; set `advertise` to this node's own address"};
     } else if (auto list = gather_voters(); list) {
-        founded = adopt_voters(*list, identity);
+        if (!*list) return;
+        founded = adopt_voters(**list, identity);
     } else {
         founded = std::move(list).error();
     }
@@ -138,15 +163,28 @@ Result<std::optional<VoterList>> Node::State::next_voters(const VoterList& now) 
         remove_voter(next, address.node);
         return std::optional<VoterList>(next);
     }
+    std::vector<Member> missing;
     for (const Member& member : *members) {
-        if (now.at(member.endpoint) != nullptr) continue;
-        const auto answers = ask_who(layout, options.settings, {member}, kAskPatience);
-        auto facts = facts_of(member, answers[0]);
-        if (!facts) return std::move(facts).error();
-        if (now.find(facts->address.node) != nullptr) continue;
-        add_voter(next, *facts);
-        return std::optional<VoterList>(next);
+        if (now.at(member.endpoint) == nullptr) missing.push_back(member);
     }
+    if (missing.empty()) {
+        inquiry.reset();
+        return std::optional<VoterList>();
+    }
+    const auto answers = answers_of(missing);
+    if (!answers) return std::optional<VoterList>();
+    // One that does not answer must not keep the others out.
+    std::optional<Error> why;
+    for (size_t i = 0; i < missing.size(); ++i) {
+        auto facts = facts_of(missing[i], (*answers)[i]);
+        if (!facts) {
+            if (!why) why = std::move(facts).error();
+        } else if (now.find(facts->address.node) == nullptr) {
+            add_voter(next, *facts);
+            return std::optional<VoterList>(next);
+        }
+    }
+    if (why) return std::move(*why);
     return std::optional<VoterList>();
 }
 
@@ -168,11 +206,14 @@ bool Node::State::all_hold_the_log(const VoterList& list) const {
 }
 
 void Node::State::change_voters_when_due() {
-    if (!failover || !engine || pending || boot_now() - founding_tried < kChangeEvery) return;
+    const bool due = inquiry || boot_now() - founding_tried >= kChangeEvery;
+    if (!failover || !engine || pending || !due) return;
     founding_tried = boot_now();
     if (failover->view().holder != failover::HolderPhase::open) return;
     const VoterList now = failover->list();
     auto next = next_voters(now);
+    if (next && !*next && inquiry) return;
+    inquiry.reset();
     Status changed = ok_status();
     if (!next) {
         changed = std::move(next).error();

@@ -40,12 +40,19 @@ TEST_CASE("settings: an absent file means the defaults") {
     CHECK(settings->log_bytes_max == 1u << 30);
 }
 
+TEST_CASE("settings: a wildcard is nothing to tell others") {
+    SettingsFile file;
+    CHECK(file.complaint("advertise = \"tcp://0.0.0.0:7400\"\n").find("no address") !=
+          std::string::npos);
+}
+
 TEST_CASE("settings: every key is read") {
     SettingsFile file;
     Result<Settings> settings = file.read(R"(
 replicas = ["tcp://127.0.0.1:7401", "ipc:///run/b.sock"]
 ship = "thread"
 listen = []
+advertise = "tcp://db1.example:7400"
 log_level = "error"
 log_segment_bytes = "1MiB"
 log_bytes_max = 4000000
