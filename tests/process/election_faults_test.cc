@@ -1,0 +1,202 @@
+// Elections after what happens to files, applications and operators: ballots and tokens that are
+// lost, cut or old, an application that ends, two operators on two sides, restarts one by one.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "tests/support/electorate.h"
+
+using namespace tanist;
+using namespace tanist::testing;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string ballot_of(const Voter& node) { return node.db + "-tanist/ballot"; }
+std::string token_of(const Voter& node) { return node.db + "-tanist/token"; }
+
+void cut(const std::string& path) { fs::resize_file(path, 100); }
+
+// b comes back without the knowledge of what it promised, while a is away: it must not help anybody
+// to be elected before everybody has told it.
+void lose_ballot(Electorate& group, const std::function<void()>& damage) {
+    REQUIRE(group.writes_soon(group.a, "kept"));
+    group.b.daemon.kill();
+    damage();
+    group.a.daemon.kill();
+    group.start(group.b);
+    REQUIRE(eventually([&] { return group.failover(group.b)["lost_ballot"] == true; }));
+    REQUIRE(eventually([&] { return group.failover(group.c)["promise_seconds"].is_null(); }));
+    REQUIRE(eventually([&] { return !group.failover(group.c)["refusals"].empty(); }));
+    CHECK_FALSE(group.is_primary(group.b));
+    CHECK_FALSE(group.is_primary(group.c));
+    group.start(group.a);
+    const Voter* next = group.elected({&group.a, &group.b, &group.c});
+    REQUIRE(next != nullptr);
+    CHECK(eventually([&] { return group.failover(group.b)["lost_ballot"] == false; }));
+    CHECK(group.writes_soon(*next, "after"));
+    CHECK(next->ask("SELECT count(*) FROM t WHERE x = 'kept'") == "1");
+}
+
+}  // namespace
+
+TEST_CASE("election faults: a voter whose ballot is gone helps nobody before it has learned") {
+    Electorate group;
+    lose_ballot(group, [&] { fs::remove(ballot_of(group.b)); });
+}
+
+TEST_CASE("election faults: a voter whose ballot is cut helps nobody before it has learned") {
+    Electorate group;
+    lose_ballot(group, [&] { cut(ballot_of(group.b)); });
+}
+
+TEST_CASE("election faults: a ballot from a backup is noticed") {
+    Electorate group;
+    const std::string backup = group.dir.path("backup");
+    fs::copy_file(ballot_of(group.b), backup);
+    // A later epoch, which the old ballot does not know.
+    REQUIRE(eventually([&] { return group.run("switchover a.db --to c").code == 0; }));
+    REQUIRE(group.equal_soon(group.c, {&group.a, &group.b}));
+    REQUIRE(eventually(
+        [&] { return group.run("switchover c.db --to " + group.a.endpoint).code == 0; }));
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
+    lose_ballot(group, [&] {
+        fs::copy_file(backup, ballot_of(group.b), fs::copy_options::overwrite_existing);
+    });
+}
+
+TEST_CASE("election faults: tokens that are lost come again, old ones are not obeyed") {
+    Electorate group;
+    const std::string backup = group.dir.path("backup");
+    fs::copy_file(token_of(group.c), backup);
+    REQUIRE(eventually([&] { return group.run("switchover a.db --to b").code == 0; }));
+    REQUIRE(group.writes_soon(group.b, "kept"));
+    for (Voter* node : {&group.a, &group.c}) node->daemon.kill();
+    fs::remove(token_of(group.a));
+    fs::copy_file(backup, token_of(group.c), fs::copy_options::overwrite_existing);
+    group.start(group.a);
+    group.start(group.c);
+    CHECK(group.elected({&group.a, &group.b, &group.c}) != nullptr);
+    const Voter* holder = group.elected({&group.a, &group.b, &group.c});
+    REQUIRE(holder != nullptr);
+    CHECK(group.writes_soon(*holder, "after"));
+    CHECK(group.equal_soon(*holder, {&group.a, &group.b, &group.c}));
+    CHECK(holder->ask("SELECT count(*) FROM t WHERE x = 'kept'") == "1");
+}
+
+TEST_CASE("election faults: on_app_exit = release, the application's end is the primacy's end") {
+    Electorate group(false, "durable:1", {"--on-app-exit", "release"});
+    OpenOptions options;
+    options.extension = kExtension;
+    options.parameters = "vfs=tanist&ack=durable:1";
+    {
+        Application app(group.a.db, options);
+        REQUIRE(app.run("INSERT INTO t VALUES('kept')") == "ok");
+        CHECK(group.is_primary(group.a));
+    }
+    const Voter* next = group.elected({&group.b, &group.c});
+    REQUIRE(next != nullptr);
+    CHECK(group.writes_soon(*next, "after"));
+    CHECK(next->ask("SELECT count(*) FROM t WHERE x = 'kept'") == "1");
+}
+
+// What was committed while degraded is on the primary alone, and a majority knows that.
+TEST_CASE("election faults: who missed the commits of a degraded primary is not elected") {
+    Electorate group(true);
+    REQUIRE(group.writes(group.a, "first") == "ok");
+    REQUIRE(group.equal_soon(group.a, {&group.b}));
+    group.b.daemon.kill();
+    REQUIRE(group.writes_soon(group.a, "alone"));
+    REQUIRE(eventually([&] { return group.failover(group.c)["policy"]["k"] == 0; }));
+    group.a.daemon.kill();
+    group.start(group.b);
+    REQUIRE(eventually([&] { return group.failover(group.b)["candidate"] == "asking"; }));
+    CHECK_FALSE(group.is_primary(group.b));
+    group.start(group.a);
+    REQUIRE(group.elected({&group.a}) != nullptr);
+    CHECK(group.a.ask("SELECT count(*) FROM t WHERE x = 'alone'") == "1");
+    CHECK(eventually([&] { return group.failover(group.a)["policy"]["k"] == 1; }));
+    CHECK(group.equal_soon(group.a, {&group.b}));
+}
+
+TEST_CASE("election faults: two operators force two sides, and one history is left") {
+    Electorate group;
+    REQUIRE(group.writes(group.a, "kept") == "ok");
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
+    group.a.daemon.kill();
+    const std::string force = " --yes --force --accept-loss --assert-fenced a";
+    group.c.pause();
+    REQUIRE(group.run("promote b.db" + force).code == 0);
+    REQUIRE(group.is_primary(group.b));
+    StockSqlite(group.b.db).must("INSERT INTO t VALUES('on b')");
+    group.b.pause();
+    group.c.go_on();
+    REQUIRE(group.run("promote c.db" + force).code == 0);
+    REQUIRE(group.is_primary(group.c));
+    StockSqlite(group.c.db).must("INSERT INTO t VALUES('on c')");
+    group.b.go_on();
+    const auto alone = [&] { return group.is_primary(group.b) != group.is_primary(group.c); };
+    REQUIRE(eventually([&] {
+        return alone() && (group.status(group.b)["role"] == "replica" ||
+                           group.status(group.c)["role"] == "replica");
+    }));
+    const Voter& winner = group.is_primary(group.b) ? group.b : group.c;
+    const Voter& loser = &winner == &group.b ? group.c : group.b;
+    CHECK(group.equal_soon(winner, {&loser}));
+    CHECK(winner.ask("SELECT count(*) FROM t WHERE x = 'kept'") == "1");
+    const std::string list = group.run("diverged list " + loser.db + " --json").text;
+    CHECK(nlohmann::json::parse(list)["diverged"].size() == 1);
+}
+
+TEST_CASE("election faults: all nodes are restarted one by one, and nothing is lost") {
+    Electorate group;
+    int written = 0;
+    const auto write = [&](const Voter& node) {
+        REQUIRE(group.writes_soon(node, "row " + std::to_string(++written)));
+    };
+    write(group.a);
+    for (Voter* node : {&group.b, &group.c}) {
+        node->daemon.stop();
+        write(group.a);
+        group.start(*node);
+        REQUIRE(group.equal_soon(group.a, {node}));
+    }
+    REQUIRE(eventually([&] { return group.run("switchover a.db --to b").code == 0; }));
+    write(group.b);
+    group.a.daemon.stop();
+    write(group.b);
+    group.start(group.a);
+    CHECK(group.equal_soon(group.b, {&group.a, &group.c}));
+    CHECK(group.is_primary(group.b));
+    CHECK(group.b.ask("SELECT count(DISTINCT x) FROM t") == std::to_string(written));
+}
+
+// Each run kills another node at another moment of a switchover; whoever is primary afterwards has
+// all that was confirmed.
+TEST_CASE("election faults: a node dies in the middle of a switchover") {
+    Electorate group;
+    int written = 0;
+    for (int run = 0; run < 6; ++run) {
+        const Voter* holder = group.elected({&group.a, &group.b, &group.c});
+        REQUIRE(holder != nullptr);
+        REQUIRE(group.writes_soon(*holder, "row " + std::to_string(++written)));
+        REQUIRE(group.equal_soon(*holder, {&group.a, &group.b, &group.c}));
+        Voter* nodes[] = {&group.a, &group.b, &group.c};
+        Voter* target = holder == nodes[0] ? nodes[1] : nodes[0];
+        Voter* victim = nodes[run % 3];
+        std::thread order(
+            [&] { group.run("switchover " + holder->db + " --to " + target->endpoint); });
+        // Not a wait for anything: the moment of the blow.
+        std::this_thread::sleep_for(std::chrono::milliseconds(10 + 7 * run));
+        victim->daemon.kill();
+        order.join();
+        group.start(*victim);
+    }
+    const Voter* holder = group.elected({&group.a, &group.b, &group.c});
+    REQUIRE(holder != nullptr);
+    CHECK(group.writes_soon(*holder, "row " + std::to_string(++written)));
+    CHECK(group.equal_soon(*holder, {&group.a, &group.b, &group.c}));
+    CHECK(holder->ask("SELECT count(DISTINCT x) FROM t") == std::to_string(written));
+}
