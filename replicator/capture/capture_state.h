@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "replicator/base/clock.h"
 #include "replicator/capture/capture_rule.h"
@@ -72,6 +73,7 @@ struct Capturer::State {
     void captured_commit(const WalPoint& wal, Lsn lsn);
     Status write_pages(uint32_t page_bytes, const std::function<Status(ByteView)>& sink);
     Status append_rebase(const WalIndexHeader& now, const std::string& reason);
+    std::string describe_places(const WalIndexHeader& now) const;
     Result<RecordHeader> describe_database(const WalIndexHeader& now);
     Result<bool> still_there(const WalIndexHeader& taken);
     RecordHeader blank_record(RecordKind kind) const;
