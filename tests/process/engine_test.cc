@@ -51,6 +51,19 @@ int sockets_here() {
     return count;
 }
 
+// The engine is dead, and its lock is held on.
+struct LastingLock {
+    std::string path;
+    File lock;
+    explicit LastingLock(const Cluster& cluster) : path(Layout(cluster.primary()).ship_lock()) {
+        cluster.kill_engine();
+        auto opened = File::open(path, File::Mode::write);
+        REQUIRE(opened.ok());
+        lock = std::move(*opened);
+        REQUIRE(*lock.try_lock(true));
+    }
+};
+
 // In a child of its own, as another process of the application. 0: every statement worked.
 pid_t fork_writer(const std::string& uri, int rows) {
     const pid_t pid = ::fork();
@@ -99,6 +112,36 @@ TEST_CASE("engine: one killed is replaced by a short-lived process, which only o
     REQUIRE(cluster.replica_answers(kCount, "0"));
     cluster.kill_engine();
     cluster.shell("INSERT INTO t VALUES(1)");
+    CHECK(cluster.replica_answers(kCount, "1"));
+}
+
+// A killed engine keeps its lock while one of its threads is inside an fsync, and nobody comes
+// after an application's last commit.
+TEST_CASE("engine: a last commit beside one that is dying leaves one in line for its lock") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(cluster.replica_answers(kCount, "0"));
+    LastingLock dying(cluster);
+    insert(app, 1);
+    CHECK(engine_is_in_line(dying.path));
+    dying.lock.close();
+    CHECK(cluster.replica_answers(kCount, "1"));
+}
+
+TEST_CASE("engine: what one that drains did not see is left to one in line for its lock") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(cluster.replica_answers(kCount, "0"));
+    LastingLock draining(cluster);
+    auto control = Control::open(Layout(cluster.primary()).control(), false, false);
+    REQUIRE(control.ok());
+    (*control)->engine_life.store(0);
+    (*control)->engine_state.store(static_cast<uint32_t>(EngineState::draining));
+    insert(app, 1);
+    CHECK(engine_is_in_line(draining.path));
+    draining.lock.close();
     CHECK(cluster.replica_answers(kCount, "1"));
 }
 

@@ -63,18 +63,10 @@ std::string check_promises(Stage& stage) {
 
 std::string wait_for_token(Stage& stage, const std::string& token, seconds patience) {
     const auto deadline = Clock::now() + patience;
-    auto engine_seen = Clock::now();
     Database db;
     std::string last;
     while (Clock::now() < deadline) {
-        std::string problem = stage.attend();
-        if (stage.has_engine()) engine_seen = Clock::now();
-        // Nothing but a commit brings a dead engine back, and the last one may have met it dying.
-        if (problem.empty() && Clock::now() - engine_seen > seconds(5)) {
-            stage.count("stanzas whose last commit had to be repeated, as no engine ran");
-            problem = stage.finish(token);
-            engine_seen = Clock::now();
-        }
+        const std::string problem = stage.attend();
         if (!problem.empty()) return problem;
         tanist::testing::OpenOptions how;
         how.flags = SQLITE_OPEN_READWRITE;
