@@ -8,6 +8,12 @@ namespace tanist {
 
 Result<CaptureDecision> Capturer::State::decide(const WalIndexHeader& now) {
     CaptureDecision decision = decide_capture(known, now, std::nullopt);
+    if (decision.action == CaptureDecision::Action::gap) {
+        // A writer died in the first commit of a new WAL, so that SQLite recovered it.
+        const auto begun = begun_point(known, read_begun(), now);
+        if (begun) known = *begun;
+        if (begun) decision = decide_capture(known, now, std::nullopt);
+    }
     if (decision.action != CaptureDecision::Action::need_checksum) return decision;
     Result<WalFrameHeader> frame = frames.read_header(known.wal.frame, now.page_bytes);
     if (!frame) return std::move(frame).error();

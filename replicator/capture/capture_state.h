@@ -44,6 +44,7 @@ struct Capturer::State {
     Status resume();
     Status resume_from_records(const WalIndexHeader& now);
     Status resume_from_control(LogReader& reader, Lsn known_lsn, const WalIndexHeader& now);
+    ControlNotes read_begun() const;
     Result<std::optional<RecordHeader>> visible_record(LogReader& reader, RecordHeader record,
                                                        Lsn not_visible);
     Result<bool> resume_from_clean_stop(const WalIndexHeader& now);

@@ -165,8 +165,9 @@ struct ControlBlock {
     // the WAL, to mark iChange). A lone application that meets it waits a little instead of being
     // told SQLITE_BUSY, which it would never see without us. Futex word.
     std::atomic<uint32_t> engine_writes;
-    // The last WAL that began in a transaction through the extension, and where the one before it
-    // ended (guarded by begun_sequence). Written by whoever holds SQLite's WRITE lock.
+    // The last WAL that was begun by the engine or a transaction through the extension, and where
+    // the one before it ended (guarded by begun_sequence). Written by whoever holds SQLite's WRITE
+    // lock, before a frame of the new WAL is.
     std::atomic<uint32_t> begun_sequence;
     std::atomic<uint32_t> begun_salt1;
     std::atomic<uint32_t> begun_salt2;

@@ -46,6 +46,7 @@ std::string check_promises(Stage& stage) {
     if (db.open(stage.primary(), {}) != SQLITE_OK || add_hash_function(db) != SQLITE_OK) {
         return "cannot open the primary: " + db.trouble();
     }
+    db.keep_wal();
     for (size_t i = 0; i < Board::kWriters; ++i) {
         const int64_t promised = stage.board().writers[i].promised;
         int64_t seq = 0;
@@ -141,8 +142,8 @@ std::string play_round(const Options& options, uint64_t round, const std::string
         return problem;
     }
     problem = stage.lower();
-    stage.note_totals();
-    return problem;
+    const std::string gap = stage.note_totals();
+    return problem.empty() ? gap : problem;
 }
 
 void print_summary(const Options& options, uint64_t rounds, const Tally& tally,

@@ -52,7 +52,8 @@ class Stage {
     const std::string& replica() const { return replica_; }
     const Board& board() const { return *board_; }
     std::string tool(const std::string& name) const { return programs_.tools + "/" + name; }
-    void note_totals();
+    // "" or the gap that need not have been.
+    std::string note_totals();
     // What `tanist status` says of both, for the report of a failure.
     std::string status() const;
 
@@ -75,7 +76,7 @@ class Stage {
     std::vector<std::string> writer_command(size_t index);
     std::string why_ended(const Actor& actor, int status);
     pid_t engine_pid() const;
-    void note_reasons();
+    std::string note_reasons();
     std::string find_leftover() const;
     std::string wait_for_engine(bool gone, std::chrono::seconds patience);
 
