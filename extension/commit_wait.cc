@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "extension/database_file.h"
@@ -68,6 +69,10 @@ bool voters_decide(const Control& control) {
     return control->confirmations.load(std::memory_order_acquire) != 0;
 }
 
+std::string parent_of_wal(const DatabaseFile& file) {
+    return std::filesystem::path(file.layout.db).parent_path().string();
+}
+
 std::string sentence(const CommitPolicy& policy, const char* how_it_ended) {
     return std::string(how_it_ended) + ": " + to_string(policy.rule) + " was not met within " +
            duration_text(policy.timeout);
@@ -113,13 +118,16 @@ int CommitWait::may_wait(DatabaseFile& file) {
         return kRuleImpossible;
     }
     marked_ = true;
+    if (wal_syncs_ == nullptr) wal_syncs_ = GroupSync::of(file.layout.db);
     return SQLITE_OK;
 }
 
 void CommitWait::began(DatabaseFile& file) {
     writing_ = true;
     unconfirmed_.reset();
-    header_held_ = false;
+    sync_later_ = 0;
+    sync_owed_ = 0;
+    ended_ = header_held_ = false;
     new_wal_.reset();
     word_ = 0;
     policy_ = file.policy;
@@ -172,22 +180,21 @@ void CommitWait::ending(DatabaseFile& file, bool committed) {
     }
     if (!committed || !file.control || !policy_.rule.waits()) return;
     synchronous_full_ = synced_;
+    const auto header = read_wal_index_header(file.gate.region());
+    if (header) generation_ = uint64_t{header->salt.salt1} << 32 | header->salt.salt2;
+    const bool pipelined = policy_.mode == CommitMode::pipelined;
+    const bool durable = policy_.rule.level != AckLevel::received;
+    if (pipelined && durable && !degraded_ && !synced_) sync_later_ = SQLITE_SYNC_NORMAL;
+    if (sync_later_ != 0 && wal_syncs_ != nullptr) sync_owed_ = wal_syncs_->ask(generation_);
     if (degraded_) {
         file.control->degraded_commits.fetch_add(1, std::memory_order_relaxed);
         return;
     }
-    const bool pipelined = policy_.mode == CommitMode::pipelined;
     if (!pipelined && policy_.rule.level != AckLevel::applied) return;
-    const auto header = read_wal_index_header(file.gate.region());
     if (!header) return;
-    unconfirmed_ = Unconfirmed{
-        {header->change, header->salt.salt1, header->salt.salt2, header->max_frame}, lsn_, false};
-    if (!pipelined) return;
-    unconfirmed_->lsn = Lsn(0);
-    unconfirmed_->local = policy_.rule.level != AckLevel::received && !synced_;
-    if (unconfirmed_->local) {
-        file.control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
-    }
+    const WalMoment moment{header->change, header->salt.salt1, header->salt.salt2,
+                           header->max_frame};
+    unconfirmed_ = Unconfirmed{moment, pipelined ? Lsn(0) : lsn_};
 }
 
 // -- from the -wal file
@@ -198,6 +205,7 @@ int CommitWait::write(DatabaseFile& file, sqlite3_file* real, const void* data, 
     const auto* bytes = static_cast<const uint8_t*>(data);
     // Not zero: the database's size after the transaction which this frame ends.
     const bool ends = count == static_cast<int>(kWalFrameHeaderBytes) && load_be32(bytes + 4) != 0;
+    ended_ = ended_ || ends;
     if (!withholds_) {
         // The lease may have run out since the transaction began.
         if (ends && writing_ && !file.may_commit()) {
@@ -226,7 +234,19 @@ int CommitWait::withhold(sqlite3_file* real, const void* data, int64_t offset) {
     return rc;
 }
 
+// The sync of a new WAL's header comes before any frame, and a checkpointer's outside of
+// `writing_`.
+bool CommitWait::may_sync_later() const {
+    return writing_ && ended_ && urgent_ && policy_.mode == CommitMode::pipelined &&
+           wal_syncs_ != nullptr;
+}
+
 int CommitWait::sync(sqlite3_file* real, int flags) {
+    if (may_sync_later()) {
+        sync_later_ = flags;
+        synced_ = true;
+        return SQLITE_OK;
+    }
     const int rc = real->pMethods->xSync(real, flags);
     synced_ = rc == SQLITE_OK;
     return rc;
@@ -335,7 +355,9 @@ CommitWait::End CommitWait::await_grant(DatabaseFile& file, Instant deadline) {
             decide_slot(control, PreparePhase::refused);
             return End::refused;
         }
-        if (logged && met(control, rule, lsn_, local)) {
+        if (logged &&
+            (!local || control->durable_lsn.load(std::memory_order_acquire) >= lsn_.value) &&
+            met(control, rule, lsn_)) {
             return decide_slot(control, PreparePhase::granted) ? End::confirmed : End::refused;
         }
         const Nanos left = deadline - boot_now();
@@ -389,8 +411,7 @@ std::optional<Lsn> CommitWait::lsn_of(const Control& control, const Unconfirmed&
     return now.position.lsn;
 }
 
-bool CommitWait::met(const Control& control, AckRule rule, Lsn lsn, bool local) const {
-    if (local && control->durable_lsn.load(std::memory_order_acquire) < lsn.value) return false;
+bool CommitWait::met(const Control& control, AckRule rule, Lsn lsn) const {
     const uint32_t replicas = control->peers.load(std::memory_order_acquire);
     // What a majority of the voters has stored is enough for who would degrade.
     if (policy_.on_timeout == OnTimeout::degrade && voters_decide(control)) {
@@ -404,7 +425,31 @@ bool CommitWait::met(const Control& control, AckRule rule, Lsn lsn, bool local) 
 }
 
 int CommitWait::confirm(DatabaseFile& file) {
-    if (!unconfirmed_) return SQLITE_OK;
+    const GroupSync::Ticket ticket = std::exchange(sync_owed_, 0);
+    const GroupSync::Sync sync = [this, &file] { return sync_wal(file); };
+    if (ticket != 0) wal_syncs_->help(ticket, sync);  // beside the replicas
+    const bool met = await_rule(file);
+    if (ticket != 0 && wal_syncs_->await(ticket, sync) != 0) {
+        file.last_error = "committed here, not confirmed: the WAL of " + file.layout.db +
+                          " cannot be synced; look at its disk";
+        return kCommittedUnconfirmed;
+    }
+    if (met) return SQLITE_OK;
+    file.last_error = sentence(policy_, "committed here, not confirmed by the replicas");
+    return kCommittedUnconfirmed;
+}
+
+// SQLite makes the name of a new WAL durable with the first sync by the connection that made it; in
+// synchronous = OFF that never comes.
+int CommitWait::sync_wal(DatabaseFile& file) {
+    const int rc = file.wal->pMethods->xSync(file.wal, sync_later_);
+    if (rc != SQLITE_OK || wal_name_synced_) return rc;
+    wal_name_synced_ = sync_directory(parent_of_wal(file)).ok();
+    return wal_name_synced_ ? SQLITE_OK : SQLITE_IOERR_DIR_FSYNC;
+}
+
+bool CommitWait::await_rule(DatabaseFile& file) {
+    if (!unconfirmed_) return true;
     const Unconfirmed commit = *unconfirmed_;
     unconfirmed_.reset();
     Control& control = file.control;
@@ -412,20 +457,17 @@ int CommitWait::confirm(DatabaseFile& file) {
     while (true) {
         const uint32_t tick = control->ack_tick.load(std::memory_order_seq_cst);
         const auto lsn = lsn_of(control, commit);
-        if (lsn && met(control, policy_.rule, *lsn, commit.local)) return SQLITE_OK;
+        if (lsn && met(control, policy_.rule, *lsn)) return true;
         const Nanos left = deadline - boot_now();
         if (left.count() <= 0) break;
         control.wait_acks(tick, std::min(left, kLookAfterEngine),
                           policy_.rule.level == AckLevel::durable);
         file.engine_after_commit(true);
     }
-    if (policy_.on_timeout == OnTimeout::degrade && !voters_decide(control)) {
-        degrade(file);
-        control->degraded_commits.fetch_add(1, std::memory_order_relaxed);
-        return SQLITE_OK;
-    }
-    file.last_error = sentence(policy_, "committed here, not confirmed by the replicas");
-    return kCommittedUnconfirmed;
+    if (policy_.on_timeout != OnTimeout::degrade || voters_decide(control)) return false;
+    degrade(file);
+    control->degraded_commits.fetch_add(1, std::memory_order_relaxed);
+    return true;
 }
 
 // Said once for all who degrade until the engine has seen the replicas catch up.

@@ -10,7 +10,9 @@
 // goes on. Otherwise the write fails, and SQLite rolls back. SQLite holds WRITE meanwhile: readers
 // and passive checkpoints go on, other writers wait.
 //
-// pipelined. The wait is in COMMIT_PHASETWO, after WRITE was given back.
+// pipelined. The wait is in COMMIT_PHASETWO, after WRITE was given back. So is the sync of the WAL
+// that synchronous = FULL asks for: many commits then share one. Until it is done the WAL is what
+// it is in NORMAL at any time, and nobody was told that the commit has happened.
 //
 // What is held back is never the only thing that keeps others from going on: whoever gets WRITE
 // finds an abandoned commit in the control block and settles it (ControlPrepare).
@@ -21,6 +23,7 @@
 #include <optional>
 
 #include "replicator/base/clock.h"
+#include "replicator/base/group_sync.h"
 #include "replicator/base/ids.h"
 #include "replicator/control/ack_rule.h"
 #include "replicator/control/control_block.h"
@@ -53,6 +56,9 @@ class CommitWait {
     // -- from COMMIT_PHASETWO; WRITE is free again. SQLITE_OK or kCommittedUnconfirmed.
     int confirm(DatabaseFile& file);
 
+    // By a connection that had none.
+    void wal_opened() { wal_name_synced_ = false; }
+
     // PRAGMA synchronous is about to change what is known about it.
     void forget_synchronous() { synchronous_full_ = false; }
 
@@ -61,10 +67,10 @@ class CommitWait {
     struct Unconfirmed {  // visible, and its rule not known to be met
         WalMoment moment;
         Lsn lsn;  // when it is known
-        bool local = false;
     };
 
     int may_wait(DatabaseFile& file);
+    bool may_sync_later() const;
     int withhold(sqlite3_file* real, const void* data, int64_t offset);
     int decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_bytes);
     bool post(DatabaseFile& file, uint32_t page_bytes, Instant deadline);
@@ -75,7 +81,9 @@ class CommitWait {
     void withdraw(DatabaseFile& file);
     void resolve_leftover(DatabaseFile& file);
     std::optional<Lsn> lsn_of(const Control& control, const Unconfirmed& commit) const;
-    bool met(const Control& control, AckRule rule, Lsn lsn, bool local) const;
+    bool met(const Control& control, AckRule rule, Lsn lsn) const;
+    bool await_rule(DatabaseFile& file);
+    int sync_wal(DatabaseFile& file);
     Instant deadline_from(Instant now, const Control& control) const;
     void degrade(DatabaseFile& file);
 
@@ -85,7 +93,13 @@ class CommitWait {
     bool withholds_ = false;  // this transaction's commit will be held back
     bool degraded_ = false;   // nobody waits for this transaction, by policy
     bool urgent_ = false;     //
-    bool synced_ = false;     // the last thing done to the WAL was a sync
+    bool synced_ = false;     // the last thing that SQLite did to the WAL was a sync
+    bool ended_ = false;      // this transaction's last frame is written
+    int sync_later_ = 0;      // flags of a sync that this transaction asked for and did not get yet
+    GroupSync::Ticket sync_owed_ = 0;  // for it, once the transaction is committed; 0: none
+    bool wal_name_synced_ = false;     // since the WAL was opened
+    uint64_t generation_ = 0;          // salts of the WAL, as last seen
+    std::shared_ptr<GroupSync> wal_syncs_;
     // The last commit of this connection was followed by a sync: synchronous is FULL or EXTRA.
     // False is always safe: this node's log is then synced for it.
     bool synchronous_full_ = false;

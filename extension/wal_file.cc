@@ -92,6 +92,7 @@ int open_wal_file(sqlite3_vfs* root, const char* name, sqlite3_file* file, int f
     wrapped(file)->database = &database;
     file->pMethods = &kWalMethods;
     database.wal = real_of(file);
+    database.commits.wal_opened();
     return SQLITE_OK;
 }
 

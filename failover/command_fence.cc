@@ -8,9 +8,11 @@ using namespace std::chrono_literals;
 
 constexpr Nanos kPatience = 30s;
 
-int run(const FenceOptions& options, const char* command, const char* done, const char* already) {
+int run(const FenceOptions& options, OperatorCommand::Kind kind, const char* done,
+        const char* already) {
     Result<Json> result = command_node({.target = options.target,
-                                        .command = {{"command", command}},
+                                        .command = {.kind = kind},
+                                        .as = options.as,
                                         .starting = true,
                                         .patience = kPatience});
     if (!result) return print_error(result.error(), options.json);
@@ -28,7 +30,7 @@ int run(const FenceOptions& options, const char* command, const char* done, cons
 }  // namespace
 
 int run_fence(const FenceOptions& options) {
-    return run(options, "fence",
+    return run(options, OperatorCommand::Kind::fence,
                " is fenced: it can be read, and every write is refused.\n"
                "  Restore it with: tanist unfence DATABASE\n"
                "  Connections without the extension that saw the fence must be opened anew then.",
@@ -36,7 +38,7 @@ int run_fence(const FenceOptions& options) {
 }
 
 int run_unfence(const FenceOptions& options) {
-    return run(options, "unfence",
+    return run(options, OperatorCommand::Kind::unfence,
                " takes writes again.\n"
                "  Connections without the extension that were refused a write must be opened anew.",
                " is not fenced");

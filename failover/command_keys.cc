@@ -12,10 +12,6 @@
 namespace tanist {
 namespace {
 
-// Votes and tokens are signed with it, and the list of voters names it.
-constexpr const char* kVotes =
-    "this node votes in elections, and its key is who it is there; a voter's key does not rotate";
-
 // The database, or the only one in this directory.
 Result<std::string> database_of(const KeysOptions& options) {
     if (!options.db.empty()) return options.db;
@@ -129,7 +125,9 @@ Result<std::string> rotate(const Layout& layout) {
         return "new key " + to_string(fresh->key());
     }
     TANIST_TRY(fresh->save(layout.next_identity()));
-    if (list->rights_of(present->key()).has(Right::admit)) {
+    // A replica that may admit has no members to hand its list to: it asks like any other.
+    const bool primary = node->role == Role::primary || node->role == Role::fenced;
+    if (primary && list->rights_of(present->key()).has(Right::admit)) {
         Status begun = begin_rotation(*list, present->key(), fresh->key());
         if (begun) {
             sign_list(*list, *present);
@@ -186,13 +184,36 @@ int run_keys_show(const KeysOptions& options) {
     return kExitDone;
 }
 
+// A person's key: an identity like a node's, in a directory that nobody else can enter.
+int run_keys_make(const KeysOptions& options) {
+    const std::string path = options.directory + "/identity";
+    if (path_exists(path)) {
+        return print_error({Errc::refused, path + " is there already"}, options.json);
+    }
+    Status made = make_directory(options.directory);
+    Result<FileStat> stat = stat_path(options.directory);
+    if (made && stat && (stat->mode & 077) != 0) {
+        made =
+            Error{Errc::refused, options.directory + " can be entered by others; run: chmod 700 " +
+                                     options.directory};
+    }
+    Result<Identity> fresh = made ? Identity::create() : Result<Identity>(made.error());
+    if (fresh) made = fresh->save(path);
+    if (!fresh || !made) return print_error(made ? fresh.error() : made.error(), options.json);
+    const std::string key = to_string(fresh->key());
+    if (options.json) {
+        print_json({{"directory", options.directory}, {"key", key}});
+    } else {
+        print_line(key + "\n  Make it an operator's, on the primary: tanist members add DATABASE " +
+                   key + " --operator --name NAME");
+    }
+    return kExitDone;
+}
+
 int run_keys_rotate(const KeysOptions& options) {
     Result<std::string> db = database_of(options);
     if (!db) return print_error(db.error(), options.json, kExitUsage);
     const Layout layout(*db);
-    if (path_exists(layout.voters())) {
-        return print_error({Errc::refused, kVotes}, options.json);
-    }
     Result<std::string> done = rotate(layout);
     audit_outcome(layout, "keys rotate", layout.db,
                   done ? ok_status() : Status(Error(done.error())));

@@ -8,9 +8,10 @@ using namespace std::chrono_literals;
 
 constexpr Nanos kPatience = 20s;
 
-int change(const PauseOptions& options, const char* command, const char* done) {
+int change(const PauseOptions& options, OperatorCommand::Kind kind, const char* done) {
     Result<Json> result = command_node({.target = options.target,
-                                        .command = {{"command", command}},
+                                        .command = {.kind = kind},
+                                        .as = options.as,
                                         .starting = false,
                                         .patience = kPatience});
     if (!result) return print_error(result.error(), options.json);
@@ -26,11 +27,12 @@ int change(const PauseOptions& options, const char* command, const char* done) {
 }  // namespace
 
 int run_pause(const PauseOptions& options) {
-    return change(options, "pause", "no node is elected without an operator until `tanist resume`");
+    return change(options, OperatorCommand::Kind::pause,
+                  "no node is elected without an operator until `tanist resume`");
 }
 
 int run_resume(const PauseOptions& options) {
-    return change(options, "resume", "failover is automatic");
+    return change(options, OperatorCommand::Kind::resume, "failover is automatic");
 }
 
 }  // namespace tanist

@@ -49,11 +49,12 @@ bool operator_agrees() {
 
 CommandAsk ask_to_promote(const PromoteOptions& options, bool dry_run) {
     return {.target = options.target,
-            .command = {{"command", "promote"},
-                        {"dry_run", dry_run},
-                        {"force", options.force},
-                        {"accept_loss", options.accept_loss},
-                        {"asserted", options.assert_fenced}},
+            .command = {.kind = OperatorCommand::Kind::promote,
+                        .asserted = options.assert_fenced,
+                        .dry_run = dry_run,
+                        .force = options.force,
+                        .accept_loss = options.accept_loss},
+            .as = options.as,
             .starting = false,
             .patience = kPatience};
 }

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "failover/commands.h"
+#include "failover/node_command.h"
 #include "failover/output.h"
 #include "failover/status_ask.h"
 #include "replicator/base/file.h"
@@ -184,7 +185,7 @@ Result<Json> parse_status(const std::string& from, const std::string& answer) {
 Result<Json> ask_node(const std::string& target, const std::string& as) {
     Result<NodeAddress> address = parse_node_address(target);
     if (!address) return std::move(address).error();
-    Result<Identity> self = as.empty() ? Identity::create() : Identity::load(Layout(as).identity());
+    Result<Identity> self = as.empty() ? Identity::create() : identity_of(as);
     if (!self) return std::move(self).error();
     Result<std::string> answer = ask_status(*address, *self, kStatusPatience);
     if (!answer) return std::move(answer).error();

@@ -13,11 +13,13 @@ constexpr Nanos kPatience = 60s;
 }  // namespace
 
 int run_switchover(const SwitchoverOptions& options) {
-    Result<Json> result = command_node(
-        {.target = options.target,
-         .command = {{"command", "switchover"}, {"to", options.to}, {"dry_run", options.dry_run}},
-         .starting = false,
-         .patience = kPatience});
+    Result<Json> result = command_node({.target = options.target,
+                                        .command = {.kind = OperatorCommand::Kind::switchover,
+                                                    .to = options.to,
+                                                    .dry_run = options.dry_run},
+                                        .as = options.as,
+                                        .starting = false,
+                                        .patience = kPatience});
     if (!result) return print_error(result.error(), options.json);
     if (options.json) {
         print_json(*result);

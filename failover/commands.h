@@ -14,11 +14,13 @@ struct InitOptions {
 int run_init(const InitOptions& options);
 
 struct MembersOptions {
-    std::string db;
-    std::string node;       // add: endpoint or tanist:// address; remove: name or endpoint
-    std::string name;       // add: "" for host:port
-    bool may_lead = false;  // add, by address: it may be promoted
-    bool witness = false;   // add: it votes and holds no data
+    std::string target;        // the primary's database, or its tanist:// address
+    std::string as;            // with an address: the directory of an operator's key
+    std::string node;          // add: endpoint, tanist:// address or key; else name or endpoint
+    std::string name;          // add: "" for host:port
+    bool may_lead = false;     // add, by address: it may be promoted
+    bool witness = false;      // add: it votes and holds no data
+    bool is_operator = false;  // add: `node` is the key of a person who may command
     bool json = false;
 };
 int run_members_list(const MembersOptions& options);
@@ -27,11 +29,13 @@ int run_members_remove(const MembersOptions& options);
 int run_members_allow_lead(const MembersOptions& options);
 
 struct KeysOptions {
-    std::string db;  // "": the only one in this directory
+    std::string db;         // "": the only one in this directory
+    std::string directory;  // make: where an operator's key goes
     bool clear_alarm = false;
     bool json = false;
 };
 int run_keys_show(const KeysOptions& options);
+int run_keys_make(const KeysOptions& options);
 int run_keys_rotate(const KeysOptions& options);
 
 struct StatusOptions {
@@ -59,6 +63,7 @@ int run_log_stat(const LogCommandOptions& options);
 
 struct FenceOptions {
     std::string target;  // a database, or the endpoint of its daemon's admin socket
+    std::string as;      // with a tanist:// address: the directory of an operator's key
     bool json = false;
 };
 int run_fence(const FenceOptions& options);
@@ -66,6 +71,7 @@ int run_unfence(const FenceOptions& options);
 
 struct PromoteOptions {
     std::string target;  // a replica's database, or the endpoint of its daemon's admin socket
+    std::string as;      // with a tanist:// address: the directory of an operator's key
     bool dry_run = false;
     bool force = false;
     bool accept_loss = false;
@@ -77,6 +83,7 @@ int run_promote(const PromoteOptions& options);
 
 struct SwitchoverOptions {
     std::string target;  // the primary's database, or its daemon's admin socket
+    std::string as;      // with a tanist:// address: the directory of an operator's key
     std::string to;      // name or endpoint of a member
     bool dry_run = false;
     bool json = false;
@@ -85,6 +92,7 @@ int run_switchover(const SwitchoverOptions& options);
 
 struct PauseOptions {
     std::string target;  // the primary's database, or its daemon's admin socket
+    std::string as;      // with a tanist:// address: the directory of an operator's key
     bool json = false;
 };
 int run_pause(const PauseOptions& options);

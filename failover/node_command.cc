@@ -1,9 +1,11 @@
 #include "failover/node_command.h"
 
+#include "replicator/base/file.h"
 #include "replicator/base/random.h"
 #include "replicator/control/audit.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
+#include "replicator/control/node_address.h"
 #include "replicator/control/node_file.h"
 #include "replicator/wire/admin_endpoint.h"
 #include "replicator/wire/link.h"
@@ -14,6 +16,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr Nanos kTicketPatience = 5s;
+
 bool is_endpoint(const std::string& target) { return target.find("://") != std::string::npos; }
 
 Error nobody_serves(const std::string& target) {
@@ -21,28 +25,27 @@ Error nobody_serves(const std::string& target) {
             "no tanistd takes commands for " + target + "; start one: tanistd --db " + target};
 }
 
-// The answer as it came; nothing when none did in time.
-Result<std::optional<std::string>> exchange(const std::string& endpoint, const Json& command,
+// One message there and the answer that belongs to it; nothing when none came in time.
+Result<std::optional<std::string>> exchange(Link& link, LinkId to, const OperatorCommand& command,
                                             Nanos patience) {
-    Result<std::unique_ptr<Link>> link = Link::create();
-    if (!link) return std::move(link).error();
-    Result<LinkId> to = (*link)->connect(endpoint);
-    if (!to) return std::move(to).error();
     Message message;
     message.envelope.session = random_u64() | 1;
-    message.body = Command{command.dump(-1, ' ', false, Json::error_handler_t::replace)};
+    message.body = Command{operator_command_json(command)};
     Bytes envelope;
     Bytes body;
     encode(message, envelope, body);
-    if (!(*link)->send(*to, envelope, std::move(body))) return std::optional<std::string>();
+    if (!link.send(to, envelope, std::move(body))) return std::optional<std::string>();
     const Instant deadline = boot_now() + patience;
     for (Instant now = boot_now(); now < deadline; now = boot_now()) {
-        (*link)->wait({}, deadline - now);
-        while (std::optional<Incoming> incoming = (*link)->receive()) {
+        link.wait({}, deadline - now);
+        while (std::optional<Incoming> incoming = link.receive()) {
             Result<Envelope> header = decode_envelope(incoming->envelope);
             if (!header || header->session != message.envelope.session) continue;
             Result<Body> answer = decode_body(*header, incoming->body);
-            if (!answer) return std::move(answer).error().in(endpoint);
+            if (!answer) return std::move(answer).error();
+            if (auto* refused = std::get_if<Refuse>(&*answer)) {
+                return Error{Errc::refused, refused->text};
+            }
             if (auto* result = std::get_if<CommandResult>(&*answer)) {
                 return std::optional<std::string>(std::move(result->json));
             }
@@ -79,9 +82,8 @@ Result<AdminEndpoint> find_daemon(const CommandAsk& ask, const Layout& layout) {
     return AdminEndpoint::in(layout.directory);
 }
 
-}  // namespace
-
-Result<Json> command_node(const CommandAsk& ask, Json* whole) {
+// Through the admin socket.
+Result<std::optional<std::string>> ask_here(const CommandAsk& ask) {
     std::string endpoint = ask.target;
     Result<AdminEndpoint> found = Error{};
     if (!is_endpoint(ask.target)) {
@@ -90,12 +92,61 @@ Result<Json> command_node(const CommandAsk& ask, Json* whole) {
         endpoint = found->text();
     } else if (!ask.target.starts_with("ipc://")) {
         return Error{Errc::refused,
-                     "commands are taken on a daemon's admin socket only, on its own machine; "
-                     "give the database's path there"};
+                     "over the network commands need a key: give the node's tanist://KEY@HOST:PORT "
+                     "and --as with an operator's key; or, on its machine, its database"};
     }
-    Json command = ask.command;
-    command["who"] = local_user();
-    Result<std::optional<std::string>> answer = exchange(endpoint, command, ask.patience);
+    Result<std::unique_ptr<Link>> link = Link::create();
+    if (!link) return std::move(link).error();
+    Result<LinkId> to = (*link)->connect(endpoint);
+    if (!to) return std::move(to).error();
+    OperatorCommand command = ask.command;
+    command.who = local_user();
+    return exchange(**link, *to, command, ask.patience);
+}
+
+// Over CURVE. First a ticket, which proves that the node is there and lets us in; nothing has
+// happened when that fails.
+Result<std::optional<std::string>> ask_there(const CommandAsk& ask) {
+    Result<NodeAddress> address = parse_node_address(ask.target);
+    if (!address) return std::move(address).error();
+    if (ask.as.empty()) {
+        return Error{Errc::invalid,
+                     "by which key? --as with the directory of an operator's key "
+                     "(tanist keys make)"};
+    }
+    Result<Identity> self = identity_of(ask.as);
+    if (!self) return std::move(self).error();
+    const std::optional<CurveKey> server = curve_key_of(address->key);
+    if (!server) return Error{Errc::invalid, ask.target + ": that is no public key"};
+    Result<std::unique_ptr<Link>> link = Link::create();
+    if (!link) return std::move(link).error();
+    TANIST_TRY((*link)->secure(self->curve(), {}));
+    Result<LinkId> to = (*link)->connect_secured(address->endpoint, *server);
+    if (!to) return std::move(to).error();
+    Result<std::optional<std::string>> given = exchange(**link, *to, {}, kTicketPatience);
+    if (!given) return std::move(given).error().in(address->endpoint);
+    const Json ticket = *given ? Json::parse(**given, nullptr, false) : Json();
+    if (!ticket.is_object()) {
+        return Error{Errc::unreachable,
+                     "no node with that key answers us on " + address->endpoint +
+                         "; does its tanistd run there, and is " + to_string(self->key()) +
+                         " an operator's key on its list (tanist members list)?"};
+    }
+    OperatorCommand command = ask.command;
+    command.ticket = ticket.value("ticket", "");
+    return exchange(**link, *to, command, ask.patience);
+}
+
+}  // namespace
+
+Result<Identity> identity_of(const std::string& as) {
+    const std::string of_operator = as + "/identity";
+    return Identity::load(path_exists(of_operator) ? of_operator : Layout(as).identity());
+}
+
+Result<Json> command_node(const CommandAsk& ask, Json* whole) {
+    Result<std::optional<std::string>> answer =
+        is_node_address(ask.target) ? ask_there(ask) : ask_here(ask);
     if (!answer) return std::move(answer).error();
     if (!*answer) {
         return Error{Errc::unknown_outcome,

@@ -59,40 +59,52 @@ void define_init(CLI::App& app, InitOptions& options, Chosen& chosen) {
     command->callback([&] { chosen = [&] { return run_init(options); }; });
 }
 
+// What commands a daemon: on its own machine by its database, from elsewhere by its address.
+void add_target(CLI::App& command, const char* help, std::string& target, std::string& as) {
+    command.add_option("database", target, std::string(help) + ", or a node's tanist:// address")
+        ->required();
+    command.add_option("--as", as, "with an address: the directory of an operator's key")
+        ->type_name("DIR");
+}
+
 void define_members(CLI::App& app, MembersOptions& options, Chosen& chosen) {
     CLI::App* group = app.add_subcommand("members", "Who belongs to the cluster of a primary");
     group->require_subcommand(1);
     finish_group(*group, "  tanist members add app.db tcp://127.0.0.1:7401\n");
     CLI::App* list = group->add_subcommand("list", "Show the members");
-    list->add_option("database", options.db, "the primary's database")->required();
+    add_target(*list, "the primary's database", options.target, options.as);
     finish_command(*list, "  tanist members list app.db\n", options.json);
     list->callback([&] { chosen = [&] { return run_members_list(options); }; });
 
     CLI::App* add = group->add_subcommand("add", "Let the primary replicate to a daemon");
-    add->add_option("database", options.db, "the primary's database")->required();
+    add_target(*add, "the primary's database", options.target, options.as);
     add->add_option("endpoint", options.node,
-                    "where its tanistd listens, or the tanist:// address that it printed")
+                    "where its tanistd listens, or the tanist:// address that it printed; with "
+                    "--operator, a key")
         ->required();
     add->add_option("--name", options.name, "a name; host:port otherwise");
     add->add_flag("--may-lead", options.may_lead,
                   "with a tanist:// address: its key may lead the cluster, so it can be promoted");
     add->add_flag("--witness", options.witness, "it votes and holds no data (tanistd --witness)");
+    add->add_flag("--operator", options.is_operator,
+                  "the key of a person, who may command the nodes of the cluster");
     finish_command(*add,
                    "  tanist members add app.db tcp://127.0.0.1:7401\n"
                    "  tanist members add app.db ipc:///run/tanist/b.sock --name b\n"
-                   "  tanist members add app.db 'tanist://KEY@HOST:7400?invite=SECRET'\n",
+                   "  tanist members add app.db 'tanist://KEY@HOST:7400?invite=SECRET'\n"
+                   "  tanist members add app.db KEY --operator --name anna\n",
                    options.json);
     add->callback([&] { chosen = [&] { return run_members_add(options); }; });
 
     CLI::App* allow = group->add_subcommand(
         "allow-lead", "Give a member's key the rights of a primary, so that it can be promoted");
-    allow->add_option("database", options.db, "the primary's database")->required();
+    add_target(*allow, "the primary's database", options.target, options.as);
     allow->add_option("node", options.node, "its name or endpoint")->required();
     finish_command(*allow, "  tanist members allow-lead app.db b\n", options.json);
     allow->callback([&] { chosen = [&] { return run_members_allow_lead(options); }; });
 
     CLI::App* remove = group->add_subcommand("remove", "Stop replicating to a daemon");
-    remove->add_option("database", options.db, "the primary's database")->required();
+    add_target(*remove, "the primary's database", options.target, options.as);
     remove->add_option("node", options.node, "its name or endpoint")->required();
     finish_command(*remove, "  tanist members remove app.db 127.0.0.1:7401\n", options.json);
     remove->callback([&] { chosen = [&] { return run_members_remove(options); }; });
@@ -109,6 +121,12 @@ void define_keys(CLI::App& app, KeysOptions& options, Chosen& chosen) {
                    options.json);
     show->callback([&] { chosen = [&] { return run_keys_show(options); }; });
 
+    CLI::App* make = group->add_subcommand("make", "A key for a person who commands nodes");
+    make->add_option("directory", options.directory, "where it goes; only you may enter it")
+        ->required();
+    finish_command(*make, "  tanist keys make ~/.tanist\n", options.json);
+    make->callback([&] { chosen = [&] { return run_keys_make(options); }; });
+
     CLI::App* rotate = group->add_subcommand(
         "rotate", "A new key for this node, announced to its cluster under the old one");
     rotate->add_option("database", options.db, "its database; the only one here otherwise");
@@ -123,8 +141,9 @@ void define_status(CLI::App& app, StatusOptions& options, Chosen& chosen) {
         ->add_option("target", options.target,
                      "a database, or the endpoint or tanist:// address of a tanistd")
         ->required();
-    command->add_option("--as", options.as,
-                        "with a tanist:// address: the database whose identity asks");
+    command->add_option(
+        "--as", options.as,
+        "with an address: the directory of an operator's key, or a member's database");
     command->add_flag("--watch", options.watch, "again each second, until interrupted");
     finish_command(*command,
                    "  tanist status app.db\n"
@@ -147,13 +166,14 @@ void define_doctor(CLI::App& app, DoctorOptions& options, Chosen& chosen) {
 void define_fence(CLI::App& app, FenceOptions& options, Chosen& chosen) {
     CLI::App* fence =
         app.add_subcommand("fence", "Refuse writes to a primary's database here, from now on");
-    fence->add_option("database", options.target, "the database, or its daemon's ipc:// endpoint")
-        ->required();
-    finish_command(*fence, "  tanist fence app.db\n", options.json);
+    add_target(*fence, "the database", options.target, options.as);
+    finish_command(*fence,
+                   "  tanist fence app.db\n"
+                   "  tanist fence tanist://KEY@HOST:7400 --as ~/.tanist\n",
+                   options.json);
     fence->callback([&] { chosen = [&] { return run_fence(options); }; });
     CLI::App* unfence = app.add_subcommand("unfence", "Let a fenced primary take writes again");
-    unfence->add_option("database", options.target, "the database, or its daemon's endpoint")
-        ->required();
+    add_target(*unfence, "the database", options.target, options.as);
     finish_command(*unfence, "  tanist unfence app.db\n", options.json);
     unfence->callback([&] { chosen = [&] { return run_unfence(options); }; });
 }
@@ -161,10 +181,7 @@ void define_fence(CLI::App& app, FenceOptions& options, Chosen& chosen) {
 void define_promote(CLI::App& app, PromoteOptions& options, Chosen& chosen) {
     CLI::App* command = app.add_subcommand(
         "promote", "Make a replica the primary, when the old one is gone; shows the plan first");
-    command
-        ->add_option("database", options.target,
-                     "the replica's database, on its machine, or its daemon's ipc:// endpoint")
-        ->required();
+    add_target(*command, "the replica's database, on its machine", options.target, options.as);
     command->add_flag("--dry-run", options.dry_run, "show the plan and do nothing");
     command->add_flag("--force", options.force, "although the plan says that it is not safe");
     command->add_flag("--accept-loss", options.accept_loss, "commits may be lost (with --force)");
@@ -185,10 +202,7 @@ void define_switchover(CLI::App& app, SwitchoverOptions& options, Chosen& chosen
     CLI::App* command = app.add_subcommand(
         "switchover",
         "Make a member the primary, planned and without loss; writers wait meanwhile");
-    command
-        ->add_option("database", options.target,
-                     "the primary's database, on its machine, or its daemon's ipc:// endpoint")
-        ->required();
+    add_target(*command, "the primary's database, on its machine", options.target, options.as);
     command->add_option("--to", options.to, "a member: its name or endpoint")
         ->required()
         ->type_name("NODE");
@@ -200,15 +214,11 @@ void define_switchover(CLI::App& app, SwitchoverOptions& options, Chosen& chosen
 void define_pause(CLI::App& app, PauseOptions& options, Chosen& chosen) {
     CLI::App* pause =
         app.add_subcommand("pause", "No automatic failover in this group, until `tanist resume`");
-    pause
-        ->add_option("database", options.target, "the primary's database, or its daemon's endpoint")
-        ->required();
+    add_target(*pause, "the primary's database", options.target, options.as);
     finish_command(*pause, "  tanist pause app.db\n", options.json);
     pause->callback([&] { chosen = [&] { return run_pause(options); }; });
     CLI::App* resume = app.add_subcommand("resume", "Automatic failover again, after a pause");
-    resume
-        ->add_option("database", options.target, "the primary's database, or its daemon's endpoint")
-        ->required();
+    add_target(*resume, "the primary's database", options.target, options.as);
     finish_command(*resume, "  tanist resume app.db\n", options.json);
     resume->callback([&] { chosen = [&] { return run_resume(options); }; });
 }

@@ -7,9 +7,6 @@
 namespace tanist::failover {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr Nanos kRestMin = 50ms, kRestMax = 150ms;
 constexpr int kRestDoublings = 5;
 // A vote that has no quorum after so many rounds has failed.
 constexpr int kVoteRounds = 10;
@@ -39,7 +36,8 @@ Candidate::Candidate(Standing& standing, Voter& voter, uint64_t seed)
 
 // A disk that hangs, or a promise that lives, is no start for a primacy.
 bool Candidate::may_campaign(Instant now) const {
-    return voter_.electable() && standing_.log.whole && voter_.own_promise_over(now) &&
+    const bool sound = standing_.log.whole && standing_.log.writable;
+    return voter_.electable() && sound && voter_.own_promise_over(now) &&
            now < standing_.progress + standing_.config.timing.lease;
 }
 
@@ -60,23 +58,22 @@ VoteKind Candidate::automatic_kind() const {
     return config.lag_max_on_failover > 0 ? VoteKind::lossy : VoteKind::automatic;
 }
 
-// One round for each electable member that would be the better heir: by log, priority, key. The
-// silent holder is none.
-Nanos Candidate::rank_delay() const {
-    const Position mine = standing_.log.end.position;
-    const Member& me = *standing_.me();
+// One round for each electable member that would be the better heir. The silent holder is none;
+// whose log's end was not seen in this election is taken to be as far as this node.
+Nanos Candidate::rank_delay(Instant now) const {
+    const Timing& timing = standing_.config.timing;
+    const Heir me{standing_.log.end.position, standing_.me()->priority, standing_.self()};
     int rank = 0;
     for (const Member& member : standing_.config.members) {
         const bool silent = voter_.token() && voter_.token()->holder() == member.node;
         if (member.node == me.node || silent || !member.syncs() || member.nofailover) continue;
         const auto seen = ends_.find(member.node);
-        const Position end = seen == ends_.end() ? mine : seen->second;
-        const bool better = end != mine                      ? end > mine
-                            : member.priority != me.priority ? member.priority > me.priority
-                                                             : member.node < me.node;
-        rank += better ? 1 : 0;
+        const bool known =
+            seen != ends_.end() && now < seen->second.at + kVoteRounds * timing.round;
+        const Heir other{known ? seen->second.end : me.end, member.priority, member.node};
+        rank += other.goes_before(me) ? 1 : 0;
     }
-    return rank * standing_.config.timing.round;
+    return rank * timing.round;
 }
 
 void Candidate::on_tick(Instant now, Actions& out) {
@@ -85,7 +82,7 @@ void Candidate::on_tick(Instant now, Actions& out) {
         case CandidatePhase::idle:
             if (!may_campaign(now)) return;
             phase_ = CandidatePhase::delaying;
-            next_ = now + rank_delay();
+            next_ = now + rank_delay(now);
             return;
         case CandidatePhase::delaying:
         case CandidatePhase::resting:
@@ -168,6 +165,7 @@ void Candidate::begin_vote(Instant now, Actions& out) {
     }
     token_ = Token{ask_.terms, {}, {}, ask_.order};
     if (ask_.terms.kind == VoteKind::handover) token_.release = ask_.release;
+    refusals_.clear();
     phase_ = CandidatePhase::promising;
     give_up_ =
         now + kVoteRounds * standing_.config.timing.round + standing_.config.timing.heartbeat;
@@ -184,6 +182,19 @@ void Candidate::ask_all(Actions& out) {
 bool Candidate::would_have_quorum() const {
     Token token{ask_.terms, {}, {}, {}};
     for (const auto& [voter, grant] : would_) token.grants.push_back(grant);
+    return has_quorum(token, standing_.config);
+}
+
+// Who voted for another in this epoch cannot vote for this node; all others still may.
+bool Candidate::can_still_win() const {
+    Token token = token_;
+    for (const NodeKey& voter : standing_.config.voters()) {
+        const auto same = [&](const Grant& grant) { return grant.voter == voter; };
+        const auto refused = refusals_.find(voter);
+        if (refused != refusals_.end() && refused->second == RefuseReason::stale) continue;
+        if (std::any_of(token.grants.begin(), token.grants.end(), same)) continue;
+        token.grants.push_back({voter, standing_.config.find(voter)->syncs(), {}, {}});
+    }
     return has_quorum(token, standing_.config);
 }
 
@@ -227,11 +238,21 @@ void Candidate::on_refuse(const NodeKey& from, const Refuse& refuse, Instant now
     if (phase_ == CandidatePhase::idle || refuse.nonce != ask_.terms.nonce) return;
     refusals_[from] = refuse.reason;
     would_.erase(from);
+    const Nanos round = standing_.config.timing.round;
+    if (refuse.pre) {
+        // It says when it would not refuse for that reason any more.
+        const bool soon = phase_ == CandidatePhase::asking && refuse.remaining > Nanos(0);
+        if (soon) next_ = std::min(next_, now + std::max(refuse.remaining, round / 10));
+        return;
+    }
+    const bool voting = phase_ == CandidatePhase::promising || phase_ == CandidatePhase::voting;
     const bool lost = refuse.promised > ask_.terms.epoch || from == standing_.self();
-    if (!refuse.pre && phase_ >= CandidatePhase::promising && lost) rest(now);
+    if (voting && (lost || !can_still_win())) rest(now);
 }
 
-void Candidate::on_end_seen(const NodeKey& of, Position end) { ends_[of] = end; }
+void Candidate::on_end_seen(const NodeKey& of, Position end, Instant now) {
+    ends_[of] = {end, now};
+}
 
 void Candidate::campaign_with(const ReleaseCert& cert, Instant now, Actions& out) {
     if (cert.successor != standing_.self() || !voter_.electable() || !standing_.log.whole ||
@@ -245,17 +266,22 @@ void Candidate::campaign_with(const ReleaseCert& cert, Instant now, Actions& out
 void Candidate::campaign_with(const OperatorCert& order, Instant now, Actions& out) {
     ask_ = VoteAsk{};
     ask_.order = order;
+    const Timing& timing = standing_.config.timing;
+    order_until_ = now + timing.promise + timing.lease;
     begin_vote(now, out);
 }
 
-// A failed vote: wait a random while, so that two candidates do not collide again.
+// A failed vote: wait, the better heir less, and a random while, so that two candidates do not
+// collide again.
 void Candidate::rest(Instant now) {
     ++failures_;
-    // An order is tried a few times and then left to the operator.
-    if (ask_.order && failures_ > kRestDoublings) return stop();
+    voter_.end_turn_of(standing_.self());
+    // An order is tried for as long as a promise may stand in its way, then left to the operator.
+    if (ask_.order && now >= order_until_) return stop();
     phase_ = CandidatePhase::resting;
-    next_ =
-        now + dice_.between(kRestMin, kRestMax) * (1 << std::min(failures_ - 1, kRestDoublings));
+    const Nanos round = standing_.config.timing.round;
+    const Nanos spread = dice_.between(round / 2, 2 * round);
+    next_ = now + rank_delay(now) + spread * (1 << std::min(failures_ - 1, kRestDoublings));
 }
 
 void Candidate::stop() {

@@ -3,7 +3,7 @@
 //   idle --may campaign--> delaying --rank delay--> asking (pre-vote)
 //   asking --nobody new within a retry--> asking again      --quorum would--> promising
 //   promising --own vote durable--> voting --quorum--> (won) idle
-//   voting --refused, or no quorum in time--> resting --50 to 150 ms and more--> delaying
+//   voting --lost, or no quorum in time--> resting --a round or two, then more--> delaying
 //   any --higher promise, a holder is heard, stop()--> idle
 //
 // With a ReleaseCert that names it, or an operator's order, it begins at promising: nobody's
@@ -34,7 +34,7 @@ class Candidate {
     void on_grant(const NodeKey& from, const VoteGrant& grant, Instant now, Actions& out);
     void on_refuse(const NodeKey& from, const Refuse& refuse, Instant now);
     // Another member's log end, learned from any message.
-    void on_end_seen(const NodeKey& of, Position end);
+    void on_end_seen(const NodeKey& of, Position end, Instant now);
     void campaign_with(const ReleaseCert& cert, Instant now, Actions& out);
     void campaign_with(const OperatorCert& order, Instant now, Actions& out);
     void stop();  // a holder is heard, or this node is one
@@ -53,8 +53,9 @@ class Candidate {
     void ask_all(Actions& out);
     void rest(Instant now);
     bool would_have_quorum() const;
+    bool can_still_win() const;
     bool may_campaign(Instant now) const;
-    Nanos rank_delay() const;
+    Nanos rank_delay(Instant now) const;
     VoteKind automatic_kind() const;
     std::optional<ReleaseCert> current_release() const;
 
@@ -67,11 +68,16 @@ class Candidate {
     std::optional<Token> won_;
     std::map<NodeKey, Grant> would_;  // pre-votes; the signatures are empty
     std::map<NodeKey, RefuseReason> refusals_;
-    std::map<NodeKey, Position> ends_;
-    Instant next_{0};     // when the phase acts by itself
-    Instant give_up_{0};  // voting: when the round has failed
-    int failures_ = 0;    // real votes lost in a row
-    int unanswered_ = 0;  // pre-vote rounds in a row that nobody answered
+    struct SeenEnd {
+        Position end;
+        Instant at{0};
+    };
+    std::map<NodeKey, SeenEnd> ends_;
+    Instant next_{0};         // when the phase acts by itself
+    Instant give_up_{0};      // voting: when the round has failed
+    Instant order_until_{0};  // an order is tried until then
+    int failures_ = 0;        // real votes lost in a row
+    int unanswered_ = 0;      // pre-vote rounds in a row that nobody answered
     bool answered_ = false;
 };
 

@@ -207,7 +207,7 @@ void Node::receive(const NodeKey& from, const Message& message) {
 }
 
 void Node::take(const NodeKey& from, const Renew& m) {
-    candidate_.on_end_seen(from, m.end);
+    candidate_.on_end_seen(from, m.end, now_);
     voter_.on_renew(from, m, now_, out_);
 }
 
@@ -216,7 +216,7 @@ void Node::take(const NodeKey& from, const RenewAck& m) {
 }
 
 void Node::take(const NodeKey& from, const VoteAsk& m) {
-    candidate_.on_end_seen(from, m.terms.base.position);
+    candidate_.on_end_seen(from, m.terms.base.position, now_);
     voter_.on_vote_ask(from, m, now_, out_);
 }
 
@@ -230,7 +230,7 @@ void Node::take(const NodeKey& from, const VoteGrant& m) {
 }
 
 void Node::take(const NodeKey& from, const Refuse& m) {
-    candidate_.on_end_seen(from, m.end);
+    candidate_.on_end_seen(from, m.end, now_);
     if (m.token) static_cast<void>(voter_.adopt(*m.token, out_));
     if (m.reason == RefuseReason::need_token) return holder_.on_need_token(from, out_);
     voter_.saw(m.promised);

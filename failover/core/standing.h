@@ -16,7 +16,21 @@ struct LogState {
     // False while the database cannot be brought to the log's end (a sync is under way): such a
     // node votes, and is not elected.
     bool whole = true;
+    // False while a primary's log cannot be written or synced: an error, not mere slowness.
+    bool writable = true;
     bool operator==(const LogState&) const = default;
+};
+
+// Who would do better as the next primary, where several could: by log, priority, key.
+struct Heir {
+    Position end;
+    uint16_t priority = 0;
+    NodeKey node;
+    bool goes_before(const Heir& other) const {
+        if (end != other.end) return end > other.end;
+        if (priority != other.priority) return priority > other.priority;
+        return node < other.node;
+    }
 };
 
 struct Standing {

@@ -8,8 +8,9 @@
 namespace tanist::failover {
 namespace {
 
-// A vote and the barrier behind it take some rounds.
+// A vote and the barrier behind it take some rounds; from a pre-vote to the vote, fewer.
 constexpr int kGrantPatienceRounds = 10;
+constexpr int kEncouragedRounds = 2;
 
 }  // namespace
 
@@ -119,21 +120,46 @@ void Voter::on_vote_ask(const NodeKey& from, const VoteAsk& ask, Instant now, Ac
     if (!ask.pre) highest_seen_ = std::max(highest_seen_, ask.terms.epoch);
     if (ask.release) on_release(*ask.release, now);
     Verdict verdict = judge(from, ask, now);
-    // Not a rule of safety: who was just granted a vote, or just became holder, is left the time to
-    // be heard of, so that candidates do not overtake each other for ever.
-    if (ask.pre && !verdict.refused && now < patience_until_ && from != patience_for_) {
+    if (ask.pre && !verdict.refused && !is_in_turn(ask, now)) {
         verdict = {RefuseReason::lease, patience_until_ - now};
     }
     if (verdict.refused) {
         refuse(from, ask.terms.epoch, ask.terms.nonce, ask.pre, verdict, out);
     } else if (ask.pre) {
-        // A pre-vote keeps nothing and signs nothing.
+        // A pre-vote keeps nothing on disk and signs nothing.
+        encourage(ask, now);
         out.push_back(
             action::Send{from, PreGrant{ask.terms.epoch, ask.terms.nonce, counts_as_data(),
                                         ballot_.policy, ballot_.promised}});
     } else {
         grant(from, ask, now, out);
     }
+}
+
+namespace {
+
+Heir heir_in(const VoteAsk& ask, const Config& config) {
+    const Member* member = config.find(ask.terms.candidate);
+    return {ask.terms.base.position, member->priority, member->node};
+}
+
+}  // namespace
+
+// Not a rule of safety. Who was just granted a vote, or just became holder, is left the time to be
+// heard of, so that candidates do not overtake each other for ever. Who was only encouraged by a
+// pre-vote makes way for a better heir, so that of two who ask at once exactly one goes on.
+bool Voter::is_in_turn(const VoteAsk& ask, Instant now) const {
+    if (now >= patience_until_ || ask.terms.candidate == patience_for_) return true;
+    return encouraged_ && heir_in(ask, standing_.config).goes_before(*encouraged_);
+}
+
+// Once in each candidacy, or one that cannot win would keep the others from trying.
+void Voter::encourage(const VoteAsk& ask, Instant now) {
+    const bool first =
+        std::exchange(encouraged_at_[ask.terms.candidate], ask.terms.nonce) != ask.terms.nonce;
+    if (!first || (now < patience_until_ && !encouraged_)) return;
+    be_patient(ask.terms.candidate, now + kEncouragedRounds * standing_.config.timing.round);
+    encouraged_ = heir_in(ask, standing_.config);
 }
 
 // G8  Promise and vote are durable before the grant leaves. From here on the lower epochs are over.
@@ -216,6 +242,7 @@ void Voter::on_renew(const NodeKey& from, const Renew& renew, Instant now, Actio
     if (mutant(Mutation::no_margin)) promise_->until = now + timing.lease;
     out.push_back(action::NotePromise{from, renew.epoch, promise_->until});
     heard_holder_ = now;
+    end_turn_of(from);  // from here on its promise speaks for it
     holder_end_ = renew.end;
     bool changed = false;
     if (standing_.is_witness()) {

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "failover/core/action.h"
@@ -52,6 +53,10 @@ class Voter {
     // A new token's holder will renew soon.
     void expect_holder(const NodeKey& holder, Instant now) {
         be_patient(holder, now + standing_.config.timing.promise);
+    }
+    // Whose turn it was has given up, or is heard of no more.
+    void end_turn_of(const NodeKey& candidate) {
+        if (patience_for_ == candidate) patience_until_ = Instant{0};
     }
     void on_tick(Instant now, Actions& out);
     void on_clean_stop(Actions& out);
@@ -110,7 +115,10 @@ class Voter {
     void be_patient(const NodeKey& with, Instant until) {
         patience_for_ = with;
         patience_until_ = until;
+        encouraged_.reset();
     }
+    bool is_in_turn(const VoteAsk& ask, Instant now) const;
+    void encourage(const VoteAsk& ask, Instant now);
     void promise_epoch(Epoch epoch);
     uint64_t persist(std::optional<Token> token, Actions& out);
     void reply(uint64_t serial, const NodeKey& to, Message message, Actions& out);
@@ -130,6 +138,8 @@ class Voter {
     Instant withhold_until_{0};
     NodeKey patience_for_;  // until then, nobody else is encouraged
     Instant patience_until_{0};
+    std::optional<Heir> encouraged_;             // it is the turn of whom a pre-vote encouraged
+    std::map<NodeKey, uint64_t> encouraged_at_;  // the nonce of each one's last candidacy
     std::optional<ReleaseCert> release_;
     Instant released_at_{0};
     Instant heard_holder_{0};

@@ -42,7 +42,7 @@ struct Signature {
 enum class Right : uint16_t {
     lead = 1,     // be the primary: open sessions, send records and pages
     admit = 2,    // sign the member list
-    operate = 4,  // give an operator's commands
+    operate = 4,  // give an operator's commands; counts only as a key's one right
 };
 
 struct Rights {
@@ -54,6 +54,9 @@ struct Rights {
     bool operator==(const Rights&) const = default;
 };
 constexpr uint16_t kRightsKnown = 7;
+// A person's key, which may command nodes and is none: whatever else a key may do, a machine holds
+// it.
+constexpr bool is_operator(Rights rights) { return rights == Rights{}.with(Right::operate); }
 
 // A key that may connect, and its rights there.
 struct AllowedKey {

@@ -1,6 +1,7 @@
 #include "replicator/control/toml_text.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "replicator/base/file.h"
 
@@ -18,8 +19,40 @@ namespace {
 
 constexpr uint64_t kTomlBytesMax = 1u << 20;
 
+// toml++ 3.3 reaches code that is marked unreachable at some letters beyond ASCII, wherever it
+// takes them for a part of a key or a number. So it is shown ASCII only: a byte beyond it is ~ and
+// two digits, and so is ~ itself. Bytes that are not UTF-8 pass; a path may have them.
+std::string to_ascii(std::string_view text) {
+    static constexpr char kDigits[] = "0123456789abcdef";
+    std::string ascii;
+    ascii.reserve(text.size());
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x80 && c != '~') {
+            ascii.push_back(c);
+        } else {
+            ascii += {'~', kDigits[byte >> 4], kDigits[byte & 15]};
+        }
+    }
+    return ascii;
+}
+
+std::string from_ascii(std::string_view ascii) {
+    std::string text;
+    text.reserve(ascii.size());
+    for (size_t i = 0; i < ascii.size(); ++i) {
+        unsigned byte = static_cast<unsigned char>(ascii[i]);
+        if (ascii[i] == '~' && i + 2 < ascii.size()) {
+            std::from_chars(&ascii[i + 1], &ascii[i + 1] + 2, byte, 16);
+            i += 2;
+        }
+        text.push_back(static_cast<char>(byte));
+    }
+    return text;
+}
+
 Result<TomlValue> value_of(const toml::node& node) {
-    if (auto text = node.value_exact<std::string>()) return TomlValue(*text);
+    if (auto text = node.value_exact<std::string>()) return TomlValue(from_ascii(*text));
     if (auto number = node.value_exact<int64_t>()) return TomlValue(*number);
     if (auto flag = node.value_exact<bool>()) return TomlValue(*flag);
     if (const toml::array* array = node.as_array()) {
@@ -27,7 +60,7 @@ Result<TomlValue> value_of(const toml::node& node) {
         for (const toml::node& item : *array) {
             auto text = item.value_exact<std::string>();
             if (!text) return Error{Errc::invalid, "every item of a list is a \"string\""};
-            texts.push_back(*text);
+            texts.push_back(from_ascii(*text));
         }
         return TomlValue(std::move(texts));
     }
@@ -39,10 +72,9 @@ Status flatten(const std::string& path, const toml::table& table, const std::str
     for (auto&& [key, node] : table) {
         auto line = static_cast<uint32_t>(node.source().begin.line);
         Result<TomlValue> value = value_of(node);
-        if (!value) {
-            return toml_error(path, line, std::string(key.str()) + ": " + value.error().message);
-        }
-        out.push_back({name, index, std::string(key.str()), std::move(*value), line});
+        const std::string known = from_ascii(key.str());
+        if (!value) return toml_error(path, line, known + ": " + value.error().message);
+        out.push_back({name, index, known, std::move(*value), line});
     }
     return ok_status();
 }
@@ -50,7 +82,7 @@ Status flatten(const std::string& path, const toml::table& table, const std::str
 Status flatten_root(const std::string& path, const toml::table& root, std::vector<TomlEntry>& out) {
     toml::table plain;
     for (auto&& [key, node] : root) {
-        std::string name(key.str());
+        const std::string name = from_ascii(key.str());
         if (const toml::table* table = node.as_table()) {
             TANIST_TRY(flatten(path, *table, name, 0, out));
             continue;
@@ -91,9 +123,19 @@ bool is_sound_header(std::string_view line) {
     return alphanumeric || std::string_view("_-\"']").find(c) != std::string_view::npos;
 }
 
+// As escapes they would be taken for those of to_ascii().
+Status check_escapes(const std::string& path, std::string_view text) {
+    for (const char* tilde : {"\\u007e", "\\u007E", "\\U0000007e", "\\U0000007E"}) {
+        const size_t at = text.find(tilde);
+        if (at == std::string_view::npos) continue;
+        const auto line =
+            static_cast<uint32_t>(1 + std::count(text.begin(), text.begin() + at, '\n'));
+        return toml_error(path, line, std::string(tilde) + " is to be written as ~ itself");
+    }
+    return ok_status();
+}
+
 Status check_headers(const std::string& path, std::string_view text) {
-    // A byte order mark is not part of the first line, to toml++ either.
-    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
     for (uint32_t line = 1; !text.empty(); ++line) {
         const size_t end = std::min(text.find('\n'), text.size());
         if (!is_sound_header(text.substr(0, end))) {
@@ -112,11 +154,14 @@ Error toml_error(const std::string& path, uint32_t line, const std::string& sent
 }
 
 Result<std::vector<TomlEntry>> parse_toml(const std::string& path, std::string_view text) {
-    TANIST_TRY(check_headers(path, text));
-    toml::parse_result parsed = toml::parse(text);
+    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark
+    TANIST_TRY(check_escapes(path, text));
+    const std::string ascii = to_ascii(text);
+    TANIST_TRY(check_headers(path, ascii));
+    toml::parse_result parsed = toml::parse(ascii);
     if (!parsed) {
         auto line = static_cast<uint32_t>(parsed.error().source().begin.line);
-        return toml_error(path, line, std::string(parsed.error().description()));
+        return toml_error(path, line, from_ascii(parsed.error().description()));
     }
     std::vector<TomlEntry> entries;
     TANIST_TRY(flatten_root(path, parsed.table(), entries));

@@ -34,9 +34,13 @@ bool Announcer::may_keep(const NodeKey& server, const NodeKey& member_key) const
 }
 
 void Announcer::welcomed(Link& link, const MemberLink& member) {
+    say_list(link, member);
+    finish_member(link, member.server);
+}
+
+void Announcer::say_list(Link& link, const MemberLink& member) {
     sent_.erase(member.link);
     send_list(link, member);
-    finish_member(link, member.server);
 }
 
 void Announcer::send_list(Link& link, const MemberLink& member) {
@@ -114,36 +118,46 @@ void Announcer::finish_member(Link& link, const NodeKey& key) {
     note_failure("the end of a member's rotation is not stored", store(link, std::move(list)));
 }
 
-bool Announcer::everybody_keeps(const std::vector<Member>& members) const {
-    return std::all_of(members.begin(), members.end(), [&](const Member& member) {
-        if (member.key.is_zero()) return true;
-        auto kept = kept_.find(member.key);
-        return kept != kept_.end() && kept->second >= door_.list().version;
-    });
+uint64_t Announcer::kept_by_all(const std::vector<Member>& members) const {
+    uint64_t version = door_.list().version;
+    for (const Member& member : members) {
+        if (member.key.is_zero()) continue;
+        uint64_t kept = 0;
+        // It may have said so under the key that it gives up.
+        const ListedNode* node = door_.list().node_of(member.key);
+        for (const auto& [key, has] : kept_) {
+            if (key == member.key || (node != nullptr && node->holds(key))) {
+                kept = std::max(kept, has);
+            }
+        }
+        version = std::min(version, kept);
+    }
+    return version;
 }
 
-bool Announcer::finish_own(Link& link, const std::vector<Member>& members) {
+void Announcer::finish_own(Link& link, const std::vector<Member>& members) {
     const NodeKey present = door_.identity().key();
     const ListedNode* self = door_.list().node_of(present);
-    if (self == nullptr || self->old_key.is_zero()) return false;
+    if (self == nullptr || self->old_key.is_zero()) return;
     if (self->old_key == present) {
-        if (!everybody_keeps(members)) return false;
+        // Of a voter the list of voters says when (voter_rotation.cc).
+        if (path_exists(door_.layout().voters())) return;
+        if (kept_by_all(members) < door_.list().version) return;
         Status taken = door_.take_next_identity(link);
         note_failure("the new key is not used", taken);
-        if (!taken) return false;
+        if (!taken) return;
     }
     // The identity may have been switched by a run that ended before the list was.
     MemberList list = door_.list();
     if (end_rotation(list, door_.identity().key())) {
         note_failure("the end of the rotation is not stored", store(link, std::move(list)));
     }
-    return door_.identity().key() != present;
 }
 
-bool Announcer::look(Link& link, const std::vector<Member>& members,
+void Announcer::look(Link& link, const std::vector<Member>& members,
                      const std::vector<MemberLink>& links) {
     const Instant now = boot_now();
-    if (looked_.ns != 0 && now - looked_ < kLookEvery) return false;
+    if (looked_.ns != 0 && now - looked_ < kLookEvery) return;
     looked_ = now;
     Result<FileStat> stat = stat_path(door_.layout().member_list());
     const int64_t changed = stat ? stat->changed_ns : 0;
@@ -152,7 +166,7 @@ bool Announcer::look(Link& link, const std::vector<Member>& members,
         Result<MemberList> list = read_member_list(door_.layout().member_list());
         if (!list) {
             note(NoteLevel::error, "member list not read", {{"reason", list.error().message}});
-            return false;
+            return;
         }
         if (list->version != door_.list().version) {
             note_failure("member list", door_.take_list(link, std::move(list).value(), false));
@@ -162,9 +176,8 @@ bool Announcer::look(Link& link, const std::vector<Member>& members,
         return std::none_of(links.begin(), links.end(),
                             [&](const MemberLink& member) { return member.link == entry.first; });
     });
-    const bool renewed = finish_own(link, members);
+    finish_own(link, members);
     for (const MemberLink& member : links) send_list(link, member);
-    return renewed;
 }
 
 }  // namespace tanist

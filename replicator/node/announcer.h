@@ -30,21 +30,25 @@ class Announcer {
     NodeKey key_for(const NodeKey& member_key, unsigned attempt) const;
     // Whether a connection that was opened to `server` still leads to that member.
     bool may_keep(const NodeKey& server, const NodeKey& member_key) const;
-    // A session began.
+    // A session began: the list is said on it.
     void welcomed(Link& link, const MemberLink& member);
+    void say_list(Link& link, const MemberLink& member);
+    // The member was heard under the key that the connection was opened to.
+    void answered(Link& link, const MemberLink& member) { finish_member(link, member.server); }
     // Whether the message was one of these and is dealt with.
     bool takes(Link& link, const MemberLink& member, const Body& body);
     // The list's file changed, or a rotation can go on. `members`: all that must keep the list;
-    // `links`: those that are connected. True: this node has a new key, begin every session anew.
-    bool look(Link& link, const std::vector<Member>& members, const std::vector<MemberLink>& links);
+    // `links`: those that are connected. The identity of the door may be another one afterwards.
+    void look(Link& link, const std::vector<Member>& members, const std::vector<MemberLink>& links);
+    // The newest version of the list that all of them keep.
+    uint64_t kept_by_all(const std::vector<Member>& members) const;
 
   private:
     void send_list(Link& link, const MemberLink& member);
     Status enter_new_key(Link& link, const NodeKey& old_key, const NewKey& announced);
     Status store(Link& link, MemberList list);
-    bool everybody_keeps(const std::vector<Member>& members) const;
     void finish_member(Link& link, const NodeKey& key);
-    bool finish_own(Link& link, const std::vector<Member>& members);
+    void finish_own(Link& link, const std::vector<Member>& members);
 
     Door& door_;
     std::map<NodeKey, uint64_t> kept_;  // by the key a connection was opened to

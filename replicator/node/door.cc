@@ -62,11 +62,15 @@ NodeKey Door::first_key_of(const NodeKey& key) const {
 }
 
 Status Door::take_next_identity(Link& link) {
-    Result<Identity> next = Identity::load(layout_.next_identity());
-    if (!next) return std::move(next).error();
     TANIST_TRY(rename_path(layout_.next_identity(), layout_.identity()));
     TANIST_TRY(sync_directory(layout_.directory));
-    identity_ = std::move(next).value();
+    return follow_identity(link);
+}
+
+Status Door::follow_identity(Link& link) {
+    Result<Identity> identity = Identity::load(layout_.identity());
+    if (!identity) return std::move(identity).error();
+    identity_ = std::move(identity).value();
     note(NoteLevel::info, "this node has a new key", {{"key", to_string(identity_->key())}});
     return secure(link);
 }
@@ -101,7 +105,7 @@ bool Door::admits(Link& link, const Incoming& incoming, const Envelope& envelope
     if (*why == 0) return true;
     tell_denied(incoming.caller, envelope.type, why);
     if (envelope.type == MessageType::hello || envelope.type == MessageType::join ||
-        envelope.type == MessageType::status_ask) {
+        envelope.type == MessageType::status_ask || envelope.type == MessageType::command) {
         refuse(link, incoming.from, envelope, RefuseCode::not_allowed, why);
     }
     return false;

@@ -47,6 +47,8 @@ class Door {
     Status take_list(Link& link, MemberList list, bool store);
     // identity.next becomes the identity.
     Status take_next_identity(Link& link);
+    // The identity's file has another key: it is this node's from now on.
+    Status follow_identity(Link& link);
     // Sends `code` and the sentence.
     void refuse(Link& link, LinkId to, const Envelope& asked, RefuseCode code,
                 const std::string& text);

@@ -23,27 +23,29 @@ std::string dump(const Json& json) {
 }  // namespace
 
 // True: the command has been begun, or answered.
-bool Node::State::decide_by_vote(node_order::Command& command, const Json& asked) {
-    const std::string name = asked.value("command", "");
-    const bool ours =
-        name == "promote" || name == "switchover" || name == "pause" || name == "resume";
+bool Node::State::decide_by_vote(node_order::Command& command) {
+    using Kind = OperatorCommand::Kind;
+    const OperatorCommand& asked = command.asked;
+    const bool ours = asked.kind == Kind::promote || asked.kind == Kind::switchover ||
+                      asked.kind == Kind::pause || asked.kind == Kind::resume;
     if (!ours || !failover) return false;
     PendingCommand begun;
-    begun.who = asked.value("who", "unknown");
+    begun.who = asked.who;
     begun.began = boot_now();
     if (const auto& token = failover->view().token) begun.before = token->epoch();
     begun.result = success();
     Json answered;
     if (pending) {
         answered = failure({Errc::busy, "another command is under way"});
-    } else if (name == "promote") {
+    } else if (asked.kind == Kind::promote) {
         answered = begin_promotion(asked, begun);
-    } else if (name == "switchover") {
+    } else if (asked.kind == Kind::switchover) {
         answered = begin_switchover(asked, begun);
     } else {
         answered = begin_pause(asked, begun);
     }
     if (!answered.is_null()) {
+        audit_answer(asked, answered);
         command.answer(dump(answered));
         return true;
     }
@@ -53,13 +55,13 @@ bool Node::State::decide_by_vote(node_order::Command& command, const Json& asked
 }
 
 // The plan first; then the voters are asked, and their rules decide.
-Json Node::State::begin_promotion(const Json& asked, PendingCommand& begun) {
+Json Node::State::begin_promotion(const OperatorCommand& asked, PendingCommand& begun) {
     const PromotionPlan plan = plan_promotion();
     begun.result["plan"] = plan.json;
-    if (asked.value("dry_run", false)) return begun.result;
+    if (asked.dry_run) return begun.result;
     std::string refused = plan.impossible;
-    const bool forced = asked.value("force", false) && asked.value("accept_loss", false);
-    const std::string word = asked.value("asserted", "");
+    const bool forced = asked.force && asked.accept_loss;
+    const std::string& word = asked.asserted;
     if (refused.empty() && !plan.unsafe.empty() && (!forced || plan.behind)) {
         refused = plan.unsafe.front();
         if (!plan.behind) {
@@ -72,7 +74,6 @@ Json Node::State::begin_promotion(const Json& asked, PendingCommand& begun) {
             "--assert-fenced NODE";
     }
     if (!refused.empty()) {
-        audit_outcome_of(begun.who, "promote", Error{Errc::refused, refused});
         Json failed = failure({Errc::refused, refused});
         failed["plan"] = plan.json;
         return failed;
@@ -81,7 +82,8 @@ Json Node::State::begin_promotion(const Json& asked, PendingCommand& begun) {
         audit(layout, {begun.who, "promote", layout.db,
                        "begun, by vote" + (word.empty() ? "" : ", asserted dead: " + word)});
     if (!logged) return failure(logged.error());
-    if (!plan.unsafe.empty()) {
+    // A majority that answers votes by its rules, but for the one that guards what was confirmed.
+    if (!plan.unsafe.empty() && !plan.majority) {
         const Status cut = force_voters(plan.next);
         const Status again = failover ? ok_status() : start_failover();
         if (!cut) return failure(cut.error());
@@ -90,7 +92,9 @@ Json Node::State::begin_promotion(const Json& asked, PendingCommand& begun) {
     failover::OperatorCert order;
     order.cluster = file.cluster;
     order.group = file.group;
-    order.kind = failover::VoteKind::ordered;
+    // Where nobody waited for replicas, whoever promotes one accepts what it lacks.
+    const bool gives_up = !plan.unsafe.empty() || forced || failover->list().config.sync_k == 0;
+    order.kind = gives_up ? failover::VoteKind::accept_loss : failover::VoteKind::ordered;
     order.target = identity;
     order.signed_unix_ns = unix_now_ns();
     order.nonce = random_u64();
@@ -103,8 +107,8 @@ Json Node::State::begin_promotion(const Json& asked, PendingCommand& begun) {
     return Json();
 }
 
-Json Node::State::begin_switchover(const Json& asked, PendingCommand& begun) {
-    auto target = member_named(asked.value("to", ""));
+Json Node::State::begin_switchover(const OperatorCommand& asked, PendingCommand& begun) {
+    auto target = member_named(asked.to);
     if (!target) return failure(target.error());
     const VoterAddress* voter = failover->list().at(target->endpoint);
     if (!engine || failover->view().holder != failover::HolderPhase::open) {
@@ -125,7 +129,7 @@ Json Node::State::begin_switchover(const Json& asked, PendingCommand& begun) {
     begun.result["position"] = to_string(control.captured().position);
     begun.result["behind"] = control.captured().position.lsn.value -
                              std::min(control.captured().position.lsn.value, report->applied.value);
-    if (asked.value("dry_run", false)) return begun.result;
+    if (asked.dry_run) return begun.result;
     Status logged = audit(layout, {begun.who, "switchover", target->name, "begun"});
     if (!logged) return failure(logged.error());
     begun.kind = PendingCommand::Kind::switchover;
@@ -137,9 +141,9 @@ Json Node::State::begin_switchover(const Json& asked, PendingCommand& begun) {
 }
 
 // The policy is the holder's to change; a majority stores it.
-Json Node::State::begin_pause(const Json& asked, PendingCommand& begun) {
+Json Node::State::begin_pause(const OperatorCommand& asked, PendingCommand& begun) {
     begun.kind = PendingCommand::Kind::pause;
-    begun.paused = asked.value("command", "") == "pause";
+    begun.paused = asked.kind == OperatorCommand::Kind::pause;
     begun.target = layout.db;
     const failover::NodeView view = failover->view();
     if (view.holder != failover::HolderPhase::open) {
@@ -200,6 +204,9 @@ void Node::State::tend_pending() {
         const VoterAddress* voter = failover->list().find(node);
         why += std::string("; ") + (voter != nullptr ? voter->name : to_string(node)) + ": " +
                failover::to_string(reason);
+    }
+    if (pending->kind == PendingCommand::Kind::promote) {
+        why += "; if only for what members that do not answer may have: --force --accept-loss";
     }
     finish_pending(Error{Errc::refused, why});
 }

@@ -163,7 +163,10 @@ Status Engine::State::run(const SqliteApi& api) {
         api,
         CaptureLoopOptions{layout, options.settings, node.epoch,
                            options.database_is_at_log_end || *caught_up,
-                           options.elected && options.holds_epoch},
+                           options.elected && options.holds_epoch,
+                           [this] {
+                               if (options.host != nullptr) options.host->suffrage().stir();
+                           }},
         *log, control, [this] {
             if (ship) ship->log_grew();
         });
@@ -240,6 +243,8 @@ void Engine::wait_finished(int wake_fd) {
         if (finished(&reason)) return;
 }
 
+uint64_t Engine::members_kept() const { return state_->ship->members_kept(); }
+
 LogPoint Engine::log_end() const { return state_->log->end(); }
 
 failover::LogState Engine::log_state() const {
@@ -248,6 +253,7 @@ failover::LogState Engine::log_state() const {
     log.end = state_->log->end();
     log.durable = std::min(durable, log.end.position.lsn);
     log.applied = log.end.position.lsn;
+    log.writable = !state_->capture || !state_->capture->view().failing.load();
     return log;
 }
 

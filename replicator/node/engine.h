@@ -47,6 +47,7 @@ class Engine {
     void wait_finished(int wake_fd);             // returns when finished or wake_fd is readable
     std::vector<std::string> endpoints() const;  // as bound; none unless settings.listen
     std::string status_json() const;
+    uint64_t members_kept() const;  // see ShipLoop
     LogPoint log_end() const;
     failover::LogState log_state() const;  // for elections; any thread
     Status sync_log();                     // everything that it holds, now

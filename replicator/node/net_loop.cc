@@ -45,10 +45,12 @@ void NetLoop::run() {
     give_way(shared_.gives_way);
     while (true) {
         Nanos left = receiver_->deadline() - boot_now();
-        link_->wait({shared_.to_net.fd()}, std::clamp(left, Nanos(0), kWaitLongest));
-        for (ReceiverEvent& event : shared_.to_net.take()) step(event);
+        link_->wait({shared_.to_net.fd(), shared_.host->answers_fd()},
+                    std::clamp(left, Nanos(0), kWaitLongest));
+        hear_others();
         if (stopping_.load()) return;
         receive_all();
+        shared_.host->send_answers();
         newcomer_->tick(*link_);
         if (tail_check_.waiting()) check_tail(LogPoint(tail_check_.base()));
         step(receiver_event::Tick{});
@@ -90,7 +92,9 @@ void NetLoop::receive_all() {
             keep_roster(*envelope, *roster);
             continue;
         }
-        if (auto* hello = std::get_if<Hello>(&*body))
+        // Where voters elect, a new key of the primary comes with a new epoch.
+        auto* hello = std::get_if<Hello>(&*body);
+        if (hello != nullptr && !shared_.host->suffrage().votes())
             hello->node = door_->first_key_of(hello->node);
         if (!admitted(*incoming, *envelope, *body)) continue;
         frame_ = incoming->body;
@@ -99,6 +103,12 @@ void NetLoop::receive_all() {
         if (to_store_.size() >= kCommandsTogether) store_.hand_over(to_store_);
     }
     // What came together is synced together.
+    store_or_hand_over();
+}
+
+// All of it before anything is stored, which adds to it.
+void NetLoop::hear_others() {
+    for (const ReceiverEvent& event : shared_.to_net.take()) perform_all(event);
     store_or_hand_over();
 }
 
@@ -115,12 +125,10 @@ void NetLoop::perform_all(const ReceiverEvent& event) {
 // The receiver answers what was stored with messages, and with commands only when something failed.
 void NetLoop::store_or_hand_over() {
     if (to_store_.empty()) return;
-    std::deque<ReceiverEvent> events;
-    if (store_.append_here(to_store_, events)) {
-        for (const ReceiverEvent& event : events) perform_all(event);
-        events.clear();
-        store_.sync_here(events);
-        for (const ReceiverEvent& event : events) perform_all(event);
+    if (store_.append_here(to_store_)) {
+        for (const ReceiverEvent& event : shared_.to_net.take()) perform_all(event);
+        store_.sync_here();
+        for (const ReceiverEvent& event : shared_.to_net.take()) perform_all(event);
         store_.applies_now();
     }
     store_.hand_over(to_store_);

@@ -29,6 +29,7 @@ class NetLoop {
 
   private:
     void run();
+    void hear_others();
     void receive_all();
     void step(const ReceiverEvent& event);
     void perform_all(const ReceiverEvent& event);

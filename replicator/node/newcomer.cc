@@ -180,6 +180,8 @@ void Newcomer::announce(Link& link) {
     const NodeKey present = door_.identity().key();
     const ListedNode* self = door_.list().node_of(present);
     if (self != nullptr && self->key == fresh) {
+        // A voter's key is who it is there: the list of voters says when (voter_rotation.cc).
+        if (path_exists(door_.layout().voters())) return;
         primary_ = 0;
         if (Status taken = door_.take_next_identity(link); !taken) {
             note(NoteLevel::error, "the new key is not used", {{"reason", taken.error().message}});

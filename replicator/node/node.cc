@@ -14,6 +14,7 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
+constexpr Nanos kLookAtApplication = 20ms;
 constexpr Nanos kLookEvery = 500ms;  // at what is pending
 constexpr Nanos kDrainAtChange = 5s;
 
@@ -44,6 +45,7 @@ Status Node::State::open() {
     ship_lock = std::move(lock).value();
     // Another process may have changed it until we had the lock.
     if (auto now = read_node_file(layout.node())) file = *now;
+    TANIST_TRY(finish_key_change());
     auto key = load_or_create_identity(layout.identity());
     if (!key) return std::move(key).error();
     identity = *key;
@@ -182,7 +184,8 @@ void Node::State::stop_role(Nanos patience) {
 
 void Node::State::run() {
     while (!stopping.load()) {
-        for (NodeOrder& order : orders.wait(kLookEvery)) {
+        const Nanos look_every = watches_application() ? kLookAtApplication : kLookEvery;
+        for (NodeOrder& order : orders.wait(look_every)) {
             if (stopping.load()) return;
             // A replica's network thread writes what it learns of its cluster and the epoch.
             if (auto now = read_node_file(layout.node()); now && replica) file = std::move(*now);
@@ -196,25 +199,34 @@ void Node::State::run() {
 // -- orders
 
 void Node::State::handle(node_order::Command& command) {
-    const Json asked = Json::parse(command.json, nullptr, false);
-    if (asked.is_object() && decide_by_vote(command, asked)) return;
-    Json result = asked.is_object() ? execute(asked)
-                                    : failure({Errc::invalid, "the command is no JSON object"});
+    if (decide_by_vote(command)) return;
+    const Json result = execute(command.asked);
+    audit_answer(command.asked, result);
     command.answer(result.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-Json Node::State::execute(const Json& command) {
-    const std::string name = command.value("command", "");
-    if (name == "fence") return fence(command);
-    if (name == "unfence") return unfence(command);
-    if (name == "promote") return promote(command);
-    if (name == "switchover") return switch_over(command);
-    if (name == "pause" || name == "resume") {
-        return failure({Errc::refused,
-                        "nobody votes here: failover is manual, so there is nothing "
-                        "to pause"});
+Json Node::State::execute(const OperatorCommand& command) {
+    using Kind = OperatorCommand::Kind;
+    if (file.role == Role::witness) {
+        return failure({Errc::refused, "a witness holds no data, and no role that could change"});
     }
-    return failure({Errc::invalid, "this tanistd does not know the command \"" + name + "\""});
+    switch (command.kind) {
+        case Kind::fence:
+            return fence(command);
+        case Kind::unfence:
+            return unfence(command);
+        case Kind::promote:
+            return promote(command);
+        case Kind::switchover:
+            return switch_over(command);
+        case Kind::pause:
+        case Kind::resume:
+            return failure({Errc::refused,
+                            "nobody votes here: failover is manual, so there is nothing "
+                            "to pause"});
+        default:
+            return failure({Errc::invalid, "that is no command of this socket"});
+    }
 }
 
 void Node::State::handle(Superseded& news) {
@@ -265,6 +277,7 @@ bool Node::State::serve(const Incoming& incoming, const Envelope& envelope) {
         return answer_hello(incoming, envelope);
     }
     if (envelope.type == MessageType::vote) return take_vote(incoming, envelope);
+    if (envelope.type == MessageType::command) return take_command(incoming, envelope);
     if (envelope.type == MessageType::voters) return take_voters(incoming, envelope);
     return false;
 }
@@ -324,15 +337,15 @@ Result<std::unique_ptr<Node>> Node::start(const SqliteApi& api, NodeOptions opti
     auto made = std::make_unique<State>(api, std::move(options));
     TANIST_TRY(made->open());
     State* state = made.get();
+    state->membership = std::make_unique<MembershipWorker>(state->layout);
     TANIST_TRY(state->start_role());
     if (state->votes.votes()) TANIST_TRY(state->start_failover());
-    auto admin = AdminServer::start(
-        state->layout.directory,
-        {.status = [state] { return status_json(state->layout); },
-         .command =
-             [state](std::string json, AdminServer::Answer answer) {
-                 state->orders.put(node_order::Command{std::move(json), std::move(answer)});
-             }});
+    auto admin = AdminServer::start(state->layout.directory,
+                                    {.status = [state] { return status_json(state->layout); },
+                                     .command =
+                                         [state](std::string json, AdminServer::Answer answer) {
+                                             state->take_local_command(json, std::move(answer));
+                                         }});
     if (admin) {
         state->admin = std::move(admin).value();
     } else {
@@ -354,6 +367,7 @@ void Node::stop(Nanos patience) {
     state_->orders.close();
     if (state_->thread.joinable()) state_->thread.join();
     state_->admin.reset();
+    state_->membership.reset();
     state_->stop_failover(true);
     state_->stop_role(patience);
     state_->hooks.stop();

@@ -13,11 +13,13 @@
 #include "replicator/control/layout.h"
 #include "replicator/control/members.h"
 #include "replicator/control/node_file.h"
+#include "replicator/control/operator_command.h"
 #include "replicator/node/admin_server.h"
 #include "replicator/node/engine.h"
 #include "replicator/node/failover_host.h"
 #include "replicator/node/hook_runner.h"
 #include "replicator/node/mailbox.h"
+#include "replicator/node/membership_worker.h"
 #include "replicator/node/node.h"
 #include "replicator/node/replica.h"
 #include "replicator/node/role_host.h"
@@ -31,7 +33,7 @@ using Json = nlohmann::ordered_json;
 
 namespace node_order {
 struct Command {
-    std::string json;
+    OperatorCommand asked;
     AdminServer::Answer answer;
 };
 // The primary that we follow has given up its epoch, in a switchover.
@@ -64,13 +66,21 @@ struct PendingCommand {
     Instant give_up{0};
 };
 
+// The end of a command that came over the network.
+struct NetworkAnswer {
+    LinkId to = 0;
+    uint64_t session = 0;
+    std::string json;
+};
+
 // What a promotion would do. `impossible`: why it cannot be done at all; `unsafe`: why it must not
 // be done unless an operator forces it.
 struct PromotionPlan {
     Json json;
     std::string impossible;
     std::vector<std::string> unsafe;
-    bool behind = false;  // one of those: a node that answers has more of the history
+    bool behind = false;    // one of those: a node that answers has more of the history
+    bool majority = false;  // of the data members can be asked
     Epoch next;
 };
 
@@ -111,10 +121,18 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::string founding_told;
     bool app_seen = false;      // an application has used the primary since...
     Instant app_missed{0};      // ...and has been missed since then
+    Instant revived{0};         // the failover node, last
     std::string broken;         // guarded by `roles`: no role could be started
     bool mark_pending = false;  // fenced, and stock processes do not know yet
     bool stopped = false;
+    std::atomic<bool> key_changed{false};  // for the network thread to notice
     std::atomic<bool> stopping{false};
+    Tickets tickets;  // network thread
+    // What operators asked over the network, for the network thread to answer; shared with the
+    // answers that are still to come.
+    std::shared_ptr<Mailbox<NetworkAnswer>> network_answers =
+        std::make_shared<Mailbox<NetworkAnswer>>();
+    std::unique_ptr<MembershipWorker> membership;
     HookRunner hooks;  // told by the node thread, or before it runs
     std::thread thread;
 
@@ -123,6 +141,8 @@ struct Node::State final : RoleHost, FailoverOwner {
     Door& door() override { return keys; }
     const std::vector<std::string>& endpoints() const override { return bound_endpoints; }
     bool serve(const Incoming& incoming, const Envelope& envelope) override;
+    int answers_fd() const override { return network_answers->fd(); }
+    void send_answers() override;
     Suffrage& suffrage() override { return votes; }
     // Where voters decide, a higher epoch comes with its token.
     void superseded(const Superseded& news) override {
@@ -154,6 +174,12 @@ struct Node::State final : RoleHost, FailoverOwner {
     bool take_voters(const Incoming& incoming, const Envelope& envelope);  // network thread
     Status adopt_voters(const VoterList& list, const NodeKey& founder);
 
+    // -- voter_rotation.cc; node thread
+    std::optional<VoterList> rotated_voters(const VoterList& now);
+    Status keep_promise(const std::optional<VoterList>& before, const VoterList& after);
+    Result<bool> take_voting_key(const VoterList& list);
+    Status finish_key_change();
+
     // -- voter_changes.cc
     Result<VoterFacts> facts_of(const Member& member,
                                 const std::optional<VotersHave>& answer) const;
@@ -165,12 +191,14 @@ struct Node::State final : RoleHost, FailoverOwner {
     Status change_voters(const VoterList& now, VoterList next);
     Status force_voters(Epoch forced);
     void watch_application();
+    bool watches_application() const;
+    void revive_failover();
 
     // -- election_commands.cc
-    bool decide_by_vote(node_order::Command& command, const Json& asked);
-    Json begin_promotion(const Json& asked, PendingCommand& begun);
-    Json begin_switchover(const Json& asked, PendingCommand& begun);
-    Json begin_pause(const Json& asked, PendingCommand& begun);
+    bool decide_by_vote(node_order::Command& command);
+    Json begin_promotion(const OperatorCommand& asked, PendingCommand& begun);
+    Json begin_switchover(const OperatorCommand& asked, PendingCommand& begun);
+    Json begin_pause(const OperatorCommand& asked, PendingCommand& begun);
     void finish_pending(const Status& outcome);
     void tend_pending();
 
@@ -188,17 +216,24 @@ struct Node::State final : RoleHost, FailoverOwner {
     void handle(node_order::TakeOver& order);
     void handle(Superseded& news);
     void handle(Divergence& found);
-    Json execute(const Json& command);
+    Json execute(const OperatorCommand& command);
     Status write_file(NodeFile next);
     void set_role(Role next);
     bool take_vote(const Incoming& incoming, const Envelope& envelope);
     bool answer_hello(const Incoming& incoming, const Envelope& envelope);
 
+    // -- operator_desk.cc
+    bool take_command(const Incoming& incoming, const Envelope& envelope);         // network thread
+    void take_local_command(const std::string& json, AdminServer::Answer answer);  // admin thread
+    void begin_command(OperatorCommand command, AdminServer::Answer answer);       // any thread
+
     // -- role_change.cc
-    Json fence(const Json& command);
-    Json unfence(const Json& command);
+    Json fence(const OperatorCommand& command);
+    Json unfence(const OperatorCommand& command);
     Status mark_fenced(Nanos patience);
     Status demote(const Superseded& news);
+    Status all_is_captured(WriteHold& hold) const;
+    Status has_room() const;
     Status become_replica(std::optional<WriteHold> hold = std::nullopt);
     Result<std::unique_ptr<Log>> open_log();
     Status save_tail(const Divergence& found);
@@ -210,17 +245,18 @@ struct Node::State final : RoleHost, FailoverOwner {
     Result<std::vector<Member>> other_members() const;
     bool may_lead(const NodeKey& key) const;
     PromotionPlan plan_promotion();
-    Json promote(const Json& command);
+    Json promote(const OperatorCommand& command);
     // `at`: where the log must end; nothing: wherever it does.
     Status become_primary(Epoch next_epoch, std::optional<LogPoint> at);
     Status open_as_primary(Epoch next_epoch);
+    void audit_answer(const OperatorCommand& command, const Json& answer);
     void audit_outcome_of(const std::string& who, const std::string& what, const Status& outcome);
 
     // -- switchover.cc
     Result<Member> member_named(const std::string& name) const;
     std::optional<PeerReport> report_on(const Member& member) const;
     std::string why_no_switchover(const Member& target) const;
-    Json switch_over(const Json& command);
+    Json switch_over(const OperatorCommand& command);
     Status hand_over(const Member& target);
     Result<LogPoint> drain(WriteHold& hold, const Member& target);
     Result<Bytes> sign_release(const Member& target, const LogPoint& final) const;

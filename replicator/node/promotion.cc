@@ -95,7 +95,8 @@ PromotionPlan Node::State::plan_promotion() {
     plan.json["members"] = list;
     plan.json["reached"] = reached;
     plan.json["voters"] = all;
-    if (reached * 2 <= all) {
+    plan.majority = reached * 2 > all;
+    if (!plan.majority) {
         plan.unsafe.push_back("only " + std::to_string(reached) + " of " + std::to_string(all) +
                               " data members can be asked, which is no majority: the primary may "
                               "live, and others may have more of the history");
@@ -120,13 +121,13 @@ PromotionPlan Node::State::plan_promotion() {
     return plan;
 }
 
-Json Node::State::promote(const Json& command) {
-    const bool forced = command.value("force", false) && command.value("accept_loss", false);
-    const std::string word = command.value("asserted", "");
+Json Node::State::promote(const OperatorCommand& command) {
+    const bool forced = command.force && command.accept_loss;
+    const std::string& word = command.asserted;
     PromotionPlan plan = plan_promotion();
     Json result = success();
     result["plan"] = plan.json;
-    if (command.value("dry_run", false)) return result;
+    if (command.dry_run) return result;
     std::string refused = plan.impossible;
     if (refused.empty() && !plan.unsafe.empty() && !forced) {
         refused = plan.unsafe.front() +
@@ -137,19 +138,16 @@ Json Node::State::promote(const Json& command) {
             "a forced promotion needs your word that the old primary is dead: "
             "--assert-fenced NODE";
     }
-    const std::string who = command.value("who", "unknown");
     if (!refused.empty()) {
-        audit_outcome_of(who, "promote", Error{Errc::refused, refused});
         Json failed = failure({Errc::refused, refused});
         failed["plan"] = plan.json;
         return failed;
     }
-    Status logged = audit(layout, {who, "promote", layout.db,
+    Status logged = audit(layout, {command.who, "promote", layout.db,
                                    "begun, epoch " + std::to_string(plan.next.value) +
                                        (word.empty() ? "" : ", asserted dead: " + word)});
     if (!logged) return failure(logged.error());
     Status done = become_primary(plan.next, std::nullopt);
-    audit_outcome_of(who, "promote", done);
     if (!done) {
         Json failed = failure(done.error());
         failed["plan"] = plan.json;

@@ -41,6 +41,9 @@ class RoleHost {
     // On the role's network thread: a message that does not belong to a session of the role. True:
     // it has been dealt with.
     virtual bool serve(const Incoming& incoming, const Envelope& envelope) = 0;
+    // What the host has to say on the link meanwhile: readable when there is something, and said.
+    virtual int answers_fd() const = 0;
+    virtual void send_answers() = 0;
     // What elections allow. Any thread.
     virtual Suffrage& suffrage() = 0;
     // Any thread; both return at once, and the role is stopped soon after.

@@ -36,6 +36,7 @@ Status ShipLoop::start() {
         TANIST_TRY(door_->open(*link_));
     }
     announcer_ = std::make_unique<Announcer>(*door_);
+    witness_links_ = std::make_unique<WitnessLinks>(*door_, *announcer_);
     // libzmq's own threads start with the first socket and inherit from the thread that makes it.
     std::thread([this] {
         give_way(kShippingGivesWay);
@@ -97,6 +98,7 @@ void ShipLoop::run() {
     give_way(kShippingGivesWay);
     std::vector<int> fds = {wake_.fd(), syncs_->fd(), capture_.watch().fd(), votes_.fd()};
     if (chime_.is_open()) fds.push_back(chime_.fd());
+    if (options_.host != nullptr) fds.push_back(options_.host->answers_fd());
     while (!stopping_.load()) {
         link_->wait(fds, until_next_deadline());
         if (chime_.is_open() && chime_.drain()) ship_what_is_waited_for();
@@ -111,6 +113,7 @@ void ShipLoop::run() {
         publish_views();
         tell_roster();
         send_votes();
+        if (options_.host != nullptr) options_.host->send_answers();
     }
 }
 
@@ -257,7 +260,13 @@ void ShipLoop::tend_keys() {
         if (peer->main != 0 && !announcer_->may_keep(peer->server, peer->member.key))
             step(*peer, follower_event::LinkFailed{"its key was taken off the list"});
     }
-    if (!announcer_->look(*link_, members, links)) return;
+    if (options_.ships) {
+        members.insert(members.end(), witnesses_.begin(), witnesses_.end());
+        witness_links_->tend(*link_, witnesses_, boot_now());
+    }
+    announcer_->look(*link_, members, links);
+    members_kept_.store(announcer_->kept_by_all(members));
+    if (options_.self.node == door_->identity().key()) return;
     options_.self.node = door_->identity().key();
     for (auto& peer : peers_) {
         peer->follower->set_identity(options_.self);
@@ -280,6 +289,7 @@ void ShipLoop::receive_all() {
     while (auto incoming = link_->receive()) {
         auto envelope = decode_envelope(incoming->envelope);
         if (!envelope) continue;
+        if (witness_links_->takes(*link_, *incoming, *envelope)) continue;
         auto at = by_link_.find(incoming->from);
         if (served_apart(at == by_link_.end() ? nullptr : at->second, *incoming, *envelope)) {
             continue;

@@ -15,6 +15,7 @@
 #include "replicator/node/mailbox.h"
 #include "replicator/node/role_host.h"
 #include "replicator/node/sync_worker.h"
+#include "replicator/node/witness_links.h"
 #include "replicator/ship/follower.h"
 #include "replicator/ship/rearm.h"
 #include "replicator/wire/link.h"
@@ -42,6 +43,8 @@ class ShipLoop {
     // See Engine::tell.
     void tell(const std::string& endpoint, Bytes vote) { votes_.put({endpoint, std::move(vote)}); }
     // Every member has applied everything; true when there is none.
+    // The newest version of the signed member list that every member with a key keeps.
+    uint64_t members_kept() const { return members_kept_.load(); }
     bool all_shipped() const { return shipped_to_.load() >= log_.end().position.lsn.value; }
     std::vector<std::string> endpoints() const { return endpoints_; }
 
@@ -112,6 +115,7 @@ class ShipLoop {
     std::unique_ptr<Door> own_door_;
     Door* door_ = nullptr;  // ours, or the host's
     std::unique_ptr<Announcer> announcer_;
+    std::unique_ptr<WitnessLinks> witness_links_;
     std::unique_ptr<SyncWorker> syncs_;
     std::vector<std::unique_ptr<Peer>> peers_;
     std::map<LinkId, Peer*> by_link_;
@@ -128,6 +132,7 @@ class ShipLoop {
     // Every member had applied the log up to here; compared with its end at the moment of asking,
     // so that what was captured since counts. Zero: one lacks something.
     std::atomic<uint64_t> shipped_to_{0};
+    std::atomic<uint64_t> members_kept_{0};
     std::atomic<uint64_t> served_to_{0};  // the same, but for members that are synced
     std::thread thread_;
 };

@@ -15,8 +15,6 @@ constexpr uint64_t kStormBytes = 256u << 10;
 constexpr Nanos kStormNap = 8ms;
 // The net thread answers heartbeats and must not be held up by a slow disk, nor by a storm.
 constexpr uint64_t kHereBytesMax = 64u << 10;
-// Off: with it a chaos run ended with a stream that stood still (docs/testing.md).
-constexpr bool kStoresHere = false;
 constexpr Nanos kHereSyncMax = 3ms;
 
 }  // namespace
@@ -65,20 +63,20 @@ bool StoreLoop::may_append_here(const std::deque<StoreCommand>& commands) const 
            std::holds_alternative<store_command::Finish>(commands.back());
 }
 
-bool StoreLoop::append_here(std::deque<StoreCommand>& commands, std::deque<ReceiverEvent>& events) {
-    if (!kStoresHere || handed_over_ != handled_.load(std::memory_order_acquire)) return false;
+bool StoreLoop::append_here(std::deque<StoreCommand>& commands) {
+    if (handed_over_ != handled_.load(std::memory_order_acquire)) return false;
     const std::unique_lock lock(working_, std::try_to_lock);
     if (!lock.owns_lock() || !may_append_here(commands)) return false;
     for (StoreCommand& command : commands) std::visit([&](auto& c) { handle(c); }, command);
     commands.clear();
-    events.swap(to_net_);
+    shared_.to_net.put_all(to_net_);
     return true;
 }
 
-void StoreLoop::sync_here(std::deque<ReceiverEvent>& events) {
+void StoreLoop::sync_here() {
     const std::lock_guard lock(working_);
     make_durable();
-    events.swap(to_net_);
+    shared_.to_net.put_all(to_net_);
 }
 
 // Small batches are synced at once: a lone commit, or commits that somebody waits for. In a storm

@@ -25,10 +25,11 @@ class StoreLoop {
 
     // -- net thread.
     void hand_over(std::deque<StoreCommand>& commands);
-    // Appends them here and now. False: they are to be handed over. What to tell the receiver is in
-    // `events`, of sync_here() after it of the sync.
-    bool append_here(std::deque<StoreCommand>& commands, std::deque<ReceiverEvent>& events);
-    void sync_here(std::deque<ReceiverEvent>& events);
+    // Appends them here and now. False: they are to be handed over. What the receiver is to be told
+    // of it, and of sync_here() after it, is in `to_net`, behind what the thread told before: the
+    // receiver counts records off one by one, so all its news must come in one order.
+    bool append_here(std::deque<StoreCommand>& commands);
+    void sync_here();
     // When the receiver was told.
     void applies_now();
 

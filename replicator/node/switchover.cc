@@ -75,9 +75,8 @@ std::string Node::State::why_no_switchover(const Member& target) const {
     return "";
 }
 
-Json Node::State::switch_over(const Json& command) {
-    const std::string who = command.value("who", "unknown");
-    auto target = member_named(command.value("to", ""));
+Json Node::State::switch_over(const OperatorCommand& command) {
+    auto target = member_named(command.to);
     if (!target) return failure(target.error());
     const std::string refused = why_no_switchover(*target);
     if (!refused.empty()) return failure({Errc::refused, refused});
@@ -86,13 +85,12 @@ Json Node::State::switch_over(const Json& command) {
     result["to"] = target->name;
     result["position"] = to_string(control.captured().position);
     result["behind"] = control.captured().position.lsn.value - report_on(*target)->applied.value;
-    if (command.value("dry_run", false)) return result;
-    if (auto logged = audit(layout, {who, "switchover", target->name, "begun"}); !logged) {
+    if (command.dry_run) return result;
+    if (auto logged = audit(layout, {command.who, "switchover", target->name, "begun"}); !logged) {
         return failure(logged.error());
     }
     const Instant began = boot_now();
     Status done = hand_over(*target);
-    audit_outcome_of(who, "switchover to " + target->name, done);
     if (!done) return failure(done.error());
     result["seconds"] = static_cast<double>((boot_now() - began).count()) / 1e9;
     return result;

@@ -11,6 +11,8 @@ using namespace std::chrono_literals;
 
 // A connection on which nothing is answered for so long is opened anew.
 constexpr Nanos kSilentAfter = 1s;
+// The same while the voter has two keys, of which it is reached by one.
+constexpr Nanos kSilentAfterKey = 250ms;
 // One that takes nothing is opened anew, but not more often than this.
 constexpr Nanos kReopenEvery = 100ms;
 constexpr Nanos kHandEvery = 500ms;
@@ -45,9 +47,19 @@ void VoteLink::reopen(Peer& peer, Instant now) {
     peer.link = 0;
     peer.opened = now;
     peer.asked = Instant{0};
-    auto link = door_.connect(*link_, peer.address.endpoint,
-                              peer.address.secured ? peer.address.node : NodeKey{});
+    NodeKey key = peer.address.secured ? peer.address.node : NodeKey{};
+    if (const ListedNode* node = rotating(peer)) {
+        key = peer.attempts++ % 2 == 0 ? node->key : node->old_key;
+    }
+    auto link = door_.connect(*link_, peer.address.endpoint, key);
     if (link) peer.link = *link;
+}
+
+// The voter in the member list, when its key is just being changed.
+const ListedNode* VoteLink::rotating(const Peer& peer) const {
+    if (!peer.address.secured) return nullptr;
+    const ListedNode* node = door_.list().node_of(peer.address.node);
+    return node == nullptr || node->old_key.is_zero() ? nullptr : node;
 }
 
 // What cannot be sent is lost, as on any network.
@@ -88,7 +100,8 @@ void VoteLink::tend(Instant now) {
     receive_all(now);
     look_at_keys(now);
     for (auto& [node, peer] : peers_) {
-        if (peer.asked.ns != 0 && now - peer.asked >= kSilentAfter) reopen(peer, now);
+        const Nanos silent = rotating(peer) == nullptr ? kSilentAfter : kSilentAfterKey;
+        if (peer.asked.ns != 0 && now - peer.asked >= silent) reopen(peer, now);
         if (peer.has < list_id_ && now - peer.handed >= kHandEvery) hand_list(peer, now);
     }
 }

@@ -38,10 +38,12 @@ class VoteLink {
         Instant opened{0};
         Instant heard{0};
         Instant asked{0};  // when something was first sent after it was last heard; zero: nothing
+        unsigned attempts = 0;
         failover::ConfigId has;
         Instant handed{0};  // when the list was last sent
     };
     void reopen(Peer& peer, Instant now);
+    const ListedNode* rotating(const Peer& peer) const;
     bool put(Peer& peer, Body body, Instant now);
     void receive_all(Instant now);
     void hand_list(Peer& peer, Instant now);

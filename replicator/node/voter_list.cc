@@ -143,6 +143,22 @@ Status write_voter_list(const std::string& path, const VoterList& list) {
     return replace_file(path, encode(list));
 }
 
+void replace_voter(VoterList& list, const NodeKey& old_key, const NodeKey& new_key) {
+    auto& members = list.config.members;
+    for (auto& member : members) {
+        if (member.node == old_key) member.node = new_key;
+    }
+    for (VoterAddress& address : list.addresses) {
+        if (address.node == old_key) address.node = new_key;
+    }
+    auto& operators = list.config.operators;
+    std::replace(operators.begin(), operators.end(), old_key, new_key);
+    std::sort(members.begin(), members.end(),
+              [](const auto& a, const auto& b) { return a.node < b.node; });
+    std::sort(list.addresses.begin(), list.addresses.end(),
+              [](const auto& a, const auto& b) { return a.node < b.node; });
+}
+
 Result<VoterList> found_voters(const ClusterId& cluster, const GroupId& group,
                                failover::ConfigId id, const Settings& settings,
                                std::vector<VoterFacts> voters) {

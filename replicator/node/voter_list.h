@@ -35,6 +35,9 @@ Result<VoterList> decode_voter_list(ByteView bytes);
 Result<std::optional<VoterList>> read_voter_list(const std::string& path);
 Status write_voter_list(const std::string& path, const VoterList& list);
 
+// `new_key` votes where `old_key` did; everything else stays. Requires: old_key is in it.
+void replace_voter(VoterList& list, const NodeKey& old_key, const NodeKey& new_key);
+
 // What one voter says of itself, and where it is.
 struct VoterFacts {
     VoterAddress address;

@@ -41,10 +41,11 @@ void Witness::stop() {
 
 void Witness::run() {
     while (!stopping_.load()) {
-        host_.link().wait({wake_.fd()}, kWaitLongest);
+        host_.link().wait({wake_.fd(), host_.answers_fd()}, kWaitLongest);
         wake_.drain();
         control_->engine_beat_ns.store(boot_now().ns, std::memory_order_relaxed);
         receive_all();
+        host_.send_answers();
         newcomer_->tick(host_.link());
     }
 }

@@ -5,7 +5,7 @@ namespace {
 
 using Kind = Caller::Kind;
 
-enum class Subject { stream, vote, list, join, status, answer };
+enum class Subject { stream, vote, list, join, status, command, answer };
 
 Subject subject_of(MessageType type) {
     switch (type) {
@@ -28,6 +28,8 @@ Subject subject_of(MessageType type) {
             return Subject::join;
         case MessageType::status_ask:
             return Subject::status;
+        case MessageType::command:
+            return Subject::command;
         default:
             return Subject::answer;
     }
@@ -44,7 +46,8 @@ const char* why_denied(const Caller& caller, MessageType type, const AuthorityPo
             return member ? "its key may not lead this cluster"
                           : "this node follows keys of its cluster only";
         case Subject::vote:
-            if (member || (caller.kind == Kind::local && !policy.keyed)) return "";
+            if (member && !is_operator(caller.rights)) return "";
+            if (caller.kind == Kind::local && !policy.keyed) return "";
             return "only members of its cluster vote here";
         case Subject::list:
             return member && caller.rights.has(Right::lead) ? "" : "its key may not lead";
@@ -56,6 +59,9 @@ const char* why_denied(const Caller& caller, MessageType type, const AuthorityPo
             if (caller.kind == Kind::local ? policy.status_local : member) return "";
             if (caller.kind == Kind::stranger && policy.status_strangers) return "";
             return "the status is for members only";
+        case Subject::command:
+            if (member && is_operator(caller.rights)) return "";
+            return "only an operator's key commands a node over the network";
         case Subject::answer:
             break;
     }

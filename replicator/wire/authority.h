@@ -5,14 +5,16 @@
 //   message                                  local endpoint        member            stranger
 //   hello, data, heartbeat, sync_*, refuse   no cluster with keys  right to lead     never
 //   history, roster, voters                  the same as hello
-//   vote                                     the same as hello     always            never
+//   vote                                     the same as hello     no operator       never
 //   members                                  never                 right to lead     never
 //   join                                     never                 right to admit    while inviting
 //   status_ask                               unless closed         always            when open
+//   command                                  never                 operators only    never
 //   everything else                          never                 never             never
 //
-// Operators' commands come to the admin socket only, which has no such judge: who may open it may
-// command.
+// An operator is a member whose one right is `operate`: it commands and asks for the status, and a
+// node's key, whatever it may do, never commands. The admin socket has no such judge: who may open
+// it may command.
 #pragma once
 
 #include "replicator/wire/link.h"

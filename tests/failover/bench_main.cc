@@ -1,8 +1,12 @@
 // How long nobody is served: switchover, promotion after a death, automatic failover, the return of
 // a big node. Numbers for docs/benchmarks.md; see docs/testing.md, "failover".
 //
-//   failover_bench --build DIR --part switchover|promote|automatic|rejoin [--runs N]
-//                  [--ack RULE] [--settings 'failover_profile = "lan"']
+//   failover_bench --build DIR [--runs N]
+//                  --part switchover|promote|automatic|app_killed|disk_full|rejoin
+//                  [--ack RULE] [--settings 'failover_profile = "lan"'] [--votes 1] [--keep FILE]
+//
+// --votes: voters elect in `switchover` and `promote`, too. --keep: the values are added to FILE,
+// and what is printed is of all that are in it, so that many runs may be done in small parts.
 #include <signal.h>
 #include <unistd.h>
 
@@ -32,7 +36,14 @@ void must(bool holds, const std::string& what) {
 // Milliseconds, one for each run.
 class Sample {
   public:
-    void add(double ms) { all_.push_back(ms); }
+    explicit Sample(std::string kept = "") : kept_(std::move(kept)) {
+        std::ifstream earlier(kept_);
+        for (double ms = 0; earlier >> ms;) all_.push_back(ms);
+    }
+    void add(double ms) {
+        all_.push_back(ms);
+        if (!kept_.empty()) std::ofstream(kept_, std::ios::app) << ms << '\n';
+    }
     void print(const std::string& what) {
         if (all_.empty()) return;
         std::sort(all_.begin(), all_.end());
@@ -46,6 +57,7 @@ class Sample {
         const auto rank = static_cast<size_t>(share * static_cast<double>(all_.size()));
         return all_[std::min(rank, all_.size() - 1)];
     }
+    std::string kept_;
     std::vector<double> all_;
 };
 
@@ -72,6 +84,8 @@ struct Bench {
     Cluster& cluster;
     int64_t runs = 0;
     bool automatic = false;
+    bool votes = false;
+    std::string kept = {};
 
     // Everything healthy, and the primary acknowledges.
     int begin_run() {
@@ -84,7 +98,7 @@ struct Bench {
     }
 
     void switchovers() {
-        Sample pause;
+        Sample pause(kept);
         for (int64_t run = 0; run < runs; ++run) {
             const int old = begin_run();
             const int next = (old + 1) % Cluster::kNodes;
@@ -101,14 +115,28 @@ struct Bench {
         pause.print("switchover, pause of writes");
     }
 
+    // Where voters elect, an operator comes when nobody else does, and after the dead primary's
+    // promise.
+    void wait_for_the_operator(int dead) {
+        const int node = (dead + 1) % Cluster::kNodes;
+        must(soon([&] {
+                 const auto status = cluster.status(node);
+                 return status.contains("failover") &&
+                        status["failover"].value("promise_seconds", nlohmann::json(0)).is_null();
+             }),
+             "the promise does not end");
+    }
+
     // The whole node dies: daemon and application.
     void losses() {
-        Sample command;
-        Sample whole;
+        Sample command(automatic ? "" : kept);
+        Sample whole(automatic ? kept : "");
         for (int64_t run = 0; run < runs; ++run) {
             const int old = begin_run();
+            if (votes && !automatic) cluster.tanist(old, "pause " + cluster.path(old));
             const int64_t before = boot_ns() - static_cast<int64_t>(50 * kMs);
             cluster.kill_node(old);
+            if (votes && !automatic) wait_for_the_operator(old);
             const int64_t asked = boot_ns();
             if (!automatic) {
                 const std::string refused = cluster.promote_any(old);
@@ -123,6 +151,27 @@ struct Bench {
         }
         command.print(automatic ? "from SIGKILL to the first acknowledgement"
                                 : "from `tanist promote` to the first acknowledgement");
+        whole.print("from the last acknowledgement to the first");
+    }
+
+    // The machine and its daemon live; the application dies, or the disk takes nothing more.
+    void unusable(bool full_disk) {
+        Sample whole(kept);
+        for (int64_t run = 0; run < runs; ++run) {
+            const int old = begin_run();
+            const int64_t before = boot_ns() - static_cast<int64_t>(50 * kMs);
+            if (full_disk) {
+                cluster.fill_disk(old);
+            } else {
+                cluster.kill_client(old);
+            }
+            must(soon([&] { return cluster.any_other_writes(old); }), "nobody takes over");
+            cluster.stop_clients();
+            if (full_disk) cluster.free_disk(old);
+            whole.add(static_cast<double>(
+                          silence_after(cluster.history(), Cluster::name(old), before).ns()) /
+                      kMs);
+        }
         whole.print("from the last acknowledgement to the first");
     }
 
@@ -204,7 +253,9 @@ int play(Arguments& arguments, const std::string& directory) {
     options.build = std::filesystem::absolute(arguments.text("build", "build"));
     const std::string part = arguments.text("part", "switchover");
     options.ack = arguments.text("ack", "async");
-    options.automatic = part == "automatic";
+    const bool elects = part == "automatic" || part == "app_killed" || part == "disk_full";
+    options.automatic = elects || arguments.number("votes", 0) != 0;
+    const std::string kept = arguments.text("keep", "");
     options.settings = arguments.text("settings", "") + "\n";
     const int64_t runs = arguments.number("runs", 20);
     const int64_t mebibytes = arguments.number("mebibytes", 1024);
@@ -216,11 +267,13 @@ int play(Arguments& arguments, const std::string& directory) {
         fill(cluster.path(0), mebibytes);
     }
     cluster.found();
-    Bench bench{cluster, runs, options.automatic};
+    Bench bench{cluster, runs, elects, options.automatic, kept};
     if (part == "switchover") {
         bench.switchovers();
     } else if (part == "promote" || part == "automatic") {
         bench.losses();
+    } else if (part == "app_killed" || part == "disk_full") {
+        bench.unusable(part == "disk_full");
     } else if (part == "rejoin") {
         bench.rejoin();
     } else {

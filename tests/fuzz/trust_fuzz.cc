@@ -1,6 +1,6 @@
 // What decides about trust and comes from outside: signed member lists, the addresses that people
-// paste, the invitation's file, ZAP requests. No bytes crash a reader, and what is accepted is
-// written again as the same bytes. The first byte chooses the reader.
+// paste, the invitation's file, ZAP requests, operators' commands. No bytes crash a reader, and
+// what is accepted is written again as the same bytes. The first byte chooses the reader.
 #include <algorithm>
 #include <cstdlib>
 #include <string>
@@ -8,6 +8,7 @@
 #include "replicator/control/invitation.h"
 #include "replicator/control/member_list.h"
 #include "replicator/control/node_address.h"
+#include "replicator/control/operator_command.h"
 #include "replicator/wire/zmq_zap.h"
 
 using namespace tanist;
@@ -37,6 +38,14 @@ void invitation(const std::string& text) {
     if (!again.ok() || *again != *decoded) std::abort();
 }
 
+void command(const std::string& text) {
+    auto parsed = parse_operator_command(text);
+    if (!parsed.ok()) return;
+    (void)target_of(*parsed);
+    auto again = parse_operator_command(operator_command_json(*parsed));
+    if (!again.ok() || *again != *parsed) std::abort();
+}
+
 // Frames are separated by a byte 0.
 void zap(const std::string& text) {
     std::vector<std::string> frames(1);
@@ -56,7 +65,7 @@ void zap(const std::string& text) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (size == 0) return 0;
     const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
-    switch (data[0] % 4) {
+    switch (data[0] % 5) {
         case 0:
             member_list({data + 1, size - 1});
             break;
@@ -68,6 +77,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
             break;
         case 3:
             zap(text);
+            break;
+        case 4:
+            command(text);
             break;
     }
     return 0;

@@ -50,7 +50,7 @@ TEST_CASE("cli: every command explains itself with an example and its exit codes
     Cli cli;
     for (const char* command :
          {"init", "members list", "members add", "members remove", "status", "doctor", "keys show",
-          "keys rotate", "log dump", "log verify", "log stat"}) {
+          "keys make", "keys rotate", "log dump", "log verify", "log stat"}) {
         Outcome help = cli.tanist(std::string(command) + " --help");
         INFO(command);
         CHECK(help.code == 0);

@@ -137,6 +137,21 @@ TEST_CASE("elections: paused, nobody is elected until an operator says so") {
     CHECK(group.run("resume b.db").code == 0);
 }
 
+TEST_CASE("elections: an asynchronous group loses its primary, and an operator promotes") {
+    Electorate group(false, "async");
+    REQUIRE(group.writes(group.a, "kept") == "ok");
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
+    group.a.daemon.kill();
+    REQUIRE(eventually([&] { return group.failover(group.b)["promise_seconds"].is_null(); }));
+    CHECK_FALSE(group.is_primary(group.b));
+    const Outcome promoted = group.run("promote b.db --yes");
+    CHECK_MESSAGE(promoted.code == 0, promoted.text);
+    CHECK(group.writes_soon(group.b, "after"));
+    CHECK(group.failover(group.b)["voters"].size() == 3);
+    group.start(group.a);
+    CHECK(group.equal_soon(group.b, {&group.a, &group.c}));
+}
+
 TEST_CASE("elections: two operators at once do not make two primaries") {
     Electorate group;
     group.must("pause a.db");

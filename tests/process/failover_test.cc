@@ -72,7 +72,7 @@ TEST_CASE("fence: a replica needs none, and says so") {
     CHECK(refused.says("is a replica"));
     const Outcome remote = run(pair, "fence " + pair.replica_daemon.endpoint());
     CHECK(remote.code == 3);
-    CHECK(remote.says("admin socket only"));
+    CHECK(remote.says("commands need a key"));
 }
 
 TEST_CASE("fence: a directory whose path is longer than a socket's address") {

@@ -50,7 +50,8 @@ void Oracle::on_token(const Token& token, const SimLog& log, const Signer& signe
     if (may_lose(token.terms.kind)) {
         lossy_token_ = true;
         // What it does not continue is given up, knowingly: LOSS-KNOWN is checked at the end. (One
-        // that a newer token has overtaken gives nothing up.)
+        // that a newer token has overtaken gives nothing up, and owes nothing to S7 either: it may
+        // lack what was committed before it.)
         const bool newest = tokens_.upper_bound(token.epoch()) == tokens_.end();
         for (size_t i = 0; newest && i < committed_.size(); ++i) {
             if (!base_has(entry, Lsn(i + 1), committed_[i].chain)) {
@@ -60,7 +61,7 @@ void Oracle::on_token(const Token& token, const SimLog& log, const Signer& signe
             }
         }
     }
-    for (size_t i = 0; i < committed_.size(); ++i) {
+    for (size_t i = 0; !may_lose(token.terms.kind) && i < committed_.size(); ++i) {
         if (committed_[i].by >= token.epoch()) continue;
         if (!base_has(entry, Lsn(i + 1), committed_[i].chain)) {
             fail("S7 LeaderCompleteness", "the token of epoch " + text(token.epoch()) + " at " +

@@ -31,7 +31,9 @@ const std::map<std::string, std::set<std::string>>& allowed() {
         {"replicator/node",
          {"replicator/base", "replicator/wal", "replicator/control", "replicator/log",
           "replicator/capture", "replicator/wire", "replicator/ship", "replicator/receive",
-          "replicator/apply", "replicator/sync", "failover/core", "failover/adapters"}},
+          "replicator/apply", "replicator/sync", "replicator/membership", "failover/core",
+          "failover/adapters"}},
+        {"replicator/membership", {"replicator/base", "replicator/control", "replicator/wire"}},
         {"replicator/http", {"replicator/base", "replicator/control"}},
         {"replicator",
          {"replicator/base", "replicator/wal", "replicator/control", "replicator/log",
@@ -41,7 +43,8 @@ const std::map<std::string, std::set<std::string>>& allowed() {
         {"failover/adapters", {"replicator/base", "failover/core"}},
         {"failover",
          {"replicator/base", "replicator/wal", "replicator/control", "replicator/log",
-          "replicator/wire", "replicator/sync", "failover/core", "failover/adapters"}},
+          "replicator/wire", "replicator/sync", "replicator/membership", "failover/core",
+          "failover/adapters"}},
     };
     return kAllowed;
 }

@@ -37,3 +37,16 @@ TEST_CASE("toml_text: tables, arrays of tables, comments and lists of several li
     CHECK((*entries)[4].table == "m");
     CHECK((*entries)[4].table_index == 1);
 }
+
+TEST_CASE("toml_text: letters beyond ASCII are kept in values and keys, and harm nowhere else") {
+    auto entries =
+        parse_toml("f", "# \xc9\x92\n\"\xc9\x92~\" = \"\xc9\x92 \\u0041~41\"\nb = [ '\xff~' ]\n");
+    REQUIRE(entries.ok());
+    CHECK((*entries)[0].key == "\xc9\x92~");
+    CHECK(std::get<std::string>((*entries)[0].value) == "\xc9\x92 A~41");
+    CHECK(std::get<std::vector<std::string>>((*entries)[1].value).front() == "\xff~");
+    for (const char* line :
+         {"5\xc9\x92\xcd\x8c.", "\xe1\x9a\x80", "x = 9\\\" 27.\xd0\x8f", "~", "b = ~41"})
+        CHECK(complaint("a = 1\n" + std::string(line)).starts_with("f:2: "));
+    CHECK(complaint("a = \"\\u007e41\"\n").starts_with("f:1: \\u007e is to be"));
+}

@@ -43,6 +43,15 @@ struct CandidateFixture : VoterFixture {
         const Grant grant = make_grant(ask.terms, true, Policy{}, SimSigner(from));
         candidate->on_grant(key_of(from), {ask.terms.epoch, ask.terms.nonce, grant}, now, actions);
     }
+    void refuse(int from, const VoteAsk& ask, RefuseReason reason, Nanos remaining = {}) {
+        Refuse refuse;
+        refuse.epoch = refuse.promised = ask.terms.epoch;
+        refuse.nonce = ask.terms.nonce;
+        refuse.pre = ask.pre;
+        refuse.reason = reason;
+        refuse.remaining = remaining;
+        candidate->on_refuse(key_of(from), refuse, now);
+    }
     // Up to the request to the others, which is returned.
     VoteAsk campaign() {
         tick_for(1s);
@@ -140,12 +149,54 @@ TEST_CASE_FIXTURE(CandidateFixture,
         tick();
     }
     CHECK(candidate->phase() == CandidatePhase::resting);
-    CHECK(candidate->deadline(now) >= now + 45ms);
-    CHECK(candidate->deadline(now) <= now + 150ms);
+    CHECK(candidate->deadline(now) >= now + config.timing.round / 2);
+    CHECK(candidate->deadline(now) <= now + 2 * config.timing.round);
+}
+
+TEST_CASE_FIXTURE(CandidateFixture, "candidate: a vote that can no longer be won is over at once") {
+    const VoteAsk ask = campaign();
+    refuse(1, ask, RefuseReason::stale);
+    CHECK(candidate->phase() == CandidatePhase::voting);  // voter 2 may still grant
+    refuse(2, ask, RefuseReason::stale);
+    CHECK(candidate->phase() == CandidatePhase::resting);
+}
+
+TEST_CASE_FIXTURE(CandidateFixture,
+                  "candidate: an order is tried while a promise may be in its way") {
+    candidate->campaign_with(order_of(config, VoteKind::ordered, 0, 0), now, actions);
+    for (const Instant end = now + config.timing.promise; now < end; pass(5ms)) {
+        tick();
+        CHECK(candidate->phase() != CandidatePhase::idle);
+    }
+    pass(config.timing.lease);
+    standing.progress = Instant{0};  // else it would go on by itself
+    for (int i = 0; i < 1000 && candidate->phase() != CandidatePhase::idle; ++i) {
+        pass(5ms);
+        candidate->on_tick(now, actions);
+    }
+    CHECK(candidate->phase() == CandidatePhase::idle);
+}
+
+TEST_CASE_FIXTURE(CandidateFixture, "candidate: who says when is asked again then") {
+    tick_for(1s);
+    const VoteAsk pre = *asked();
+    refuse(1, pre, RefuseReason::lease, 3ms);
+    CHECK(candidate->deadline(now) == now + 3ms);
+}
+
+TEST_CASE_FIXTURE(CandidateFixture, "candidate: log ends of an earlier election rank nobody") {
+    own_log(point(1, 5));
+    candidate->on_end_seen(key_of(1), {Epoch(1), Lsn(9)}, now);
+    pass(10s);
+    tick();
+    CHECK(candidate->deadline(now) == now);
+    candidate->stop();
+    candidate->on_end_seen(key_of(1), {Epoch(1), Lsn(9)}, now);
+    tick();
+    CHECK(candidate->deadline(now) > now);
 }
 
 TEST_CASE_FIXTURE(CandidateFixture, "candidate: the better heir asks first") {
-    candidate->on_end_seen(key_of(1), {Epoch(0), Lsn(0)});
     config.members[1].priority = 200;
     again();
     tick();

@@ -155,6 +155,12 @@ struct VoterFixture {
     void ask(uint64_t epoch, int candidate, LogPoint base = {}) {
         ask(ask_for(epoch, candidate, base));
     }
+    void pre_ask(int candidate, LogPoint base) {
+        VoteAsk pre = ask_for(2, candidate, base);
+        pre.terms.nonce = static_cast<uint64_t>(candidate);
+        pre.pre = true;
+        ask(pre);
+    }
     void adopt(uint64_t epoch, int holder) {
         REQUIRE(voter->adopt(token_of(config, epoch, holder, {0, 1, 2}), actions).ok());
         persist();

@@ -269,6 +269,43 @@ TEST_CASE_FIXTURE(VoterFixture, "voter: a pre-vote changes and signs nothing") {
     CHECK(granted());
 }
 
+TEST_CASE_FIXTURE(VoterFixture, "voter: of two who ask at once the better heir is encouraged") {
+    pre_ask(1, point(1, 5));
+    CHECK(find_message<PreGrant>(actions) != nullptr);
+    pre_ask(2, point(1, 5));
+    CHECK(refused() == RefuseReason::lease);
+    pre_ask(2, point(1, 6));
+    CHECK(find_message<PreGrant>(actions) != nullptr);
+    pre_ask(1, point(1, 5));
+    CHECK(refused() == RefuseReason::lease);
+    CHECK_FALSE(voter->own_promise_over(now));  // it lets that one try first, too
+    pass(2 * config.timing.round);
+    CHECK(voter->own_promise_over(now));
+    pre_ask(1, point(1, 5));
+    CHECK(find_message<PreGrant>(actions) != nullptr);
+}
+
+TEST_CASE_FIXTURE(VoterFixture, "voter: a new holder has its turn until it renews") {
+    config.lease_mode = LeaseMode::writes_only;
+    restart();
+    adopt(1, 1);
+    voter->expect_holder(key_of(1), now);
+    pass(config.timing.promise - 1ns);
+    CHECK_FALSE(voter->own_promise_over(now));
+    renew(1, 1);
+    pass(3 * config.timing.heartbeat);
+    CHECK(voter->own_promise_over(now));
+}
+
+TEST_CASE_FIXTURE(VoterFixture, "voter: who cannot win keeps the others waiting once") {
+    pre_ask(1, point(1, 5));
+    pass(2 * config.timing.round);
+    pre_ask(1, point(1, 5));  // the same candidacy goes on
+    CHECK(find_message<PreGrant>(actions) != nullptr);
+    pre_ask(2, point(1, 5));
+    CHECK(find_message<PreGrant>(actions) != nullptr);
+}
+
 TEST_CASE_FIXTURE(VoterFixture, "voter: A1, a lower epoch is answered with the higher token") {
     adopt(3, 1);
     renew(2, 2);

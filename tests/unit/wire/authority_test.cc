@@ -66,6 +66,31 @@ TEST_CASE("authority: the status is for members, and for others by setting") {
     CHECK(may(kReplica, MessageType::status_ask, {.status_local = false}));
 }
 
+TEST_CASE("authority: an operator's key commands and asks for the status, and nothing else") {
+    const Caller anna = member(static_cast<uint16_t>(Right::operate));
+    const AuthorityPolicy open{.inviting = true, .status_strangers = true};
+    for (const Message& message : testing::wire_samples()) {
+        const MessageType type = type_of(message.body);
+        CAPTURE(to_string(type));
+        CHECK(may(anna, type, open) ==
+              (type == MessageType::command || type == MessageType::status_ask));
+    }
+}
+
+TEST_CASE("authority: a node's key commands nobody, whatever it may do") {
+    for (const Caller& caller :
+         {kLocal, kStranger, kReplica, kLeader, kAdmitter, member(kRightsKnown)}) {
+        CHECK_FALSE(may(caller, MessageType::command, {.inviting = true}));
+        CHECK_FALSE(may(caller, MessageType::command, {}));
+    }
+}
+
+TEST_CASE("authority: a vote is a node's") {
+    CHECK(may(kReplica, MessageType::vote, {.keyed = true}));
+    CHECK_FALSE(may(kStranger, MessageType::vote, {}));
+    CHECK_FALSE(may(kLocal, MessageType::vote, {.keyed = true}));
+}
+
 TEST_CASE("authority: answers that nobody asked for are denied to everybody") {
     for (MessageType type : {MessageType::welcome, MessageType::ack, MessageType::need_sync,
                              MessageType::sync_ask, MessageType::status, MessageType::joined,

@@ -1,4 +1,4 @@
-#include "failover/join.h"
+#include "replicator/membership/join.h"
 
 #include "replicator/wire/link.h"
 #include "replicator/wire/message.h"
