@@ -141,8 +141,8 @@ bool CaptureLoop::note_and_look() {
     return look();
 }
 
-// After a power cut the database is looked for in the log by its WAL, which may be the next one after
-// the log's last record, but no later one (own_tail.h). So the log is synced once in each WAL.
+// After a power cut the database is looked for in the log by its WAL's salt (own_tail.h). So some
+// of each WAL is made durable in the log.
 void CaptureLoop::sync_as_asked() {
     const CapturedPoint captured = control_.captured();
     const uint64_t wal = uint64_t{captured.salt1} << 32 | captured.salt2;
