@@ -125,7 +125,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::optional<WriteHold> drained;  // node thread: writers are held for a switchover
     std::optional<PendingCommand> pending;
     bool demotion_due = false;
-    std::string demotion_told;  // why it is still due
+    std::string demotion_told;            // why it is still due
     Epoch opened;                         // the epoch in which the gate was opened last
     std::optional<VoterInquiry> inquiry;  // under way
     Instant founding_tried{0};
