@@ -200,8 +200,10 @@ TEST_CASE_FIXTURE(KeyedVoters, "voter keys: a rotation waits for a voter that is
     // Both ends are started anew in the middle of it.
     REQUIRE(daemons["c"].stop() == 0);
     start("c");
-    REQUIRE(eventually([&] { return !write("a", 1).starts_with("error"); }));
+    REQUIRE(
+        eventually([&] { return tanist("status a.db").says("c has a new key, and not every"); }));
     CHECK(identity_of("c").key() == before.key());
+    CHECK(eventually([&] { return !write("a", 1).starts_with("error"); }));
     start("w");
     CHECK(eventually([&] { return rotated("c", before.key()); }));
 }
