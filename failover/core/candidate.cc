@@ -36,7 +36,8 @@ Candidate::Candidate(Standing& standing, Voter& voter, uint64_t seed)
 
 // A disk that hangs, or a promise that lives, is no start for a primacy.
 bool Candidate::may_campaign(Instant now) const {
-    return voter_.electable() && standing_.log.whole && voter_.own_promise_over(now) &&
+    const bool sound = standing_.log.whole && standing_.log.writable;
+    return voter_.electable() && sound && voter_.own_promise_over(now) &&
            now < standing_.progress + standing_.config.timing.lease;
 }
 

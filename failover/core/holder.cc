@@ -174,6 +174,7 @@ void Holder::on_acknowledged(const NodeKey& from, Epoch of, const LogState& log,
 void Holder::on_log_moved(Instant now, Actions& out) {
     if (!active()) return;
     recompute_committed(now, out);
+    tend_log(now, out);
 }
 
 // Of the sync members of a side, this node left out: the k-th highest acknowledged LSN. applied is
@@ -266,6 +267,7 @@ void Holder::on_tick(Instant now, Actions& out) {
     recompute_lease(now);
     recompute_committed(now, out);
     set_gate(now, out);
+    tend_log(now, out);
 }
 
 Instant Holder::deadline(Instant now) const {

@@ -88,6 +88,7 @@ class Holder {
     void tend_change(Instant now, Actions& out);
     void tend_strength(Instant now, Actions& out);
     void tend_switchover(Instant now, Actions& out);
+    void tend_log(Instant now, Actions& out);
     void release(const NodeKey& successor, const std::string& reason, Actions& out);
 
     Standing& standing_;

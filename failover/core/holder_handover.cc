@@ -1,5 +1,5 @@
-// The holder gives its epoch up: for a planned switchover (B14), because its disk hangs (L6), or
-// because the application is gone.
+// The holder gives its epoch up: for a planned switchover (B14), because its disk hangs (L6) or
+// fails, or because the application is gone.
 //
 // Order matters: stop, persist `released`, and only then let the certificate out. From `stop` on
 // this node neither ships, acknowledges nor commits as holder of the epoch again (L4).
@@ -47,6 +47,13 @@ void Holder::tend_switchover(Instant now, Actions& out) {
     out.push_back(action::Resume{});
     out.push_back(action::Report{"switchover given up: the target did not catch up in time"});
     set_gate(now, out);
+}
+
+// Who cannot write its log serves nobody; it need not be waited out where somebody can take over.
+void Holder::tend_log(Instant now, Actions& out) {
+    const bool serves = phase_ == HolderPhase::open || phase_ == HolderPhase::draining;
+    if (!serves || standing_.log.writable || reachable(now).empty()) return;
+    release({}, "its log cannot be written", out);
 }
 
 void Holder::on_app_gone(Actions& out) {

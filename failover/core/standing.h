@@ -16,6 +16,8 @@ struct LogState {
     // False while the database cannot be brought to the log's end (a sync is under way): such a
     // node votes, and is not elected.
     bool whole = true;
+    // False while a primary's log cannot be written or synced: an error, not mere slowness.
+    bool writable = true;
     bool operator==(const LogState&) const = default;
 };
 

@@ -1,8 +1,17 @@
 #include "replicator/node/ballot_keeper.h"
 
+#include <algorithm>
+
 #include "replicator/base/bytes.h"
+#include "replicator/base/file.h"
 
 namespace tanist {
+namespace {
+
+// The canary overwrites its bytes, which a full disk allows; with less than this nothing else fits.
+constexpr uint64_t kSpaceLeast = 64u << 10;
+
+}  // namespace
 
 BallotKeeper::BallotKeeper(failover::BallotStore store, std::string canary, Nanos canary_every,
                            Tell tell)
@@ -25,7 +34,9 @@ void BallotKeeper::stop() {
 void BallotKeeper::run() {
     Instant tried{0};
     while (true) {
-        const Nanos left = canary_every_ - (boot_now() - tried);
+        // Whether there is room costs nothing to ask, so it is asked more often.
+        tell_disk(disk_is_full() || canary_fails_);
+        const Nanos left = std::min(canary_every_ - (boot_now() - tried), canary_every_ / 3);
         std::deque<Order> orders = orders_.wait(std::max(left, Nanos(0)));
         if (orders.empty() && orders_.closed()) return;
         std::optional<failover::Token> token;
@@ -45,17 +56,27 @@ void BallotKeeper::run() {
     }
 }
 
+bool BallotKeeper::disk_is_full() const {
+    auto left = free_bytes(canary_);
+    return left && *left < kSpaceLeast;
+}
+
+void BallotKeeper::tell_disk(bool fails) {
+    if (std::exchange(disk_fails_, fails) != fails) tell_.disk(fails);
+}
+
 // A disk that fails makes no progress, like one that hangs.
 void BallotKeeper::try_canary() {
     if (!canary_file_.is_open()) {
         auto opened = File::open(canary_, File::Mode::create);
+        canary_fails_ = !opened;
         if (!opened) return;
         canary_file_ = std::move(opened).value();
     }
     Bytes bytes;
     ByteWriter(bytes).u64(++canaries_);
-    if (!canary_file_.write_at(0, bytes) || !canary_file_.sync_data()) return;
-    tell_.progress();
+    canary_fails_ = !canary_file_.write_at(0, bytes) || !canary_file_.sync_data();
+    if (!canary_fails_ && !disk_is_full()) tell_.progress();
 }
 
 }  // namespace tanist

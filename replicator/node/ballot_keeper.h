@@ -19,6 +19,7 @@ class BallotKeeper {
         std::function<void(uint64_t serial)> persisted;
         std::function<void(const std::string& reason)> failed;
         std::function<void()> progress;
+        std::function<void(bool fails)> disk;  // when that changes: full, or it answers with errors
     };
     BallotKeeper(failover::BallotStore store, std::string canary, Nanos canary_every, Tell tell);
     ~BallotKeeper() { stop(); }
@@ -31,6 +32,8 @@ class BallotKeeper {
         std::optional<failover::Token> token;
     };
     void run();
+    bool disk_is_full() const;
+    void tell_disk(bool fails);
     void try_canary();
 
     failover::BallotStore store_;
@@ -39,6 +42,8 @@ class BallotKeeper {
     Tell tell_;
     File canary_file_;
     uint64_t canaries_ = 0;
+    bool canary_fails_ = false;
+    bool disk_fails_ = false;  // as told
     Mailbox<Order> orders_;
     std::thread thread_;
 };

@@ -166,6 +166,7 @@ void CaptureLoop::sync_from_here() {
 bool CaptureLoop::begin_sync() {
     if (!sync_is_over()) return false;
     auto begun = log_.begin_sync(true);
+    sync_fails_ = !begun;
     if (!begun) return false;
     if (!*begun) return true;  // all is durable
     synced_ = boot_now();
@@ -181,7 +182,9 @@ bool CaptureLoop::sync_is_over() {
     auto done = syncer_.take();
     if (!done) return false;
     syncing_ = false;
-    if (auto synced = log_.end_sync(done->task, done->outcome); synced) durable_through(*synced);
+    auto synced = log_.end_sync(done->task, done->outcome);
+    sync_fails_ = !synced;
+    if (synced) durable_through(*synced);
     return true;
 }
 
@@ -216,6 +219,9 @@ bool CaptureLoop::look() {
     } else {
         problem = progress.error().message;
     }
+    capture_fails_ =
+        !progress && (progress.error().code == Errc::io || progress.error().code == Errc::no_space);
+    set_failing();
     if (auto tended = capturer_->tend_wal(); !tended && problem.empty())
         problem = tended.error().message;
     // What tend_wal() captured is counted by the next poll(), but shipped now.
@@ -226,6 +232,13 @@ bool CaptureLoop::look() {
         if (!problem.empty()) note(NoteLevel::error, "capture is held up", {{"reason", problem}});
     }
     return captured;
+}
+
+void CaptureLoop::set_failing() {
+    const bool failing = capture_fails_ || sync_fails_;
+    if (view_.failing.exchange(failing) != failing && failing && options_.in_trouble) {
+        options_.in_trouble();
+    }
 }
 
 void CaptureLoop::rest(bool captured) {

@@ -29,6 +29,8 @@ struct CaptureLoopOptions {
     Epoch epoch;
     bool database_is_at_log_end = false;  // see CaptureOptions
     bool barrier = false;                 // see CaptureOptions
+    // Called on the capture thread when CaptureView::failing has become true.
+    std::function<void()> in_trouble = {};
 };
 
 // What other threads read.
@@ -37,6 +39,7 @@ struct CaptureView {
     std::atomic<uint64_t> needed_lsn{0};  // set by the ship thread: retention keeps it; 0 unknown
     std::atomic<int64_t> last_commit_ns{0};
     std::atomic<uint64_t> barriers_done{0};
+    std::atomic<bool> failing{false};  // the disk answers with errors
 };
 
 class CaptureLoop {
@@ -73,6 +76,7 @@ class CaptureLoop {
     bool begin_sync();
     void durable_through(Lsn lsn);  // any thread
     void tell_switch();
+    void set_failing();
     void rest(bool captured);
     void sleep_until_rung();
     bool look_again(Nanos& longest);
@@ -104,6 +108,8 @@ class CaptureLoop {
     uint32_t syncs_begun_ = 0;  // ControlBlock::local_sync_asked when a sync for it was begun
     bool syncing_ = false;      // the syncer has a task
     std::string problem_;
+    bool capture_fails_ = false;
+    bool sync_fails_ = false;
     LogSyncer syncer_;
     std::thread thread_;
 };

@@ -12,6 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr Nanos kWriterPatience = 10s;
 constexpr Nanos kLookEvery = 1ms;
+constexpr Nanos kReviveEvery = 2s;
 constexpr int64_t kLongAgo = 1;  // a lease deadline that has passed
 
 void nap() {
@@ -174,8 +175,23 @@ void Node::State::tend_elections() {
     found_voters_when_due();
     change_voters_when_due();
     watch_application();
+    revive_failover();
     if (demotion_due && engine) give_way_to("it is no longer the holder of its epoch");
     tend_pending();
+}
+
+// A ballot that could not be written stops the failover node for its lifetime. The next one goes on
+// from what is on the disk, as after a restart of the daemon, and writes that before anything else.
+void Node::State::revive_failover() {
+    const bool tried = !failover && revived.ns != 0;
+    const bool lost = tried || (failover && failover->view().role == failover::NodeRole::stopped);
+    if (!lost || boot_now() - revived < kReviveEvery) return;
+    revived = boot_now();
+    stop_failover(false);
+    if (auto started = start_failover(); !started) {
+        note(NoteLevel::error, "elections", {{"reason", started.error().message}});
+        control.set_problem("it does not vote: " + started.error().message);
+    }
 }
 
 // -- the roles

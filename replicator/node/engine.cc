@@ -160,7 +160,10 @@ Status Engine::State::run(const SqliteApi& api) {
         api,
         CaptureLoopOptions{layout, options.settings, node.epoch,
                            options.database_is_at_log_end || *caught_up,
-                           options.elected && options.holds_epoch},
+                           options.elected && options.holds_epoch,
+                           [this] {
+                               if (options.host != nullptr) options.host->suffrage().stir();
+                           }},
         *log, control, [this] {
             if (ship) ship->log_grew();
         });
@@ -246,6 +249,7 @@ failover::LogState Engine::log_state() const {
     log.end = state_->log->end();
     log.durable = std::min(durable, log.end.position.lsn);
     log.applied = log.end.position.lsn;
+    log.writable = !state_->capture || !state_->capture->view().failing.load();
     return log;
 }
 

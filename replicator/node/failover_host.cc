@@ -88,7 +88,11 @@ Status FailoverHost::open() {
         BallotKeeper::Tell{
             [this](uint64_t serial) { tell(failover::event::Persisted{serial}); },
             [this](const std::string& why) { tell(failover::event::PersistFailed{why}); },
-            [this] { tell(failover::event::Progress{}); }});
+            [this] { tell(failover::event::Progress{}); },
+            [this](bool fails) {
+                disk_fails_.store(fails);
+                tell(failover::event::Tick{});
+            }});
     return ok_status();
 }
 
@@ -168,8 +172,9 @@ bool FailoverHost::step(const failover::Event& event) {
     {
         std::lock_guard lock(suffrage_.mutex_);
         const Instant now = boot_now();
-        const std::optional<failover::LogState> log = owner_.log_state();
+        std::optional<failover::LogState> log = owner_.log_state();
         if (!log && needs_log) return false;
+        if (log && disk_fails_.load()) log->writable = false;
         if (log && log != log_) {
             log_ = log;
             actions = node_->step(failover::event::LogMoved{*log}, now);

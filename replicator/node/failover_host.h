@@ -151,6 +151,7 @@ class FailoverHost {
     std::tuple<failover::NodeRole, Epoch, failover::GateState, failover::HolderPhase,
                failover::CandidatePhase, failover::Policy>
         shape_;  // as it was last published
+    std::atomic<bool> disk_fails_{false};
     std::atomic<bool> stopping_{false};
     std::atomic<bool> for_good_{false};
     bool stopped_ = false;

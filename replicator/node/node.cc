@@ -14,6 +14,7 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
+constexpr Nanos kLookAtApplication = 20ms;
 constexpr Nanos kLookEvery = 500ms;  // at what is pending
 constexpr Nanos kDrainAtChange = 5s;
 
@@ -183,7 +184,8 @@ void Node::State::stop_role(Nanos patience) {
 
 void Node::State::run() {
     while (!stopping.load()) {
-        for (NodeOrder& order : orders.wait(kLookEvery)) {
+        const Nanos look_every = watches_application() ? kLookAtApplication : kLookEvery;
+        for (NodeOrder& order : orders.wait(look_every)) {
             if (stopping.load()) return;
             // A replica's network thread writes what it learns of its cluster and the epoch.
             if (auto now = read_node_file(layout.node()); now && replica) file = std::move(*now);

@@ -121,6 +121,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::string founding_told;
     bool app_seen = false;      // an application has used the primary since...
     Instant app_missed{0};      // ...and has been missed since then
+    Instant revived{0};         // the failover node, last
     std::string broken;         // guarded by `roles`: no role could be started
     bool mark_pending = false;  // fenced, and stock processes do not know yet
     bool stopped = false;
@@ -190,6 +191,8 @@ struct Node::State final : RoleHost, FailoverOwner {
     Status change_voters(const VoterList& now, VoterList next);
     Status force_voters(Epoch forced);
     void watch_application();
+    bool watches_application() const;
+    void revive_failover();
 
     // -- election_commands.cc
     bool decide_by_vote(node_order::Command& command);
@@ -229,6 +232,8 @@ struct Node::State final : RoleHost, FailoverOwner {
     Json unfence(const OperatorCommand& command);
     Status mark_fenced(Nanos patience);
     Status demote(const Superseded& news);
+    Status all_is_captured(WriteHold& hold) const;
+    Status has_room() const;
     Status become_replica(std::optional<WriteHold> hold = std::nullopt);
     Result<std::unique_ptr<Log>> open_log();
     Status save_tail(const Divergence& found);

@@ -87,6 +87,8 @@ Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal, const ShowsCommit& 
         const LogPoint here{record->position(), record->chain};
         if (!newest) {
             newest = *record;
+            // The log's first record and its last: no commit was ever confirmed by it.
+            if (is_rebase && lsn == Lsn(1)) return OwnPlace{};
             // A restart follows only when everything before it is in the database.
             if (wal.salt1 == record->wal.salt1 + 1) return OwnPlace{};
             // So it is when the next WAL has no header yet, and after a TRUNCATE.

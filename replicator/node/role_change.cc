@@ -1,5 +1,7 @@
 // Fence and unfence, a primary's demotion, and the saving of a diverged tail.
 #include "replicator/apply/intent.h"
+#include "replicator/base/event.h"
+#include "replicator/base/file.h"
 #include "replicator/base/notes.h"
 #include "replicator/control/audit.h"
 #include "replicator/node/diverged_tail.h"
@@ -12,6 +14,9 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr Nanos kWriterPatience = 10s;
+constexpr Nanos kCapturePatience = 500ms;
+constexpr uint64_t kRoomForRole = 256u << 10;  // node file, intent, audit, the mark on page 1
+constexpr Nanos kLookEvery = 1ms;
 
 Error replica_has_no_fence(const Layout& layout) {
     return {Errc::refused,
@@ -118,6 +123,33 @@ Result<std::unique_ptr<Log>> Node::State::open_log() {
     return Log::open(layout.log(), file.group, *wanted);
 }
 
+// What is visible and not in the log could not be saved as a diverged tail, and its pages would be
+// left beside the new primary's.
+Status Node::State::all_is_captured(WriteHold& hold) const {
+    const Instant give_up = boot_now() + kCapturePatience;
+    for (;;) {
+        auto visible = hold.visible_change();
+        if (!visible) return std::move(visible).error();
+        if (control.captured().change == *visible) return ok_status();
+        if (boot_now() >= give_up) {
+            const std::string problem = control.problem();
+            return Error{Errc::busy, "what was committed last is not in its log yet" +
+                                         (problem.empty() ? "" : ": " + problem)};
+        }
+        control.ring(true);
+        const std::atomic<uint32_t> nobody_wakes{0};
+        futex_wait(&nobody_wakes, 0, kLookEvery);
+    }
+}
+
+// From here on there is no way back to the engine, so what follows must find room on the disk.
+Status Node::State::has_room() const {
+    auto left = free_bytes(layout.directory);
+    if (!left) return std::move(left).error();
+    if (*left >= kRoomForRole) return ok_status();
+    return Error{Errc::no_space, "the disk of " + layout.directory + " is full"};
+}
+
 // Everything that became visible here is in the log when this returns, and the database is at the
 // log's end; what of it the new primary lacks is found when it connects.
 Status Node::State::become_replica(std::optional<WriteHold> hold) {
@@ -134,6 +166,8 @@ Status Node::State::become_replica(std::optional<WriteHold> hold) {
                              ? "was given up"
                              : "was superseded by " + std::to_string(file.superseded_by.value))}));
     // Under the lock: what the engine captures last is the last there is.
+    TANIST_TRY(all_is_captured(*hold));
+    TANIST_TRY(has_room());
     stop_role(Nanos(0));
     auto marked = hold->set_writable(false);
     if (!marked) return std::move(marked).error();

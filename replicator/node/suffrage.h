@@ -40,6 +40,12 @@ class Suffrage {
         send();
         return true;
     }
+    // What the failover node judges by has changed: it is to look now. Any thread.
+    void stir() const {
+        if (!votes()) return;
+        std::lock_guard lock(mutex_);
+        if (wake_) wake_();
+    }
     // The primary's engine of `epoch`: `count` is called when what `endpoint` has acknowledged
     // counts, and the failover node is told.
     template <class Count>

@@ -19,7 +19,7 @@ constexpr Nanos kFoundEvery = 1s;
 constexpr Nanos kChangeEvery = 2s;
 constexpr Nanos kAskPatience = 300ms;
 constexpr Nanos kHoldPatience = 1s;  // writers wait so long for a change at most
-constexpr Nanos kAppGoneAfter = 1s;
+constexpr Nanos kAppGoneAfter = 40ms;
 constexpr Nanos kLookEvery = 1ms;
 
 void nap() {
@@ -247,10 +247,14 @@ Status Node::State::force_voters(Epoch forced) {
 
 // -- the application
 
-// Its presence is a flock that goes with its process.
+bool Node::State::watches_application() const {
+    return failover && engine &&
+           failover->list().config.on_app_exit == failover::OnAppExit::release;
+}
+
+// Its presence is a flock that goes with its last connection, and with its process.
 void Node::State::watch_application() {
-    if (!failover || !engine) return;
-    if (failover->list().config.on_app_exit != failover::OnAppExit::release) return;
+    if (!watches_application()) return;
     const Instant now = boot_now();
     if (!control.nobody_present()) {
         app_seen = true;

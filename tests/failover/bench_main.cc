@@ -1,7 +1,8 @@
 // How long nobody is served: switchover, promotion after a death, automatic failover, the return of
 // a big node. Numbers for docs/benchmarks.md; see docs/testing.md, "failover".
 //
-//   failover_bench --build DIR --part switchover|promote|automatic|rejoin [--runs N]
+//   failover_bench --build DIR [--runs N]
+//                  --part switchover|promote|automatic|app_killed|disk_full|rejoin
 //                  [--ack RULE] [--settings 'failover_profile = "lan"'] [--votes 1] [--keep FILE]
 //
 // --votes: voters elect in `switchover` and `promote`, too. --keep: the values are added to FILE,
@@ -153,6 +154,27 @@ struct Bench {
         whole.print("from the last acknowledgement to the first");
     }
 
+    // The machine and its daemon live; the application dies, or the disk takes nothing more.
+    void unusable(bool full_disk) {
+        Sample whole(kept);
+        for (int64_t run = 0; run < runs; ++run) {
+            const int old = begin_run();
+            const int64_t before = boot_ns() - static_cast<int64_t>(50 * kMs);
+            if (full_disk) {
+                cluster.fill_disk(old);
+            } else {
+                cluster.kill_client(old);
+            }
+            must(soon([&] { return cluster.any_other_writes(old); }), "nobody takes over");
+            cluster.stop_clients();
+            if (full_disk) cluster.free_disk(old);
+            whole.add(static_cast<double>(
+                          silence_after(cluster.history(), Cluster::name(old), before).ns()) /
+                      kMs);
+        }
+        whole.print("from the last acknowledgement to the first");
+    }
+
     uint64_t wire_bytes(int node) {
         uint64_t sum = 0;
         for (const char* way : {"rx_bytes", "tx_bytes"}) {
@@ -231,7 +253,7 @@ int play(Arguments& arguments, const std::string& directory) {
     options.build = std::filesystem::absolute(arguments.text("build", "build"));
     const std::string part = arguments.text("part", "switchover");
     options.ack = arguments.text("ack", "async");
-    const bool elects = part == "automatic";
+    const bool elects = part == "automatic" || part == "app_killed" || part == "disk_full";
     options.automatic = elects || arguments.number("votes", 0) != 0;
     const std::string kept = arguments.text("keep", "");
     options.settings = arguments.text("settings", "") + "\n";
@@ -250,6 +272,8 @@ int play(Arguments& arguments, const std::string& directory) {
         bench.switchovers();
     } else if (part == "promote" || part == "automatic") {
         bench.losses();
+    } else if (part == "app_killed" || part == "disk_full") {
+        bench.unusable(part == "disk_full");
     } else if (part == "rejoin") {
         bench.rejoin();
     } else {

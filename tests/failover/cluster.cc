@@ -174,7 +174,10 @@ void Cluster::start_client(int node) {
 }
 
 void Cluster::start_clients() {
-    for (int node = 0; node < kNodes; ++node) start_client(node);
+    for (int node = 0; node < kNodes; ++node) {
+        counted_[node] = acknowledged(node);
+        start_client(node);
+    }
 }
 
 void Cluster::stop_clients() {
@@ -260,6 +263,13 @@ bool Cluster::any_writes_soon() {
         }
         return false;
     });
+}
+
+bool Cluster::any_other_writes(int than) {
+    for (int node = 0; node < kNodes; ++node) {
+        if (node != than && acknowledged(node) > counted_[node]) return true;
+    }
+    return false;
 }
 
 bool Cluster::all_follow_soon(int holder) {

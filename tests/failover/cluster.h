@@ -44,6 +44,7 @@ class Cluster {
     void start_clients();
     void stop_clients();
     void kill_node(int node);  // SIGKILL of its daemon and of its application
+    void kill_client(int node) { nodes_[node].client.kill(); }
     void kill_daemon(int node) { nodes_[node].daemon.kill(); }
     void signal_daemon(int node, int number) { nodes_[node].daemon.signal(number); }
     void signal_node(int node, int number);
@@ -62,6 +63,7 @@ class Cluster {
     // -- waiting for facts; false: not within a minute
     bool writes_soon(int node);        // an acknowledgement to its client, from now on
     bool any_writes_soon();            // to anybody
+    bool any_other_writes(int than);   // has ever, in this run of the clients
     bool all_follow_soon(int holder);  // every other node has what was committed until now
     bool one_primary_soon(int not_on);
     // Everything healed and running: one primary, the others equal to it. Nobody writes.
@@ -95,6 +97,7 @@ class Cluster {
     std::string directory_;
     Network network_;
     std::array<Node, kNodes> nodes_;
+    std::array<uint64_t, kNodes> counted_{};  // acknowledgements when the clients were started
 };
 
 // Waits for a fact; the patience only bounds a failing test.

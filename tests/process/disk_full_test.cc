@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "tests/support/electorate.h"
 #include "tests/support/replica_fixture.h"
 
 using namespace tanist;
@@ -123,4 +124,31 @@ TEST_CASE("disk full: without room for the log the application is unharmed and t
     CHECK(pair.equal());
     CHECK(eventually(
         [&] { return pair.status_of(pair.primary()).find("No space left") == std::string::npos; }));
+}
+
+// A stock process obeys no lease, so a commit can be visible that the log has no room for.
+TEST_CASE("disk full: an elected primary is replaced, and keeps what its log could not take") {
+    std::unique_ptr<SmallDisk> disk;
+    Electorate group(false, "durable:1", {"--log-segment-bytes", "1MiB"}, [&](const Voter& a) {
+        disk = std::make_unique<SmallDisk>(a.db + "-tanist", "24m");
+    });
+    if (!disk->mounted()) return;
+    REQUIRE(group.writes(group.a, "kept") == "ok");
+    disk->fill();
+    const std::string big = "INSERT INTO t VALUES(randomblob(3000000))";  // more than a segment
+    StockSqlite(group.a.db).must(big);
+    const Voter* next = group.elected({&group.b, &group.c});
+    INFO(group.a.daemon.said());
+    REQUIRE(next != nullptr);
+    CHECK(group.writes_soon(*next, "after"));
+    // It must not follow before that commit is saved: its pages would stay beside the others'.
+    CHECK(group.status(group.a)["role"] != "replica");
+    CHECK(group.a.ask("SELECT count(*) FROM t") == "2");
+    disk->empty();
+    const Voter& other = next == &group.b ? group.c : group.b;
+    CHECK(group.equal_soon(*next, {&group.a, &other}));
+    CHECK(group.a.ask("SELECT count(*) FROM t") == "2");
+    const auto list = nlohmann::json::parse(group.run("diverged list a.db --json").text);
+    REQUIRE(list["diverged"].size() == 1);
+    CHECK(list["diverged"][0]["commits"] == 1);
 }

@@ -30,8 +30,10 @@ struct Electorate {
     std::vector<std::string> more;  // options of every daemon
     Voter a, b, c;                  // c is the witness, where there is one
 
+    // `prepare` is called before anything is made for `a`.
     explicit Electorate(bool with_witness = false, std::string rule = "durable:1",
-                        std::vector<std::string> options = {})
+                        std::vector<std::string> options = {},
+                        const std::function<void(const Voter& a)>& prepare = {})
         : ack(std::move(rule)), more(std::move(options)) {
         // Unix-domain endpoints keep their address when a daemon comes back.
         for (auto [node, name] : {std::pair{&a, "a"}, {&b, "b"}, {&c, "c"}}) {
@@ -40,6 +42,7 @@ struct Electorate {
             node->endpoint = "ipc://" + dir.path(std::string(name) + ".sock");
         }
         c.witness = with_witness;
+        if (prepare) prepare(a);
         StockSqlite(a.db).must("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
         must("init a.db");
         std::string settings = "ack = \"" + ack + "\"\n";

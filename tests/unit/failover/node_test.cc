@@ -196,6 +196,22 @@ TEST_CASE("node: on_app_exit = release, the others need not wait") {
     CHECK(cluster.primary() != old);
 }
 
+TEST_CASE_FIXTURE(Three, "node: a log that cannot be written gives the lease back at once") {
+    logs[static_cast<size_t>(old)].writable = false;
+    step(old, event::LogMoved{logs[static_cast<size_t>(old)]});
+    run(200ms);  // far less than a promise
+    REQUIRE(primary() >= 0);
+    CHECK(primary() != old);
+}
+
+TEST_CASE_FIXTURE(Three, "node: a log that cannot be written is kept where nobody follows") {
+    for (int i = 0; i < 3; ++i) cut[i] = i != old;
+    run(4 * config.timing.heartbeat);
+    logs[static_cast<size_t>(old)].writable = false;
+    step(old, event::LogMoved{logs[static_cast<size_t>(old)]});
+    CHECK(node(old).holder().active());
+}
+
 TEST_CASE_FIXTURE(Three, "node: on_app_exit = keep, the lease stays") {
     step(old, event::AppGone{});
     CHECK(is_open(old));

@@ -122,6 +122,15 @@ TEST_CASE("own_tail: a database that is ahead of the log is left alone") {
     CHECK(tail.kind(6, 4) == OwnPlace::Kind::covered);
 }
 
+// Found by tests/crash: a power cut in the first commit of all, and no engine started any more.
+TEST_CASE("own_tail: nothing lacks in a database whose log has no commit yet") {
+    Tail tail;
+    tail.add(RecordKind::rebase, 0, 0);
+    CHECK(tail.kind(9, 0) == OwnPlace::Kind::covered);
+    tail.add(RecordKind::commit, 9, 1);
+    CHECK(tail.kind(8, 0) == OwnPlace::Kind::unknown);
+}
+
 TEST_CASE("own_tail: what the log does not know is not written over") {
     Tail tail;
     CHECK(tail.kind(9, 1) == OwnPlace::Kind::covered);
