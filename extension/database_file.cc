@@ -14,7 +14,9 @@ namespace {
 constexpr int64_t kBeatFreshNs = 3'000'000'000;
 // A look costs three system calls, a start some milliseconds.
 constexpr int64_t kEngineCheckEveryNs = 100'000'000;
-constexpr int64_t kEngineStartEveryNs = 1'000'000'000;
+// So many within this time, and after one that failed none for as long: an engine that dies again
+// and again costs the application no more.
+constexpr int64_t kEngineStartsWithinNs = 1'000'000'000;
 constexpr int kSwitchPatienceMs = 2000;
 
 int first_column(void* out, int count, char** values, char**) {
@@ -163,13 +165,15 @@ bool DatabaseFile::ensure_engine() {
     const int64_t now_ns = coarse_now_ns();
     engine_checked_ns = now_ns;
     starter.reap();
-    // One that drains takes no new commits; the next waits for its lock.
-    const bool draining =
-        control && control->engine_state.load() == static_cast<uint32_t>(EngineState::draining);
-    if (!draining && engine_lives(layout.ship_lock())) return true;
-    if (engine_started_ns != 0 && now_ns - engine_started_ns < kEngineStartEveryNs) return false;
-    engine_started_ns = now_ns;
+    const bool gone = control && engine_sign(*control) == EngineSign::gone;
+    if (!gone && engine_lives(layout.ship_lock())) return true;
+    int64_t& started_ns = engine_started_ns[engine_starts % engine_started_ns.size()];
+    if (started_ns != 0 && now_ns - started_ns < kEngineStartsWithinNs) return false;
+    if (engine_is_in_line(layout.ship_lock())) return true;
+    started_ns = now_ns;
+    ++engine_starts;
     if (auto started = starter.start(layout, settings.ship); !started.ok()) {
+        engine_started_ns.fill(now_ns);
         // Told once, not once a second.
         if (last_error != started.error().message) log_line(started.error().message);
         last_error = started.error().message;
@@ -179,8 +183,12 @@ bool DatabaseFile::ensure_engine() {
     return true;
 }
 
+// The lock cannot tell here: a killed engine keeps it while one of its threads is inside an fsync,
+// and the last commit of an application would take it for a living one. The bell cannot either: it
+// wakes nobody in an engine that is at work, and says the same of one that was killed at work.
 void DatabaseFile::engine_after_commit(bool bell_woke) {
-    if (bell_woke && coarse_now_ns() - engine_checked_ns < kEngineCheckEveryNs) return;
+    const bool gone = control && engine_sign(*control) == EngineSign::gone;
+    if (!gone && bell_woke && coarse_now_ns() - engine_checked_ns < kEngineCheckEveryNs) return;
     ensure_engine();
 }
 

@@ -5,6 +5,7 @@
 // Nothing here throws across the C boundary: callers in vfs.cc catch.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -58,9 +59,12 @@ struct DatabaseFile {
     // invalid: the rule can never be met, with the reason.
     Status check_rule(const AckRule& rule);
     // Requires: a primary. Looks whether an engine lives, whatever its last beat says: it may have
-    // been killed since. If none does, starts one, at most once a second. True: one lives.
+    // been killed since. If none does, and none is in line to follow one that dies or drains,
+    // starts one. True: one lives, or is about to.
     bool ensure_engine();
-    // After each commit: the same, but only when it is time to look again or the bell woke nobody.
+    // After each commit, whose committer may never come again: a word of shared memory says whether
+    // an engine is at work. The rest of ensure_engine() only when it is time to look again or the
+    // bell woke nobody.
     void engine_after_commit(bool bell_woke);
     // Requires: control. A commit is held back, alone under WRITE: the engine's ship thread
     // captures it itself. (Of many pipelined writers it would capture every one by itself.)
@@ -69,7 +73,9 @@ struct DatabaseFile {
     bool engine_answers() const;
 
     int64_t engine_checked_ns = 0;  // coarse clock
-    int64_t engine_started_ns = 0;
+    // When the last ones were started, the oldest at `engine_starts` modulo their number.
+    std::array<int64_t, 3> engine_started_ns = {};
+    size_t engine_starts = 0;
 };
 
 // sqlite3_database_file_object(), by which a -wal file finds its database, came with it.

@@ -3,6 +3,7 @@
 #include "extension/database_file.h"
 #include "extension/host.h"
 #include "extension/wrapped_file.h"
+#include "replicator/wal/wal_format.h"
 
 namespace tanist {
 namespace {
@@ -22,6 +23,7 @@ int wal_read(sqlite3_file* file, void* out, int count, sqlite3_int64 offset) noe
 int wal_write(sqlite3_file* file, const void* in, int count, sqlite3_int64 offset) noexcept {
     DatabaseFile& db = *wrapped(file)->database;
     try {
+        if (offset == 0 && count >= static_cast<int>(kWalHeaderBytes)) db.gate.wal_begins(db, in);
         return db.commits.write(db, real_of(file), in, count, offset);
     } catch (...) {
         return SQLITE_NOMEM;

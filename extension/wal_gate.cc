@@ -92,7 +92,7 @@ int WalGate::lock(DatabaseFile& file, sqlite3_file* real, int first, int count, 
     (exclusive ? exclusive_ : shared_) &= ~slots;
     if (exclusive && first == kLockWrite) return give_write(file, real);
     if (exclusive && first == kFirstRestartSlot && count == kRestartSlots) {
-        return give_restart(real);
+        return give_restart(file, real);
     }
     return real_lock(real, first, count, flags);
 }
@@ -160,8 +160,7 @@ int WalGate::give_write(DatabaseFile& file, sqlite3_file* real) {
     const WalMoment now = moment();
     const bool committed = now.change != at_lock_.change;
     const bool begun = now.salt1 != at_lock_.salt1 || now.salt2 != at_lock_.salt2;
-    if (begun && at_lock_is_settled_ && file.control)
-        file.control.set_begun({now.salt1, now.salt2, at_lock_});
+    if (begun) note_begun(file, now.salt1, now.salt2);
     if (region0_ != nullptr) file.commits.ending(file, committed);
     const int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
     if (committed && file.control && file.role() != Role::replica) {
@@ -337,7 +336,39 @@ int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
     return rc;
 }
 
-int WalGate::give_restart(sqlite3_file* real) {
+// Of a WAL that begins in this transaction: what was committed before it. Said before its first
+// frame is written, because a writer may be killed in its first commit, and a recovery then leaves
+// nothing but its salts.
+void WalGate::note_begun(const DatabaseFile& file, uint32_t salt1, uint32_t salt2) const {
+    if (!file.control || !at_lock_is_settled_) return;
+    const WalBegun last = file.control.begun();
+    if (last.salt1 == salt1 && last.salt2 == salt2) return;
+    WalBegun begun{salt1, salt2, at_lock_};
+    const bool empty = at_lock_.frame == 0;
+    // What came before a WAL in which nothing was committed came before this one.
+    if (empty && last.salt1 == at_lock_.salt1 && last.salt2 == at_lock_.salt2) {
+        begun.after = last.after;
+    } else if (empty && salt1 == at_lock_.salt1 && salt2 == at_lock_.salt2) {
+        // Whoever restarted it was killed before saying so. iChange tells where that was.
+        const CapturedPoint captured = file.control.captured();
+        if (!is_marked(at_lock_.change) || captured.change != at_lock_.change) return;
+        begun.after = {captured.change, captured.salt1, captured.salt2, captured.frame};
+    }
+    file.control.set_begun(begun);
+}
+
+// Salts at 16 and 20 (walformat 1.1).
+void WalGate::wal_begins(const DatabaseFile& file, const void* header) const {
+    const auto* at = static_cast<const uint8_t*>(header);
+    note_begun(file, load_be32(at + 16), load_be32(at + 20));
+}
+
+// Requires: WRITE, so what the wal-index says now is what was restarted.
+int WalGate::give_restart(const DatabaseFile& file, sqlite3_file* real) {
+    const WalMoment now = moment();
+    if (now.salt1 != at_lock_.salt1 || now.salt2 != at_lock_.salt2) {
+        note_begun(file, now.salt1, now.salt2);
+    }
     constexpr int kGive = SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE;
     int rc = SQLITE_OK;
     if (pin_slot_ == 0) {

@@ -30,6 +30,8 @@ class WalGate {
   public:
     // In place of the real file's xShmLock.
     int lock(DatabaseFile& file, sqlite3_file* real, int first, int count, int flags);
+    // The header of a new WAL is about to be written. Requires: WRITE.
+    void wal_begins(const DatabaseFile& file, const void* header) const;
     // Region 0 of the wal-index, or null when it is unmapped.
     void set_region(volatile void* region0) { region0_ = static_cast<volatile uint8_t*>(region0); }
     volatile void* region() const { return region0_; }
@@ -42,7 +44,8 @@ class WalGate {
     WalMoment moment() const;
     int take_checkpoint(DatabaseFile& file, sqlite3_file* real);
     int take_restart(DatabaseFile& file, sqlite3_file* real);
-    int give_restart(sqlite3_file* real);
+    int give_restart(const DatabaseFile& file, sqlite3_file* real);
+    void note_begun(const DatabaseFile& file, uint32_t salt1, uint32_t salt2) const;
     int lock_for_restart(DatabaseFile& file, sqlite3_file* real);
     int lock_beside_pin(sqlite3_file* real);
     bool share_pin(sqlite3_file* real, int mark);

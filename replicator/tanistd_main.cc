@@ -1,6 +1,7 @@
 // The daemon: a replica, or the engine of a primary, of one database until a signal or a fatal
 // error ends it.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <optional>
@@ -8,6 +9,7 @@
 #include "replicator/base/exit_code.h"
 #include "replicator/base/file.h"
 #include "replicator/base/notes.h"
+#include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
 #include "replicator/control/settings.h"
 #include "replicator/control/setup.h"
@@ -16,6 +18,7 @@
 #include "replicator/http/http_server.h"
 #include "replicator/node/daemonize.h"
 #include "replicator/node/node.h"
+#include "replicator/node/ship_lock.h"
 #include "replicator/wal/sqlite_api.h"
 
 namespace tanist {
@@ -24,6 +27,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kDrainPatience = 10s;
+constexpr Nanos kTurnLookEvery = 50ms;
 
 constexpr const char* kFooter = R"(
 What it becomes follows from the database: a path that holds nothing, or a replica, is served as a
@@ -209,22 +213,51 @@ Result<std::unique_ptr<HttpServer>> serve_http(const Layout& layout, const Setti
     return HttpServer::start(settings.http, [layout] { return status_json(layout); });
 }
 
+// Until nobody has the lock. False: its holder is an engine at work, so no other is needed. One
+// that was killed or drains keeps the lock for as long as its end takes.
+Result<bool> wait_for_turn(const Layout& layout, int stop_fd) {
+    Result<Control> control = Control::open(layout.control(), true, false);
+    if (!control) return std::move(control).error();
+    Nanos pause = 1ms;
+    while (engine_lives(layout.ship_lock())) {
+        if (engine_sign(**control) == EngineSign::at_work) return false;
+        if (wait_readable(stop_fd, pause)) return false;
+        pause = std::min(pause * 2, kTurnLookEvery);
+    }
+    return true;
+}
+
+// As the extension starts it: several applications may start one at once. Null: not needed.
+Result<std::unique_ptr<Node>> start_in_turn(const Layout& layout, const NodeOptions& options,
+                                            int stop_fd) {
+    std::string reason = "another one is at work";
+    for (;;) {
+        Result<bool> turn = wait_for_turn(layout, stop_fd);
+        if (!turn) return std::move(turn).error();
+        if (!*turn) break;
+        Result<std::unique_ptr<Node>> node = Node::start(linked_sqlite(), options);
+        if (node || node.error().code != Errc::refused) return node;
+        // Somebody was quicker, who may be killed before it works; or this is no matter of turns.
+        if (engine_lives(layout.ship_lock())) continue;
+        reason = node.error().message;
+        break;
+    }
+    note(NoteLevel::info, "an engine that is not needed ends", {{"reason", reason}});
+    return std::unique_ptr<Node>();
+}
+
 int serve_node(const Layout& layout, const Arguments& arguments, const Settings& settings,
-               int stop_fd) {
+               int stop_fd, std::optional<PlaceInLine> place) {
     NodeOptions options;
     options.db_path = layout.db;
     options.settings = settings;
     options.replace = arguments.replace;
     options.leave_when_idle = arguments.engine;
-    Result<std::unique_ptr<Node>> node = Node::start(linked_sqlite(), options);
-    if (!node) {
-        // Two applications may start an engine at once; the one that is late is not needed.
-        const bool late = node.error().code == Errc::refused;
-        if (!late || !arguments.engine) return fail(node.error());
-        note(NoteLevel::info, "an engine that is not needed ends",
-             {{"reason", node.error().message}});
-        return kExitDone;
-    }
+    Result<std::unique_ptr<Node>> node = arguments.engine ? start_in_turn(layout, options, stop_fd)
+                                                          : Node::start(linked_sqlite(), options);
+    if (!node) return fail(node.error());
+    if (*node == nullptr) return kExitDone;
+    place.reset();
     Result<std::unique_ptr<HttpServer>> http = serve_http(layout, settings);
     if (!http) return fail(http.error());
     const std::string endpoints = join((*node)->endpoints());
@@ -326,14 +359,20 @@ int serve(Arguments& arguments) {
             arguments.witness ? set_up_witness(layout) : set_up_replica(layout, arguments.replace);
         if (!made) return fail(made.error());
     }
+    std::optional<PlaceInLine> place;
     if (arguments.engine) {
-        Result<bool> detached = detach(layout.engine_log());
+        // Before the process that was started ends: whoever started it can see it from then on.
+        Result<std::optional<PlaceInLine>> taken = PlaceInLine::take(layout.ship_lock());
+        if (!taken) return fail(taken.error());
+        if (!*taken) return kExitDone;
+        place = std::move(*taken);
+        Result<bool> detached = detach(layout.engine_log(), place->fd());
         if (!detached) return fail(detached.error());
         if (!*detached) return kExitDone;
     }
     Result<int> stop_fd = open_stop_signals();
     if (!stop_fd) return fail(stop_fd.error());
-    return serve_node(layout, arguments, *settings, *stop_fd);
+    return serve_node(layout, arguments, *settings, *stop_fd, std::move(place));
 }
 
 }  // namespace

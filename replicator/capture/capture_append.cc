@@ -8,6 +8,12 @@ namespace tanist {
 
 Result<CaptureDecision> Capturer::State::decide(const WalIndexHeader& now) {
     CaptureDecision decision = decide_capture(known, now, std::nullopt);
+    if (decision.action == CaptureDecision::Action::gap) {
+        // A writer died in the first commit of a new WAL, so that SQLite recovered it.
+        const auto begun = begun_point(known, read_begun(), now);
+        if (begun) known = *begun;
+        if (begun) decision = decide_capture(known, now, std::nullopt);
+    }
     if (decision.action != CaptureDecision::Action::need_checksum) return decision;
     Result<WalFrameHeader> frame = frames.read_header(known.wal.frame, now.page_bytes);
     if (!frame) return std::move(frame).error();
@@ -267,6 +273,7 @@ Status Capturer::State::append_rebase(const WalIndexHeader& now, const std::stri
     rebase_due = reason;
     // What is visible is not to be told apart from it, and the replicas will compare everything.
     TANIST_TRY(take_back_prepared());
+    const std::string places = describe_places(now);
     // From here on the WAL must not lose what the record says it follows.
     if (!pin.held()) {
         Status taken = pin.take();
@@ -288,8 +295,26 @@ Status Capturer::State::append_rebase(const WalIndexHeader& now, const std::stri
     note(NoteLevel::warning, "replicas must compare the database anew",
          {{"database", handle.path()},
           {"reason", reason},
-          {"position", to_string(sealed->position())}});
+          {"position", to_string(sealed->position())},
+          {"places", places}});
     return ok_status();
+}
+
+// What continuity was judged by, salts/frame/iChange each: where the log stands, where the WAL is,
+// what was announced last, and which WAL the extension began last, after what.
+std::string Capturer::State::describe_places(const WalIndexHeader& now) const {
+    const auto place = [](uint32_t salt1, uint32_t salt2, uint32_t frame, uint32_t change) {
+        return std::to_string(salt1) + ":" + std::to_string(salt2) + "/" + std::to_string(frame) +
+               "/" + std::to_string(change);
+    };
+    const CapturedPoint said = control.captured();
+    const WalBegun begun = control.begun();
+    const WalMoment& after = begun.after;
+    return "log " + place(known.wal.salt1, known.wal.salt2, known.wal.frame, known.wal.change) +
+           ", WAL " + place(now.salt.salt1, now.salt.salt2, now.max_frame, now.change) +
+           ", announced " + place(said.salt1, said.salt2, said.frame, said.change) + ", begun " +
+           place(begun.salt1, begun.salt2, 0, 0) + " after " +
+           place(after.salt1, after.salt2, after.frame, after.change);
 }
 
 void Capturer::State::forget_clean_stop() {

@@ -232,8 +232,13 @@ Result<bool> Capturer::State::restart_without_readers(bool truncate) {
     if (!is_marked(now->change)) TANIST_TRY(mark_now(*now));
     WalIndexHeader before = *now;
     before.change = known.wal.change;
-    const WalIndexHeader fresh =
-        restart_wal_index(index, before, static_cast<uint32_t>(random_u64()));
+    // Said before it is so: whoever kills the engine in between leaves a WAL whose beginning is
+    // known.
+    const auto salt2 = static_cast<uint32_t>(random_u64());
+    const WalSalt next = restarted_salt(before.salt, salt2);
+    const WalMoment end{before.change, before.salt.salt1, before.salt.salt2, before.max_frame};
+    control.set_begun({next.salt1, next.salt2, end});
+    const WalIndexHeader fresh = restart_wal_index(index, before, salt2);
     known.wal = {fresh.salt.salt1, fresh.salt.salt2, 0, fresh.change, 0, 0};
     known.live = true;
     if (truncate) TANIST_TRY(handle.truncate_wal());

@@ -74,6 +74,24 @@ CaptureDecision decide_capture(const CapturePoint& known, const WalIndexHeader& 
     return decision;
 }
 
+std::optional<CapturePoint> begun_point(const CapturePoint& known, const ControlNotes& notes,
+                                        const WalIndexHeader& now) {
+    const WalSalt salt = salt_of(known.wal);
+    const WalPoint& after = notes.begun_after;
+    // The beginning of a WAL is one place, whatever a recovery made of iChange there. One that was
+    // never written has no salts; two of those need not be the same one.
+    const bool beginning = known.wal.frame == 0 && salt != WalSalt{};
+    const bool unique = salt != WalSalt{} || is_marked(known.wal.change);
+    const bool begun_there = salt_of(after) == salt && after.frame == known.wal.frame &&
+                             (after.change == known.wal.change || beginning);
+    if (!unique || !begun_there || now.salt != notes.begun || now.salt == WalSalt{}) {
+        return std::nullopt;
+    }
+    CapturePoint begun = known;
+    begun.wal = {now.salt.salt1, now.salt.salt2, 0, known.wal.change, 0, 0};
+    return begun;
+}
+
 CapturePoint resume_point(const CapturePoint& logged, const ControlNotes& notes,
                           const WalIndexHeader& now) {
     const WalSalt salt = salt_of(notes.captured);
@@ -85,15 +103,7 @@ CapturePoint resume_point(const CapturePoint& logged, const ControlNotes& notes,
     } else {
         return logged;
     }
-    const bool begun_there = salt_of(notes.begun_after) == salt &&
-                             notes.begun_after.frame == later.wal.frame &&
-                             notes.begun_after.change == later.wal.change;
-    // A WAL that was never written has no salts; two of those need not be the same one.
-    const bool unique = salt != WalSalt{} || is_marked(later.wal.change);
-    if (begun_there && unique && now.salt == notes.begun && now.salt != WalSalt{}) {
-        later.wal = {now.salt.salt1, now.salt.salt2, 0, later.wal.change, 0, 0};
-        return later;
-    }
+    if (const auto begun = begun_point(later, notes, now)) return *begun;
     const bool begins_there = later.wal.frame == 0 && now.salt == salt && salt != WalSalt{};
     return begins_there || mark_counts_on(later.wal.change, now.change) ? later : logged;
 }

@@ -51,7 +51,8 @@ struct ControlNotes {
     // Where the engine announced last that the log has everything. It gets there without a record
     // by marking iChange, or by restarting a WAL that the log has whole.
     WalPoint captured;
-    // The last WAL that a program with the extension began, from its first frame on...
+    // The last WAL that the engine or a program with the extension began, from its first frame
+    // on...
     WalSalt begun;
     WalPoint begun_after;  // ...and what was committed before it
 };
@@ -62,6 +63,11 @@ struct ControlNotes {
 // prove where it began.
 CapturePoint resume_point(const CapturePoint& logged, const ControlNotes& notes,
                           const WalIndexHeader& now);
+
+// Where the present WAL begins, if the notes prove that it does so at `known`: though a recovery
+// made iChange begin anew. Nothing: they do not.
+std::optional<CapturePoint> begun_point(const CapturePoint& known, const ControlNotes& notes,
+                                        const WalIndexHeader& now);
 
 // The end of a transaction within a range of frames.
 struct CommitMark {

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "replicator/base/clock.h"
 #include "replicator/capture/capture_rule.h"
@@ -43,6 +44,7 @@ struct Capturer::State {
     Status resume();
     Status resume_from_records(const WalIndexHeader& now);
     Status resume_from_control(LogReader& reader, Lsn known_lsn, const WalIndexHeader& now);
+    ControlNotes read_begun() const;
     Result<std::optional<RecordHeader>> visible_record(LogReader& reader, RecordHeader record,
                                                        Lsn not_visible);
     Result<bool> resume_from_clean_stop(const WalIndexHeader& now);
@@ -72,6 +74,7 @@ struct Capturer::State {
     void captured_commit(const WalPoint& wal, Lsn lsn);
     Status write_pages(uint32_t page_bytes, const std::function<Status(ByteView)>& sink);
     Status append_rebase(const WalIndexHeader& now, const std::string& reason);
+    std::string describe_places(const WalIndexHeader& now) const;
     Result<RecordHeader> describe_database(const WalIndexHeader& now);
     Result<bool> still_there(const WalIndexHeader& taken);
     RecordHeader blank_record(RecordKind kind) const;

@@ -157,14 +157,19 @@ Status Capturer::State::resume_from_control(LogReader& reader, Lsn known_lsn,
     if (!record) return std::move(record).error();
     // A power cut took the end of the log, and another record has the number now.
     if (record->position() != said.position) return ok_status();
+    ControlNotes notes = read_begun();
+    notes.captured = {said.salt1, said.salt2, said.frame, said.change, 0, 0};
+    known = resume_point(known, notes, now);
+    return ok_status();
+}
+
+ControlNotes Capturer::State::read_begun() const {
     const WalBegun begun = control.begun();
     const WalMoment& after = begun.after;
     ControlNotes notes;
-    notes.captured = {said.salt1, said.salt2, said.frame, said.change, 0, 0};
     notes.begun = {begun.salt1, begun.salt2};
     notes.begun_after = {after.salt1, after.salt2, after.frame, after.change, 0, 0};
-    known = resume_point(known, notes, now);
-    return ok_status();
+    return notes;
 }
 
 // `record` or the last one before it that says where the log stood in the WAL when everything up to

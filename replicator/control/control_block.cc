@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "replicator/base/death_notice.h"
 #include "replicator/base/event.h"
 
 namespace tanist {
@@ -254,6 +255,22 @@ LeaseGate lease_gate(const ControlBlock& block, Instant now) {
     if (block.writers_wait.load(std::memory_order_acquire) != 0) return LeaseGate::wait;
     if (now.ns < deadline_ns) return LeaseGate::open;
     return now < Instant{deadline_ns} + kWithoutLeaseBusy ? LeaseGate::wait : LeaseGate::closed;
+}
+
+// One that drains looks a last time after it has said so; what became visible before is seen by
+// that look, or its committer sees the word.
+EngineSign engine_sign(const ControlBlock& block) {
+    const auto state = static_cast<EngineState>(block.engine_state.load(std::memory_order_seq_cst));
+    if (state != EngineState::starting && state != EngineState::running) return EngineSign::gone;
+    switch (life_sign(block.engine_life.load(std::memory_order_seq_cst))) {
+        case LifeSign::died:
+            return EngineSign::gone;
+        case LifeSign::lives:
+            return EngineSign::at_work;
+        case LifeSign::none:
+            break;
+    }
+    return EngineSign::unknown;
 }
 
 void Control::set_peer(size_t index, const PeerReport& report) {

@@ -165,8 +165,9 @@ struct ControlBlock {
     // the WAL, to mark iChange). A lone application that meets it waits a little instead of being
     // told SQLITE_BUSY, which it would never see without us. Futex word.
     std::atomic<uint32_t> engine_writes;
-    // The last WAL that began in a transaction through the extension, and where the one before it
-    // ended (guarded by begun_sequence). Written by whoever holds SQLite's WRITE lock.
+    // The last WAL that was begun by the engine or a transaction through the extension, and where
+    // the one before it ended (guarded by begun_sequence). Written by whoever holds SQLite's WRITE
+    // lock, before a frame of the new WAL is.
     std::atomic<uint32_t> begun_sequence;
     std::atomic<uint32_t> begun_salt1;
     std::atomic<uint32_t> begun_salt2;
@@ -233,6 +234,9 @@ struct ControlBlock {
     // How the elections stand, for status; JSON, "" where nobody votes.
     std::atomic<uint32_t> failover_sequence;
     std::atomic<uint8_t> failover[kFailoverTextBytes];
+
+    // The engine's notice of its death (base/death_notice.h).
+    std::atomic<uint32_t> engine_life;
 };
 static_assert(sizeof(ControlBlock) <= kControlBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
@@ -351,9 +355,17 @@ enum class LeaseGate { open, wait, closed };
 constexpr Nanos kWithoutLeaseBusy = std::chrono::seconds(1);
 LeaseGate lease_gate(const ControlBlock& block, Instant now);
 
+// Whether commits can rely on the engine, by what the control block says. A commit that became
+// visible before it asked and hears `at_work` is captured, if nobody is killed or stopped from then
+// on. `unknown`: an engine of a version that posts no notice, or on a kernel that knows none.
+enum class EngineSign { at_work, gone, unknown };
+EngineSign engine_sign(const ControlBlock& block);
+
 // True while some process holds the flock of ship.lock. Opens and closes its own descriptor. It
 // asks by taking a shared flock for an instant, so whoever wants the exclusive one must try again
 // for a moment before believing that another engine has it.
 bool engine_lives(const std::string& ship_lock_path);
+// True while a process is in line for it (PlaceInLine, node/ship_lock.h).
+bool engine_is_in_line(const std::string& ship_lock_path);
 
 }  // namespace tanist

@@ -174,4 +174,14 @@ bool engine_lives(const std::string& ship_lock_path) {
     return free.ok() && !*free;
 }
 
+bool engine_is_in_line(const std::string& ship_lock_path) {
+    auto file = File::open(ship_lock_path, File::Mode::read);
+    if (!file.ok()) return false;
+    struct flock place = {};
+    place.l_type = F_WRLCK;
+    place.l_whence = SEEK_SET;
+    place.l_len = 1;
+    return ::fcntl(file->fd(), F_OFD_GETLK, &place) == 0 && place.l_type != F_UNLCK;
+}
+
 }  // namespace tanist

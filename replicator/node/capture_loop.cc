@@ -141,9 +141,15 @@ bool CaptureLoop::note_and_look() {
     return look();
 }
 
+// After a power cut the database is looked for in the log by its WAL's salt (own_tail.h). So some
+// of each WAL is made durable in the log.
 void CaptureLoop::sync_as_asked() {
-    if (syncs_asked_ == syncs_begun_) return;
-    if (begin_sync() && capturer_->took_all()) syncs_begun_ = syncs_asked_;
+    const CapturedPoint captured = control_.captured();
+    const uint64_t wal = uint64_t{captured.salt1} << 32 | captured.salt2;
+    if (syncs_asked_ == syncs_begun_ && wal == synced_wal_) return;
+    if (!begin_sync() || !capturer_->took_all()) return;
+    syncs_begun_ = syncs_asked_;
+    synced_wal_ = wal;
 }
 
 void CaptureLoop::look_here() {

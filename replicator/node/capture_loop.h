@@ -106,6 +106,7 @@ class CaptureLoop {
     Instant synced_{0};
     uint32_t syncs_asked_ = 0;  // before the last look
     uint32_t syncs_begun_ = 0;  // ControlBlock::local_sync_asked when a sync for it was begun
+    uint64_t synced_wal_ = 0;   // salts of the WAL of which the log has something durable
     bool syncing_ = false;      // the syncer has a task
     std::string problem_;
     bool capture_fails_ = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "replicator/base/death_notice.h"
 #include "replicator/base/event.h"
 #include "replicator/base/notes.h"
 #include "replicator/capture/clean_stop.h"
@@ -50,6 +51,7 @@ struct Engine::State {
     NodeFile node;
     NodeKey identity;
     Control control;
+    DeathNotice life;
     std::unique_ptr<Log> log;
     std::unique_ptr<CaptureLoop> capture;
     std::unique_ptr<ShipLoop> ship;
@@ -87,6 +89,7 @@ Status Engine::State::open() {
     auto block = Control::open(layout.control(), true, false);
     if (!block) return std::move(block).error();
     control = std::move(block).value();
+    life.post(control->engine_life);
     control->engine_state.store(static_cast<uint32_t>(EngineState::starting));
     control->engine_pid.store(static_cast<uint32_t>(process_id()));
     control->engine_beat_ns.store(boot_now().ns);
@@ -224,6 +227,7 @@ void Engine::stop(Nanos patience) {
                  {{"reason", synced.error().message}});
     if (state_->control)
         state_->control->engine_state.store(static_cast<uint32_t>(EngineState::none));
+    state_->life.withdraw();
     state_->ship_lock.release();
 }
 

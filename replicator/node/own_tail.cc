@@ -13,6 +13,8 @@ namespace tanist {
 namespace {
 
 constexpr int kWalsMax = 3;
+// Of which the log had nothing durable. A WAL that was removed and made anew has a salt of chance.
+constexpr uint32_t kRestartsMax = 4096;
 constexpr auto kLockPatience = std::chrono::seconds(10);
 
 bool same_wal(const RecordHeader& record, const WalEnd& wal) {
@@ -89,8 +91,11 @@ Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal, const ShowsCommit& 
             newest = *record;
             // The log's first record and its last: no commit was ever confirmed by it.
             if (is_rebase && lsn == Lsn(1)) return OwnPlace{};
-            // A restart follows only when everything before it is in the database.
-            if (wal.salt1 == record->wal.salt1 + 1) return OwnPlace{};
+            // The WAL was empty then, so the database file alone had everything.
+            if (record->wal.frame == 0) return OwnPlace{};
+            // So it has when the WAL was restarted since; each restart adds one to its salt.
+            const uint32_t restarts = wal.salt1 - record->wal.salt1;
+            if (restarts >= 1 && restarts <= kRestartsMax) return OwnPlace{};
             // So it is when the next WAL has no header yet, and after a TRUNCATE.
             if (wal.salt1 == 0 && wal.salt2 == 0 && record->kind == RecordKind::commit) {
                 Result<bool> has = shows(*record);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -30,9 +31,16 @@ Result<int> open_log(const std::string& path) {
     return fd;
 }
 
+// Of those above the standard streams.
+bool close_all_but(int kept) {
+    const auto first = static_cast<unsigned>(std::max(kept, STDERR_FILENO));
+    return (first <= 3 || ::close_range(3, first - 1, 0) == 0) &&
+           ::close_range(first + 1, ~0u, 0) == 0;
+}
+
 }  // namespace
 
-Result<bool> detach(const std::string& log_path) {
+Result<bool> detach(const std::string& log_path, int kept) {
     Result<int> log = open_log(log_path);
     if (!log) return std::move(log).error();
     pid_t child = ::fork();
@@ -44,7 +52,7 @@ Result<bool> detach(const std::string& log_path) {
     if (grandchild != 0) ::_exit(grandchild < 0 ? 1 : 0);
     int null = ::open("/dev/null", O_RDONLY);
     if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(*log, 1) < 0 || ::dup2(*log, 2) < 0) ::_exit(1);
-    if (::close_range(3, ~0u, 0) != 0) ::_exit(1);
+    if (!close_all_but(kept)) ::_exit(1);
     ::umask(077);
     if (::chdir("/") != 0) return system_error("cannot go to /");
     return true;

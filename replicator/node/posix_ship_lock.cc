@@ -1,5 +1,9 @@
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 #include "replicator/node/ship_lock.h"
 #include "replicator/node/signals.h"
@@ -37,6 +41,22 @@ void ShipLock::release() {
     if (!file_.is_open()) return;
     keep_in_forked_child(file_.fd());
     file_.close();
+}
+
+Result<std::optional<PlaceInLine>> PlaceInLine::take(const std::string& path) {
+    auto file = File::open(path, File::Mode::create);
+    if (!file) return std::move(file).error();
+    struct flock lock = {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_len = 1;
+    if (::fcntl(file->fd(), F_OFD_SETLK, &lock) != 0) {
+        if (errno == EAGAIN || errno == EACCES) return std::optional<PlaceInLine>();
+        return Error{Errc::io, path + ": cannot be locked: " + std::strerror(errno)};
+    }
+    PlaceInLine place;
+    place.file_ = std::move(file).value();
+    return std::optional<PlaceInLine>(std::move(place));
 }
 
 bool wait_readable(int fd, Nanos timeout) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "replicator/base/clock.h"
@@ -24,6 +25,23 @@ class ShipLock {
   private:
     File file_;
     uint32_t pid_ = 0;
+};
+
+// The place in line behind the holder: of engines that are started while another one is dying or
+// draining, one waits until it is really gone, and the others are not needed. An open file
+// description's lock on the first byte of the same file, beside the flock; a child of fork keeps
+// it.
+class PlaceInLine {
+  public:
+    // Nothing: another process has it.
+    static Result<std::optional<PlaceInLine>> take(const std::string& path);
+    PlaceInLine(PlaceInLine&&) noexcept = default;
+    PlaceInLine& operator=(PlaceInLine&&) noexcept = default;
+    int fd() const { return file_.fd(); }
+
+  private:
+    PlaceInLine() = default;
+    File file_;
 };
 
 // True when the descriptor became readable within the time.

@@ -159,7 +159,7 @@ WalIndexHeader restart_wal_index(volatile void* region0, const WalIndexHeader& n
                                  uint32_t salt2) {
     WalIndexHeader header = now;
     header.max_frame = 0;
-    header.salt = {now.salt.salt1 + 1, salt2};
+    header.salt = restarted_salt(now.salt, salt2);
     write_wal_index_header(region0, header);
     store_backfilled(region0, 0);
     store_word(region0, kBackfillAttemptedAt, 0);

@@ -66,6 +66,8 @@ struct WalCheckpointInfo {
 WalCheckpointInfo read_checkpoint_info(const volatile void* region0);
 void store_backfilled(volatile void* region0, uint32_t frames);
 void store_read_mark(volatile void* region0, int mark, uint32_t value);
+// The salts of the WAL that follows one in a restart.
+constexpr WalSalt restarted_salt(WalSalt now, uint32_t salt2) { return {now.salt1 + 1, salt2}; }
 // What walRestartHdr does: an empty WAL with a new salt. Requires: WRITE, CHECKPOINT, READ1..4.
 // `salt2` is a fresh random number.
 WalIndexHeader restart_wal_index(volatile void* region0, const WalIndexHeader& now, uint32_t salt2);

@@ -1,13 +1,17 @@
 // The extension with the real engine and a real replica.
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <thread>
 
+#include "replicator/wal/wal_index.h"
 #include "tests/support/cluster.h"
 
 using namespace tanist;
@@ -51,6 +55,19 @@ int sockets_here() {
     return count;
 }
 
+// The engine is dead, and its lock is held on.
+struct LastingLock {
+    std::string path;
+    File lock;
+    explicit LastingLock(const Cluster& cluster) : path(Layout(cluster.primary()).ship_lock()) {
+        cluster.kill_engine();
+        auto opened = File::open(path, File::Mode::write);
+        REQUIRE(opened.ok());
+        lock = std::move(*opened);
+        REQUIRE(*lock.try_lock(true));
+    }
+};
+
 // In a child of its own, as another process of the application. 0: every statement worked.
 pid_t fork_writer(const std::string& uri, int rows) {
     const pid_t pid = ::fork();
@@ -62,6 +79,52 @@ pid_t fork_writer(const std::string& uri, int rows) {
         rc = sqlite3_exec(db, "INSERT INTO t VALUES(1)", nullptr, nullptr, nullptr);
     }
     ::_exit(rc == SQLITE_OK ? 0 : 1);
+}
+
+// It holds no lock then but its pin.
+bool engine_sleeps(const Cluster& cluster) {
+    auto control = Control::open(Layout(cluster.primary()).control(), false, false);
+    return control.ok() && eventually([&] {
+               return (*control)->bell_mode.load() == static_cast<uint32_t>(BellMode::asleep);
+           });
+}
+
+// For a mark of iChange it needs a moment without readers.
+bool engine_marks(const Cluster& cluster) {
+    auto control = Control::open(Layout(cluster.primary()).control(), false, false);
+    return control.ok() && eventually([&] { return is_marked(control->captured().change); });
+}
+
+// A child that has restarted the WAL and is in its first transaction, of which frames are written;
+// the engine is stopped since before that. 0: it did not get there.
+pid_t fork_into_first_commit(const Cluster& cluster) {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return 0;
+    const auto say = [](int fd) { return ::write(fd, "x", 1) == 1; };
+    const auto hear = [](int fd) {
+        char word = 0;
+        return ::read(fd, &word, 1) == 1;
+    };
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        ::close(ends[0]);
+        App app(cluster.uri());
+        while (app.ask("PRAGMA wal_checkpoint(RESTART)") != "0") ::usleep(1000);
+        const bool told = say(ends[1]) && hear(ends[1]);
+        const int rc = app.run(
+            "PRAGMA cache_size=5; BEGIN;"
+            "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i<2000)"
+            "INSERT INTO t SELECT randomblob(400) FROM n");
+        if (told && rc == SQLITE_OK) say(ends[1]);
+        ::close(ends[1]);
+        for (;;) ::pause();
+    }
+    ::close(ends[1]);
+    bool there = hear(ends[0]) && engine_sleeps(cluster);
+    cluster.signal_engine(SIGSTOP);
+    there = there && say(ends[0]) && hear(ends[0]);
+    ::close(ends[0]);
+    return there ? pid : 0;
 }
 
 bool ended_well(pid_t pid) {
@@ -100,6 +163,52 @@ TEST_CASE("engine: one killed is replaced by a short-lived process, which only o
     cluster.kill_engine();
     cluster.shell("INSERT INTO t VALUES(1)");
     CHECK(cluster.replica_answers(kCount, "1"));
+}
+
+// A killed engine keeps its lock while one of its threads is inside an fsync, and nobody comes
+// after an application's last commit.
+TEST_CASE("engine: a last commit beside one that is dying leaves one in line for its lock") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(cluster.replica_answers(kCount, "0"));
+    LastingLock dying(cluster);
+    insert(app, 1);
+    CHECK(engine_is_in_line(dying.path));
+    dying.lock.close();
+    CHECK(cluster.replica_answers(kCount, "1"));
+}
+
+TEST_CASE("engine: what one that drains did not see is left to one in line for its lock") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(cluster.replica_answers(kCount, "0"));
+    LastingLock draining(cluster);
+    auto control = Control::open(Layout(cluster.primary()).control(), false, false);
+    REQUIRE(control.ok());
+    (*control)->engine_life.store(0);
+    (*control)->engine_state.store(static_cast<uint32_t>(EngineState::draining));
+    insert(app, 1);
+    CHECK(engine_is_in_line(draining.path));
+    draining.lock.close();
+    CHECK(cluster.replica_answers(kCount, "1"));
+}
+
+// A recovery makes iChange begin anew, so the salts alone can tell what the new WAL follows.
+TEST_CASE("engine: a first commit of a new WAL, cut short with everybody else, makes no gap") {
+    Cluster cluster;
+    cluster.shell("CREATE TABLE t(x)");
+    REQUIRE(engine_marks(cluster));
+    const pid_t writer = fork_into_first_commit(cluster);
+    REQUIRE(writer > 0);
+    const uint64_t gaps = rebases(cluster);
+    ::kill(writer, SIGKILL);
+    ::waitpid(writer, nullptr, 0);
+    cluster.kill_engine();
+    cluster.shell("INSERT INTO t VALUES(1)");
+    CHECK(cluster.replica_answers(kCount, "1"));
+    CHECK(rebases(cluster) == gaps);
 }
 
 TEST_CASE("engine: tanist_position starts one when none lives, and waits for it") {

@@ -48,9 +48,7 @@ bool settle(const std::string& path, std::chrono::seconds patience, bool integri
     std::string verdict;
     int rc = db.open(path, how);
     if (rc == SQLITE_OK) rc = db.ask("PRAGMA page_size", page_bytes);
-    // Where no engine lives, deleting the WAL at the last close would make a gap of our own.
-    int stays = 1;
-    sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_PERSIST_WAL, &stays);
+    db.keep_wal();
     if (rc == SQLITE_ROW && integrity) rc = db.ask("PRAGMA integrity_check", verdict);
     if (rc != SQLITE_ROW) {
         std::fprintf(stderr, "%s: %s\n", path.c_str(), db.trouble().c_str());

@@ -1,5 +1,6 @@
 #include "tests/process/chaos/plan.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 
@@ -27,6 +28,11 @@ Plan draw_plan(testing::Dice& dice, uint64_t round) {
     }
     for (size_t i = 0; i < 3; ++i) plan.readers.push_back(kReaders[(round + i) % 5]);
     return plan;
+}
+
+bool Plan::every_writer_has_extension() const {
+    const auto stock = [](const WriterPlan& writer) { return writer.stock; };
+    return checkpointers == 0 && std::none_of(writers.begin(), writers.end(), stock);
 }
 
 namespace {

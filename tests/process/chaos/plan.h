@@ -29,6 +29,9 @@ struct Plan {
     int checkpointers = 1;
     // Who is killed; "engine" covers freezing it. Narrowed by hand to find a fault.
     std::set<std::string> struck = {"writer", "reader", "checkpointer", "engine", "replica"};
+
+    // Then nobody restarts the WAL before the engine has it, whoever is killed.
+    bool every_writer_has_extension() const;
 };
 
 Plan draw_plan(testing::Dice& dice, uint64_t round);

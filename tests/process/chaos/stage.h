@@ -52,12 +52,8 @@ class Stage {
     const std::string& replica() const { return replica_; }
     const Board& board() const { return *board_; }
     std::string tool(const std::string& name) const { return programs_.tools + "/" + name; }
-    // Or needs none.
-    bool has_engine() const {
-        return programs_.self_test || plan_.engine_by_hand || engine_pid() > 0;
-    }
-    void count(const std::string& what) { ++tally_[what]; }
-    void note_totals();
+    // "" or the gap that need not have been.
+    std::string note_totals();
     // What `tanist status` says of both, for the report of a failure.
     std::string status() const;
 
@@ -80,7 +76,7 @@ class Stage {
     std::vector<std::string> writer_command(size_t index);
     std::string why_ended(const Actor& actor, int status);
     pid_t engine_pid() const;
-    void note_reasons();
+    std::string note_reasons();
     std::string find_leftover() const;
     std::string wait_for_engine(bool gone, std::chrono::seconds patience);
 
@@ -96,7 +92,6 @@ class Stage {
     testing::Database keeper_;
     std::vector<std::unique_ptr<Actor>> actors_;
     Actor* replica_actor_ = nullptr;
-    pid_t struck_engine_ = 0;  // not our child, so it cannot be reaped
 };
 
 }  // namespace tanist::chaos

@@ -53,6 +53,11 @@ void Database::close() {
     if (db_) sqlite3_close_v2(std::exchange(db_, nullptr));
 }
 
+void Database::keep_wal() {
+    int stays = 1;
+    sqlite3_file_control(db_, "main", SQLITE_FCNTL_PERSIST_WAL, &stays);
+}
+
 int Database::run(const std::string& sql) {
     return remember(sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr));
 }

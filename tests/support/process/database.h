@@ -26,6 +26,9 @@ class Database {
 
     int open(const std::string& path, const OpenOptions& options);
     void close();
+    // A close deletes the WAL otherwise, where it is the last: an engine that is dead then has to
+    // report a gap.
+    void keep_wal();
     bool is_open() const { return db_ != nullptr; }
     sqlite3* handle() const { return db_; }
 

@@ -123,6 +123,13 @@ class Primary {
         REQUIRE(closed.ok());
         crash();
     }
+    // As a writer leaves it that dies between the two header copies: SQLite must recover the WAL.
+    void break_header() {
+        auto owner = handle ? nullptr : open_handle();
+        auto& any = handle ? *handle : *owner;
+        auto* copy0 = static_cast<volatile uint8_t*>(*any.region(0, false));
+        copy0[8] = static_cast<uint8_t>(copy0[8] ^ 0x55);
+    }
     CaptureProgress poll() {
         Result<CaptureProgress> progress = capturer->poll();
         INFO((progress.ok() ? "" : progress.error().message));

@@ -94,6 +94,18 @@ TEST_CASE("capture_rule: after a recovery the salts show what the present WAL fo
     CHECK(resume_point(logged, begun, header(103, 2, 4)).wal == logged.wal);
 }
 
+TEST_CASE(
+    "capture_rule: the beginning of a WAL is one place, whatever a recovery made of iChange") {
+    ControlNotes begun = notes(kRestarted);
+    begun.begun = {103, 7};
+    begun.begun_after = kRestarted;
+    begun.begun_after.change = 0;
+    const CapturePoint resumed = resume_point(known(5, 3, false), begun, header(103, 2, 2));
+    CHECK(resumed.wal == WalPoint{103, 7, 0, kMarked, 0, 0});
+    begun.begun_after.frame = 1;
+    CHECK_FALSE(begun_point(resumed, begun, header(104, 2, 2)));
+}
+
 TEST_CASE("capture_rule: after a recovery another WAL than the one announced is not believed") {
     const CapturePoint logged = known(5, 3, false);
     CHECK(resume_point(logged, notes(kRestarted), header(102, 2, 4)).wal == logged.wal);

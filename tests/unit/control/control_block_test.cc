@@ -1,9 +1,13 @@
 #include "replicator/control/control_block.h"
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <thread>
 
+#include "replicator/base/death_notice.h"
 #include "replicator/control/layout.h"
 #include "tests/support/temp_dir.h"
 
@@ -152,6 +156,33 @@ TEST_CASE("control: an engine lives while its flock is held") {
     CHECK(engine_lives(dir.path("ship.lock")));
     lock->close();
     CHECK(!engine_lives(dir.path("ship.lock")));
+}
+
+TEST_CASE("control: an engine at work says so, one that drains or was killed does not") {
+    TempDir dir;
+    Control control = made(dir.path("control"), false);
+    const auto say = [&](EngineState state) {
+        control->engine_state.store(static_cast<uint32_t>(state));
+        return engine_sign(*control);
+    };
+    CHECK(say(EngineState::none) == EngineSign::gone);
+    CHECK(say(EngineState::running) == EngineSign::unknown);
+    {
+        DeathNotice life;
+        life.post(control->engine_life);
+        CHECK(say(EngineState::starting) == EngineSign::at_work);
+        CHECK(say(EngineState::running) == EngineSign::at_work);
+        CHECK(say(EngineState::draining) == EngineSign::gone);
+    }
+    const pid_t engine = ::fork();
+    if (engine == 0) {
+        DeathNotice life;
+        life.post(control->engine_life);
+        say(EngineState::running);
+        ::kill(::getpid(), SIGKILL);
+    }
+    ::waitpid(engine, nullptr, 0);
+    CHECK(engine_sign(*control) == EngineSign::gone);
 }
 
 TEST_CASE("layout: the directory stands beside the database, symbolic links resolved") {

@@ -120,6 +120,18 @@ TEST_CASE("own_tail: a database that is ahead of the log is left alone") {
     // Restarted: everything before is in the database.
     CHECK(tail.kind(6, 0) == OwnPlace::Kind::covered);
     CHECK(tail.kind(6, 4) == OwnPlace::Kind::covered);
+    CHECK(tail.kind(9, 4) == OwnPlace::Kind::covered);
+    CHECK(tail.kind(4, 4) == OwnPlace::Kind::unknown);
+    CHECK(tail.kind(5 + 4097, 4) == OwnPlace::Kind::unknown);
+}
+
+// Found by tests/crash: after a recovery of an empty WAL the next one's salts are of chance.
+TEST_CASE("own_tail: a log that ends where the WAL was empty has nothing that lacks") {
+    Tail tail;
+    tail.add(RecordKind::commit, 5, 1);
+    tail.add(RecordKind::rebase, 6, 0);
+    CHECK(tail.kind(7000, 0) == OwnPlace::Kind::covered);
+    CHECK(tail.kind(7000, 3) == OwnPlace::Kind::covered);
 }
 
 // Found by tests/crash: a power cut in the first commit of all, and no engine started any more.
@@ -136,8 +148,8 @@ TEST_CASE("own_tail: what the log does not know is not written over") {
     CHECK(tail.kind(9, 1) == OwnPlace::Kind::covered);
     tail.add(RecordKind::commit, 5, 1);
     tail.add(RecordKind::commit, 5, 4);
-    CHECK(tail.kind(9, 0) == OwnPlace::Kind::unknown);
-    CHECK(tail.kind(9, 1) == OwnPlace::Kind::unknown);
+    CHECK(tail.kind(4, 0) == OwnPlace::Kind::unknown);
+    CHECK(tail.kind(4, 1) == OwnPlace::Kind::unknown);
     CHECK(tail.kind(5, 2) == OwnPlace::Kind::unknown);
     tail.add(RecordKind::rebase, 7, 2);
     tail.add(RecordKind::commit, 7, 3);
