@@ -306,19 +306,19 @@ int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
     if ((exclusive_ & mask_of(kLockWrite, 1)) == 0 || file.role() == Role::replica) {
         return real_lock(real, kFirstRestartSlot, kRestartSlots, kTake);
     }
-    if (!file.control || !restart_granted(file, for_checkpoint)) {
-        const bool overrun = wal_bytes() > file.settings.wal_bytes_max * kOverrunFactor;
-        const bool answers = file.control && file.engine_answers();
-        if (!overrun || answers) {
-            remember_refusal(answers);
-            return SQLITE_BUSY;
-        }
-        if (!overrun_noted_) {
-            log_line(file.layout.db +
-                     ": no engine answers and the WAL is full, so it is reused before it was "
-                     "captured; the replicas will be repaired by a delta sync when one runs again");
-            overrun_noted_ = true;
-        }
+    const bool granted = file.control && restart_granted(file, for_checkpoint);
+    const bool answers = !granted && file.control && file.engine_answers();
+    if (!granted && wal_bytes() <= file.settings.wal_bytes_max * kOverrunFactor) {
+        remember_refusal(answers);
+        return SQLITE_BUSY;
+    }
+    // The pin of an engine that answers refuses it below, unless a log that has been full for long
+    // made it let the WAL go (capture/capture_tend.cc).
+    if (!granted && !answers && !overrun_noted_) {
+        log_line(file.layout.db +
+                 ": no engine answers and the WAL is full, so it is reused before it was "
+                 "captured; the replicas will be repaired by a delta sync when one runs again");
+        overrun_noted_ = true;
     }
     // Under CHECKPOINT no checkpointer can be at work on the old WAL: SQLite 3.7.0 to 3.51.2 would
     // let it store its progress over the new one and lose commits (the WAL-reset bug).
@@ -332,7 +332,11 @@ int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
         real_lock(real, kLockCheckpoint, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
         checkpoint_is_ours_ = false;
     }
-    if (rc == SQLITE_OK) refused_ns_ = refusal_holds_ns_ = 0;
+    if (rc == SQLITE_OK) {
+        refused_ns_ = refusal_holds_ns_ = 0;
+    } else if (!granted) {
+        remember_refusal(answers);
+    }
     return rc;
 }
 

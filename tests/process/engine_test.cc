@@ -221,6 +221,22 @@ TEST_CASE("engine: tanist_position starts one when none lives, and waits for it"
               .find(":" + std::to_string(before + 1)) != std::string::npos);
 }
 
+TEST_CASE("engine: tanist_replicas has a row for each replica, with where it is") {
+    Cluster cluster;
+    App app(cluster.uri());
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    insert(app, 3);
+    REQUIRE(cluster.replica_answers(kCount, "3"));
+    const std::string lsn = std::to_string(lsn_of(app.ask("PRAGMA tanist_position")));
+    const std::string wanted = "1 " + cluster.endpoint() + " streaming " + lsn + " " + lsn + " 0 0";
+    const auto rows = [&] {
+        return app.ask(
+            "SELECT count(*)||' '||endpoint||' '||state||' '||received||' '||applied||' '||"
+            "lag_transactions||' '||lag_bytes FROM tanist_replicas");
+    };
+    CHECK_MESSAGE(eventually([&] { return rows() == wanted; }), rows());
+}
+
 TEST_CASE("engine: status does not show a dead engine's view as live") {
     Cluster cluster;
     App app(cluster.uri());

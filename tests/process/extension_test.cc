@@ -6,9 +6,13 @@
 #include <string>
 
 #include "replicator/base/bytes.h"
+#include "replicator/base/clock.h"
+#include "replicator/base/death_notice.h"
 #include "replicator/base/file.h"
+#include "replicator/capture/wal_pin.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
+#include "replicator/wal/sqlite_handle.h"
 #include "tests/support/temp_dir.h"
 
 using namespace tanist;
@@ -43,6 +47,25 @@ struct Connection {
     sqlite3* db = nullptr;
     int opened = 0;
 };
+// One that is at work and does nothing: it holds no pin.
+struct IdleEngine {
+    Control control;
+    File lock;
+    DeathNotice life;
+    explicit IdleEngine(const Layout& layout) {
+        auto opened = Control::open(layout.control(), true, false);
+        auto file = File::open(layout.ship_lock(), File::Mode::create);
+        REQUIRE(opened.ok());
+        REQUIRE(file.ok());
+        control = std::move(*opened);
+        lock = std::move(*file);
+        REQUIRE(*lock.try_lock(true));
+        life.post(control->engine_life);
+        control->engine_state = static_cast<uint32_t>(EngineState::running);
+    }
+    void answer() const { control->engine_beat_ns = boot_now().ns; }
+};
+
 const std::string kReplicas = "&ship=daemon&replicas=tcp://127.0.0.1:1";
 
 }  // namespace
@@ -100,6 +123,44 @@ TEST_CASE("extension: without an engine the WAL is neither restarted nor deleted
     auto wal = stat_path(dir.path("app.db-wal"));
     REQUIRE(wal.ok());
     CHECK(wal->bytes > 4096);
+}
+
+// As an engine does whose log has been full for long (capture/capture_tend.cc).
+TEST_CASE("extension: a WAL that the engine has let go is bounded, though the engine answers") {
+    TempDir dir;
+    ::setenv("TANIST_WAL_BYTES_MAX", "1MiB", 1);
+    Connection app(dir.path("app.db"), kReplicas);
+    ::unsetenv("TANIST_WAL_BYTES_MAX");
+    REQUIRE(app.run("PRAGMA synchronous=OFF; CREATE TABLE t(x)") == SQLITE_OK);
+    const IdleEngine engine(Layout(dir.path("app.db")));
+    for (int i = 0; i < 4000; ++i) {
+        engine.answer();
+        REQUIRE(app.run("INSERT INTO t VALUES(randomblob(3000))") == SQLITE_OK);
+    }
+    // Four times wal_bytes_max, and what SQLite adds between two of its checkpoints. All of it
+    // takes 16 MiB.
+    auto wal = stat_path(dir.path("app.db-wal"));
+    REQUIRE(wal.ok());
+    CHECK(wal->bytes < 10u << 20);
+}
+
+TEST_CASE("extension: a WAL that the engine pins is not begun anew, however long it is") {
+    TempDir dir;
+    ::setenv("TANIST_WAL_BYTES_MAX", "1MiB", 1);
+    Connection app(dir.path("app.db"), kReplicas);
+    ::unsetenv("TANIST_WAL_BYTES_MAX");
+    REQUIRE(app.run("PRAGMA synchronous=OFF; CREATE TABLE t(x)") == SQLITE_OK);
+    const IdleEngine engine(Layout(dir.path("app.db")));
+    auto handle = SqliteHandle::open(linked_sqlite(), dir.path("app.db"), {});
+    REQUIRE(handle.ok());
+    WalPin pin(**handle);
+    REQUIRE(pin.take().ok());
+    const WalSalt salt = (*(*handle)->header())->salt;
+    for (int i = 0; i < 2000; ++i) {
+        engine.answer();
+        REQUIRE(app.run("INSERT INTO t VALUES(randomblob(3000))") == SQLITE_OK);
+    }
+    CHECK((*(*handle)->header())->salt == salt);
 }
 
 TEST_CASE("extension: a wrong setting is told at the open, and nothing is made") {
