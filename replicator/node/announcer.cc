@@ -102,12 +102,16 @@ Status Announcer::store(Link& link, MemberList list) {
         return Error{Errc::busy, "the member list is being changed"};
     }
     sign_list(list, door_.identity());
+    const MemberList before = door_.list();
     TANIST_TRY(door_.take_list(link, std::move(list), true));
-    // The file of members follows: it names the same keys.
+    // The file of members follows: it names the same keys. A primary that was elected in the middle
+    // of a rotation may know a key there that the new list has no more.
     Result<std::vector<Member>> members = read_members(door_.layout().members());
     if (!members) return std::move(members).error();
     for (Member& member : *members) {
-        if (const ListedNode* node = door_.list().node_of(member.key)) member.key = node->key;
+        for (const MemberList* known : {&before, &door_.list()}) {
+            if (const ListedNode* node = known->node_of(member.key)) member.key = node->key;
+        }
     }
     return write_members(door_.layout().members(), *members);
 }

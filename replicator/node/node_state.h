@@ -175,7 +175,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     Status adopt_voters(const VoterList& list, const NodeKey& founder);
 
     // -- voter_rotation.cc; node thread
-    std::optional<VoterList> rotated_voters(const VoterList& now);
+    Result<std::optional<VoterList>> rotated_voters(const VoterList& now);
     Status keep_promise(const std::optional<VoterList>& before, const VoterList& after);
     Result<bool> take_voting_key(const VoterList& list);
     Status finish_key_change();

@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 // A connection on which nothing is answered for so long is opened anew.
 constexpr Nanos kSilentAfter = 1s;
-// The same while the voter has two keys, of which it is reached by one.
+// The same while the voter has two keys and was not heard under one of them.
 constexpr Nanos kSilentAfterKey = 250ms;
 // One that takes nothing is opened anew, but not more often than this.
 constexpr Nanos kReopenEvery = 100ms;
@@ -50,6 +50,7 @@ void VoteLink::reopen(Peer& peer, Instant now) {
     NodeKey key = peer.address.secured ? peer.address.node : NodeKey{};
     if (const ListedNode* node = rotating(peer)) {
         key = peer.attempts++ % 2 == 0 ? node->key : node->old_key;
+        if (node->holds(peer.speaks_as)) key = peer.speaks_as;
     }
     auto link = door_.connect(*link_, peer.address.endpoint, key);
     if (link) peer.link = *link;
@@ -86,9 +87,16 @@ void VoteLink::send(const NodeKey& to, const failover::Message& message, Instant
 
 void VoteLink::heard(const NodeKey& from, Instant now) {
     auto peer = peers_.find(from);
-    if (peer == peers_.end()) return;
+    if (peer == peers_.end()) {
+        // Of a voter that does not know yet that it votes with another key.
+        const ListedNode* node = door_.list().node_of(from);
+        auto other = node == nullptr ? peers_.end() : peers_.find(node->key);
+        if (other != peers_.end()) other->second.speaks_as = from;
+        return;
+    }
     peer->second.heard = now;
     peer->second.asked = Instant{0};
+    peer->second.speaks_as = from;
 }
 
 Instant VoteLink::heard_at(const NodeKey& voter) const {
@@ -100,7 +108,8 @@ void VoteLink::tend(Instant now) {
     receive_all(now);
     look_at_keys(now);
     for (auto& [node, peer] : peers_) {
-        const Nanos silent = rotating(peer) == nullptr ? kSilentAfter : kSilentAfterKey;
+        const bool unsure = rotating(peer) != nullptr && peer.speaks_as.is_zero();
+        const Nanos silent = unsure ? kSilentAfterKey : kSilentAfter;
         if (peer.asked.ns != 0 && now - peer.asked >= silent) reopen(peer, now);
         if (peer.has < list_id_ && now - peer.handed >= kHandEvery) hand_list(peer, now);
     }

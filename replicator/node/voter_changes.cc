@@ -128,7 +128,8 @@ void Node::State::found_voters_when_due() {
 Result<std::optional<VoterList>> Node::State::next_voters(const VoterList& now) {
     auto members = other_members();
     if (!members) return std::move(members).error();
-    if (auto rotated = rotated_voters(now)) return rotated;
+    auto rotated = rotated_voters(now);
+    if (rotated && *rotated) return rotated;
     VoterList next = now;
     for (const VoterAddress& address : now.addresses) {
         const auto same = [&](const Member& m) { return m.endpoint == address.endpoint; };
@@ -147,7 +148,8 @@ Result<std::optional<VoterList>> Node::State::next_voters(const VoterList& now) 
         add_voter(next, *facts);
         return std::optional<VoterList>(next);
     }
-    return std::optional<VoterList>();
+    // A key that waits holds up nothing else: removing whoever it waits for is the way out.
+    return rotated;
 }
 
 // Writers are held: everything that was ever confirmed is on each data member of `list`.

@@ -18,7 +18,9 @@ constexpr size_t kFileBytesMax = 32u << 10;
 VoterAddress take_address(ByteReader& in) {
     VoterAddress address;
     in.into(address.node.bytes);
-    address.secured = in.u8() != 0;
+    const uint8_t secured = in.u8();
+    address.secured = secured == 1;
+    if (secured > 1) in.raw(in.left() + 1);  // too long a read fails it
     address.name = in.text(kNameBytesMax);
     address.endpoint = in.text(kEndpointBytesMax);
     return address;

@@ -35,18 +35,25 @@ Status move_ballot(const std::string& directory, const NodeKey& old_key, const N
 
 }  // namespace
 
-// On the primary: the list of voters with the first new key that every member knows.
-std::optional<VoterList> Node::State::rotated_voters(const VoterList& now) {
+// On the primary: the list of voters with the first new key. busy: there is one that not every
+// member knows.
+Result<std::optional<VoterList>> Node::State::rotated_voters(const VoterList& now) {
     auto list = read_member_list(layout.member_list());
-    if (!list || list->version == 0 || engine->members_kept() < list->version) return std::nullopt;
+    if (!list) return std::move(list).error();
     for (const VoterAddress& address : now.addresses) {
         const ListedNode* node = list->node_of(address.node);
         if (node == nullptr || node->old_key != address.node) continue;
+        if (engine->members_kept() < list->version) {
+            return Error{Errc::busy,
+                         node->name +
+                             " has a new key, and not every member knows it; bring them "
+                             "up, or remove those that are gone (tanist members remove)"};
+        }
         VoterList next = now;
         replace_voter(next, node->old_key, node->key);
-        return next;
+        return std::optional<VoterList>(next);
     }
-    return std::nullopt;
+    return std::optional<VoterList>();
 }
 
 // What was promised to a holder whose key is another now was promised to the same node. (A node

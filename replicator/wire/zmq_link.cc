@@ -232,11 +232,10 @@ class ZmqLink final : public Link {
             items.push_back({binder.socket.handle(), 0, ZMQ_POLLIN, 0});
             if (!binder.door) continue;
             // Somebody new wakes us to count; while it is shut nobody does.
-            if (binder.door->tend()) {
-                longest = std::min(longest, kDoorAgainMs);
-            } else {
-                items.push_back({nullptr, binder.door->fd(), ZMQ_POLLIN, 0});
-            }
+            const TcpDoor::State state = binder.door->tend(boot_now());
+            if (state != TcpDoor::State::open) longest = std::min(longest, kDoorAgainMs);
+            if (state == TcpDoor::State::shut) continue;
+            items.push_back({nullptr, binder.door->fd(), ZMQ_POLLIN, 0});
         }
         if (zap_) items.push_back({zap_->handle(), 0, ZMQ_POLLIN, 0});
         for (auto& [id, connector] : connectors_) {

@@ -64,8 +64,12 @@ std::string greeting() {
 // A connection of somebody without keys.
 class Stranger {
   public:
-    Stranger(uint16_t port, const std::string& says) {
+    Stranger(uint16_t port, const std::string& says, uint32_t from = INADDR_LOOPBACK) {
         fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        sockaddr_in own{};
+        own.sin_family = AF_INET;
+        own.sin_addr.s_addr = htonl(from);
+        (void)::bind(fd_, reinterpret_cast<sockaddr*>(&own), sizeof own);
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_port = htons(port);
@@ -121,6 +125,7 @@ struct Joined {
     std::string replica = dir.path("b.db");
     Daemon daemon;
     Daemon engine;
+    std::string address;  // with the key, without the invitation
     uint16_t port = 0;
     int value = 0;
 
@@ -129,7 +134,6 @@ struct Joined {
         REQUIRE(shell(dir, kTanist + " init app.db").code == 0);
         daemon = Daemon(dir, {"--db", replica, "--listen", "tcp://127.0.0.1:*", "--curve", "true"});
         REQUIRE(daemon.ready());
-        std::string address;
         while (address.empty()) {
             std::optional<std::string> line = daemon.read_line();
             REQUIRE(line);
@@ -138,6 +142,7 @@ struct Joined {
         }
         const Outcome added = shell(dir, kTanist + " members add app.db '" + address + "'");
         REQUIRE_MESSAGE(added.code == 0, added.text);
+        address.resize(address.find('?'));
         engine = Daemon(dir, {"--db", db});
         REQUIRE(engine.ready());
         const std::string& endpoint = daemon.endpoint();
@@ -189,13 +194,66 @@ struct Joined {
 
 }  // namespace
 
-TEST_CASE("flood: strangers of every kind cost a bounded amount, and members are served") {
-    // The daemon has the descriptors that it is given by default; the crowd as many as it needs.
-    Joined joined;
+namespace {
+
+void allow_descriptors(rlim_t count) {
     rlimit limit{};
     REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    limit.rlim_cur = limit.rlim_max;
+    limit.rlim_cur = std::min(count, limit.rlim_max);
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+// The daemon has the descriptors that Linux gives by default; the crowd as many as it needs.
+struct Flooded {
+    struct Descriptors {
+        explicit Descriptors(rlim_t count) { allow_descriptors(count); }
+    };
+    Descriptors of_the_daemon{1024};
+    Joined joined;
+    Descriptors of_the_crowd{RLIM_INFINITY};
+};
+
+}  // namespace
+
+// More than the door holds, so that it would be shut for everybody.
+TEST_CASE("flood: an address that fills the door is barred, and others get in meanwhile") {
+    constexpr size_t kCrowd = 3000;
+    constexpr uint32_t kElsewhere = INADDR_LOOPBACK + 1;
+    constexpr size_t kShare = 1024 / 2 / 4;
+    Flooded flooded;
+    Joined& joined = flooded.joined;
+    std::vector<Stranger> crowd;
+    size_t most = 0;
+    for (int i = 0; i < 5; ++i) {
+        std::erase_if(crowd, [](Stranger& stranger) { return stranger.gone(); });
+        while (crowd.size() < kCrowd) {
+            crowd.emplace_back(joined.port, greeting().substr(0, 11), kElsewhere);
+        }
+        // Everybody says what he has to say, until the door takes no more.
+        size_t there = 0;
+        int same = 0;
+        REQUIRE(eventually([&] {
+            for (Stranger& stranger : crowd) (void)stranger.gone();
+            const size_t now = descriptors_of(joined.daemon.pid());
+            same = now == there ? same + 1 : 0;
+            there = now;
+            most = std::max(most, now);
+            return same >= 20;
+        }));
+        const Outcome asked =
+            shell(joined.dir, kTanist + " status " + joined.address + " --as app.db");
+        CHECK_MESSAGE(asked.code == 0, asked.text);
+    }
+    std::printf("one address: %zu strangers, at most %zu descriptors\n", kCrowd, most);
+    CHECK(most > kShare);
+    CHECK(most < 512);
+    crowd.clear();
+    CHECK(joined.serves());
+}
+
+TEST_CASE("flood: strangers of every kind cost a bounded amount, and members are served") {
+    Flooded flooded;
+    Joined& joined = flooded.joined;
     joined.flood("silent connections", "");
     joined.flood("handshakes that stop after the greeting", greeting());
     joined.flood("garbage", std::string(4096, '\x5a') + std::string(60000, '\xa5'));

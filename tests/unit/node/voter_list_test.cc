@@ -52,6 +52,24 @@ TEST_CASE("voter list: what is stored is what is read") {
     CHECK((*read)->at("ipc:///run/b.sock")->node == key(1));
 }
 
+TEST_CASE("voter list: a voter that has a new key is the same in everything else") {
+    const VoterList before =
+        found(waits_for("durable:1"), {voter(3), voter(1), voter(2, true)}).value();
+    for (const VoterAddress& old : before.addresses) {
+        VoterList after = before;
+        NodeKey fresh = old.node;
+        fresh.bytes[0] = static_cast<uint8_t>(fresh.bytes[0] ^ 0xff);  // sorted elsewhere
+        replace_voter(after, old.node, fresh);
+        CHECK(failover::why_invalid(after.config).empty());
+        CHECK(after.find(old.node) == nullptr);
+        REQUIRE(after.find(fresh) != nullptr);
+        CHECK(after.find(fresh)->endpoint == old.endpoint);
+        CHECK(decode_voter_list(encode(after)).ok());  // members and addresses in one order
+        replace_voter(after, fresh, old.node);
+        CHECK(after == before);
+    }
+}
+
 TEST_CASE("voter list: every flipped bit and every missing byte is found") {
     const Bytes good = encode(*found(waits_for("durable:1"), {voter(1), voter(2), voter(3)}));
     for (size_t at = 0; at < good.size(); ++at) {

@@ -112,4 +112,12 @@ TEST_CASE("authority: a hello of another node than the key's is forged") {
     CHECK(*why_forged(kLeader, Body(StatusAsk{})) == 0);
 }
 
+TEST_CASE("authority: a vote, or a list of voters, in another node's name is forged") {
+    const NodeKey other = testing::filled<NodeKey>(77);
+    CHECK(*why_forged(kReplica, Body(Vote{kReplica.node, {}})) == 0);
+    CHECK(*why_forged(kReplica, Body(Vote{other, {}})) != 0);
+    CHECK(*why_forged(kReplica, Body(Voters{kReplica.node, {}})) == 0);
+    CHECK(*why_forged(kReplica, Body(Voters{other, {}})) != 0);
+}
+
 }  // namespace tanist
