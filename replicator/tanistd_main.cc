@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <optional>
 
+#include "replicator/base/clock.h"
+#include "replicator/base/death_notice.h"
 #include "replicator/base/exit_code.h"
 #include "replicator/base/file.h"
 #include "replicator/base/notes.h"
@@ -28,6 +30,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kDrainPatience = 10s;
 constexpr Nanos kTurnLookEvery = 50ms;
+constexpr Nanos kTurnPatience = kDrainPatience + 5s;
 
 constexpr const char* kFooter = R"(
 What it becomes follows from the database: a path that holds nothing, or a replica, is served as a
@@ -213,24 +216,37 @@ Result<std::unique_ptr<HttpServer>> serve_http(const Layout& layout, const Setti
     return HttpServer::start(settings.http, [layout] { return status_json(layout); });
 }
 
-// Until nobody has the lock. False: its holder is an engine at work, so no other is needed. One
-// that was killed or drains keeps the lock for as long as its end takes.
+// Whether the holder of the lock leaves nothing for another engine to do: it is one at work, or a
+// daemon that became a replica or waits for its voters.
+bool holder_suffices(const Layout& layout, const ControlBlock& control) {
+    const auto role = static_cast<Role>(control.role.load(std::memory_order_acquire));
+    return engine_sign(control) == EngineSign::at_work || role == Role::replica ||
+           role == Role::witness || path_exists(layout.voters());
+}
+
+// Until nobody has the lock. False: another engine is not needed. One that was killed keeps the
+// lock for as long as its end takes, one that drains for less than a known time; a daemon that
+// keeps it for longer has other plans.
 Result<bool> wait_for_turn(const Layout& layout, int stop_fd) {
     Result<Control> control = Control::open(layout.control(), true, false);
     if (!control) return std::move(control).error();
+    const Instant give_up = boot_now() + kTurnPatience;
     Nanos pause = 1ms;
     while (engine_lives(layout.ship_lock())) {
-        if (engine_sign(**control) == EngineSign::at_work) return false;
+        if (holder_suffices(layout, **control)) return false;
+        const bool dying = life_sign((*control)->engine_life.load()) == LifeSign::died;
+        if (!dying && boot_now() >= give_up) return false;
         if (wait_readable(stop_fd, pause)) return false;
         pause = std::min(pause * 2, kTurnLookEvery);
     }
-    return true;
+    Result<NodeFile> node = read_node_file(layout.node());
+    return node.ok() && (node->role == Role::primary || node->role == Role::fenced);
 }
 
 // As the extension starts it: several applications may start one at once. Null: not needed.
 Result<std::unique_ptr<Node>> start_in_turn(const Layout& layout, const NodeOptions& options,
                                             int stop_fd) {
-    std::string reason = "another one is at work";
+    std::string reason = "another one is at work, or none is needed any more";
     for (;;) {
         Result<bool> turn = wait_for_turn(layout, stop_fd);
         if (!turn) return std::move(turn).error();
