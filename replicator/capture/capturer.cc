@@ -54,6 +54,7 @@ Result<bool> Capturer::append_epoch_record() {
     TANIST_TRY(state.announce());
     return true;
 }
+Status Capturer::settle_under_write_lock() { return state_->resolve_under_write_lock(); }
 Status Capturer::close_cleanly() { return state_->close_cleanly(); }
 Lsn Capturer::captured() const { return state_->log.end().position.lsn; }
 

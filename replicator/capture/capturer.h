@@ -56,6 +56,9 @@ class Capturer {
     Status tend_wal();
     // Another EPOCH record of this epoch. False: not now, a commit is held back.
     Result<bool> append_epoch_record();
+    // The caller holds SQLite's write lock, so no writer lives that holds a commit back: one that
+    // is in the log and was left invisible is taken back.
+    Status settle_under_write_lock();
     // Records where the database stands at a clean stop, so that the next start need not rebase.
     Status close_cleanly();
 

@@ -168,6 +168,14 @@ void CaptureLoop::sync_from_here() {
         sync_as_asked();
 }
 
+Status CaptureLoop::settle_under_write_lock() {
+    const std::lock_guard lock(looking_);
+    const Lsn before = capturer_->captured();
+    Status settled = capturer_->settle_under_write_lock();
+    if (capturer_->captured() != before) log_grew_();
+    return settled;
+}
+
 // False: of what is in the log, some is being synced since before it was there, or the log fails.
 bool CaptureLoop::begin_sync() {
     if (!sync_is_over()) return false;

@@ -63,6 +63,8 @@ class CaptureLoop {
     // is not called for what was found here.
     void look_here();
     void sync_from_here();
+    // See Capturer::settle_under_write_lock().
+    Status settle_under_write_lock();
     FileWatch& watch() { return watch_; }
 
   private:

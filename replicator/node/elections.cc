@@ -290,9 +290,8 @@ void Node::State::on(election::Drain&) {
     drained = std::move(held).value();
     for (; boot_now() < give_up; nap()) {
         control.ring(true);
-        auto visible = drained->visible_change();
-        if (!visible || control.captured().change != *visible) continue;
-        if (engine->log_end().position != control.captured().position) continue;
+        auto even = log_is_even(*drained);
+        if (!even || !*even) continue;
         if (engine->sync_log()) failover->tell(failover::event::Drained{});
         return;
     }

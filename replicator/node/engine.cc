@@ -271,6 +271,8 @@ Status Engine::sync_log() {
     return ok_status();
 }
 
+Status Engine::settle_under_write_lock() { return state_->capture->settle_under_write_lock(); }
+
 void Engine::append_barrier() { state_->capture->request_epoch_record(); }
 
 void Engine::tell(const std::string& endpoint, Bytes vote) {

@@ -51,6 +51,7 @@ class Engine {
     LogPoint log_end() const;
     failover::LogState log_state() const;  // for elections; any thread
     Status sync_log();                     // everything that it holds, now
+    Status settle_under_write_lock();      // see Capturer
     void append_barrier();                 // an EPOCH record of this epoch, soon
     // A message of the failover protocol for a member with which there is a session; lost when
     // there is none. Any thread.

@@ -247,7 +247,8 @@ struct Node::State final : RoleHost, FailoverOwner {
     Json unfence(const OperatorCommand& command);
     Status mark_fenced(Nanos patience);
     Status demote(const Superseded& news);
-    Status all_is_captured(WriteHold& hold) const;
+    Result<bool> log_is_even(WriteHold& hold);
+    Status all_is_captured(WriteHold& hold);
     Status has_room() const;
     Status become_replica(std::optional<WriteHold> hold = std::nullopt);
     Result<std::unique_ptr<Log>> open_log();

@@ -123,14 +123,25 @@ Result<std::unique_ptr<Log>> Node::State::open_log() {
     return Log::open(layout.log(), file.group, *wanted);
 }
 
+// Whether the log has everything that is visible and nothing else: a commit that its writer held
+// back when it died is in the log alone, until an ABORT takes it back.
+Result<bool> Node::State::log_is_even(WriteHold& hold) {
+    const bool settled = engine->settle_under_write_lock().ok();
+    auto visible = hold.visible_change();
+    if (!visible) return std::move(visible).error();
+    const CapturedPoint captured = control.captured();
+    return settled && captured.change == *visible &&
+           engine->log_end().position == captured.position;
+}
+
 // What is visible and not in the log could not be saved as a diverged tail, and its pages would be
-// left beside the new primary's.
-Status Node::State::all_is_captured(WriteHold& hold) const {
+// left beside the new primary's. What is in the log and not visible would be taken for applied.
+Status Node::State::all_is_captured(WriteHold& hold) {
     const Instant give_up = boot_now() + kCapturePatience;
     for (;;) {
-        auto visible = hold.visible_change();
-        if (!visible) return std::move(visible).error();
-        if (control.captured().change == *visible) return ok_status();
+        auto even = log_is_even(hold);
+        if (!even) return std::move(even).error();
+        if (*even) return ok_status();
         if (boot_now() >= give_up) {
             const std::string problem = control.problem();
             return Error{Errc::busy, "what was committed last is not in its log yet" +

@@ -136,16 +136,15 @@ Result<LogPoint> Node::State::drain(WriteHold& hold, const Member& target) {
     const Instant give_up = boot_now() + kDrainPatience;
     for (; boot_now() < give_up; nap()) {
         control.ring(true);
-        auto visible = hold.visible_change();
-        if (!visible) return std::move(visible).error();
-        const CapturedPoint captured = control.captured();
-        if (captured.change != *visible) continue;
+        auto even = log_is_even(hold);
+        if (!even) return std::move(even).error();
+        if (!*even) continue;
+        const LogPoint end = engine->log_end();
         const std::optional<PeerReport> report = report_on(target);
         if (!report || report->state != PeerState::streaming) {
             return Error{Errc::unreachable, target.name + " has stopped following"};
         }
-        if (report->applied < captured.position.lsn) continue;
-        if (const LogPoint end = engine->log_end(); end.position == captured.position) return end;
+        if (report->applied >= end.position.lsn) return end;
     }
     return Error{Errc::unreachable, target.name + " did not catch up in time"};
 }

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "replicator/control/control_block.h"
 #include "replicator/control/node_file.h"
 #include "tests/support/application.h"
 #include "tests/support/daemons.h"
@@ -23,6 +24,26 @@ bool refuses_writes(const std::string& path) {
 
 Outcome run(const Pair& pair, const std::string& arguments) {
     return shell(pair.dir, kTanist + " " + arguments);
+}
+
+// An application in the middle of a commit, which two replicas are to confirm before it is visible.
+Child waiting_writer(const Trio& trio) {
+    return Child({"sqlite3", "-batch", ":memory:", ".load " TANIST_BUILD_DIR "/tanist",
+                  ".open file:" + trio.a.db + "?vfs=tanist",
+                  "PRAGMA tanist_ack = 'durable:2'; PRAGMA tanist_ack_timeout = '60s'; "
+                  "INSERT INTO t VALUES('held back')"},
+                 ChildOptions{.log = trio.dir.path("writer.log")});
+}
+
+// The commit that a writer of the primary holds back is durable on one replica.
+bool one_replica_has_what_is_held_back(const Trio& trio) {
+    auto control = Control::open(Layout(trio.a.db).control(), false, false);
+    if (!control.ok()) return false;
+    const ControlPrepare& slot = (*control)->prepare;
+    const uint32_t word = slot.word.load();
+    return phase_of(word) == PreparePhase::posted && slot.logged_word.load() == word &&
+           (control->peer(0).durable.value >= slot.lsn.load() ||
+            control->peer(1).durable.value >= slot.lsn.load());
 }
 
 }  // namespace
@@ -200,6 +221,24 @@ TEST_CASE("promote: a primary that was stopped learns while it runs that another
     CHECK(eventually([&] { return trio.role(trio.a) == "replica"; }));
     CHECK(writer.run("INSERT INTO t VALUES('late')").starts_with("error"));
     CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+}
+
+// It is in the old primary's log and not in its database, and the new primary has committed it.
+TEST_CASE("promote: what a writer held back when it died is on the old primary, too") {
+    Trio trio;
+    trio.c.pause();
+    Child writer = waiting_writer(trio);
+    REQUIRE(eventually([&] { return one_replica_has_what_is_held_back(trio); }));
+    writer.signal(SIGSTOP);  // with SQLite's write lock
+    trio.a.pause();
+    trio.c.go_on();
+    REQUIRE(eventually([&] { return trio.run("promote b.db --yes").code == 0; }));
+    trio.a.go_on();
+    REQUIRE(eventually([&] { return trio.role(trio.a) == "fenced"; }));
+    writer.kill();
+    CHECK(eventually([&] { return trio.role(trio.a) == "replica"; }));
+    CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+    CHECK(trio.a.ask("SELECT count(*) FROM t") == "1");
 }
 
 // A node's epoch is what it has heard of; how much history it has is in its log.

@@ -146,6 +146,25 @@ TEST_CASE("prepare: the engine settles what a killed writer leaves, once WRITE i
     }
 }
 
+TEST_CASE("prepare: what a killed writer leaves is settled under the lock of whoever has it") {
+    for (const PreparePhase phase : {PreparePhase::posted, PreparePhase::granted}) {
+        Prepared p;
+        HeldBack writer(p, 7);
+        p.look();
+        writer.decide(phase);
+        writer.die();
+        const std::unique_ptr<SqliteHandle> next = p.open_handle();
+        REQUIRE(next->lock(kLockWrite, 1, true).ok());
+        p.tend();
+        CHECK(writer.phase() == phase);
+        CHECK(p.capturer->settle_under_write_lock().ok());
+        CHECK(writer.phase() == PreparePhase::settled);
+        CHECK(p.last_kind() == RecordKind::abort);
+        CHECK(p.capturer->committed() == p.capturer->captured());
+        next->unlock(kLockWrite, 1, true);
+    }
+}
+
 // A process without the extension knows nothing of the slot and takes the same frames.
 TEST_CASE("prepare: other content in the same frames is another commit") {
     Prepared p;
