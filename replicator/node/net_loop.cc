@@ -153,7 +153,10 @@ bool NetLoop::admitted(const Incoming& incoming, const Envelope& envelope, const
     const NodeKey from = hello != nullptr ? hello->node : receiver_->view().primary;
     const auto admission = shared_.host->suffrage().admit(envelope.epoch, from);
     if (admission == Suffrage::Admission::take) return true;
-    if (hello == nullptr) return false;
+    if (hello == nullptr) {
+        perform_all(receiver_event::NotAdmitted{incoming.from, envelope});
+        return false;
+    }
     const bool stale = admission == Suffrage::Admission::stale;
     door_->refuse(
         *link_, incoming.from, envelope,

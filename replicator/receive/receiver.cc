@@ -99,6 +99,10 @@ struct Receiver::State {
 
     void on(const ev::Tick&) {}
     void on(const ev::Received& event);
+    void on(const ev::NotAdmitted& event) {
+        if (!session || !session->has(event.from, event.envelope)) return;
+        break_session(RefuseCode::unknown_session, "its epoch is not let in here just now");
+    }
     void on(const ev::Written& event) {
         if (open()) session->credit.taken(event.bytes);
     }

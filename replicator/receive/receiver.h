@@ -39,6 +39,12 @@ struct Received {
     Envelope envelope;
     Body body;
 };
+// A message that the rules of elections did not let in. What it said is lost, so it ends the
+// session: going on would leave a gap that nobody notices before the next record comes.
+struct NotAdmitted {
+    LinkId from;
+    Envelope envelope;
+};
 // Bytes of AppendParts the log has taken since the last Written or Appended: gives credit back
 // before the record is finished. Records larger than the window need it; after each part is fine.
 struct Written {
@@ -92,13 +98,15 @@ struct SyncFailed {
 };
 struct ShuttingDown {};
 }  // namespace receiver_event
-using ReceiverEvent = std::variant<
-    receiver_event::Tick, receiver_event::Received, receiver_event::Written,
-    receiver_event::Appended, receiver_event::AppendFailed, receiver_event::AppendAbandoned,
-    receiver_event::SendFailed, receiver_event::Durable, receiver_event::Applied,
-    receiver_event::NeedsSync, receiver_event::LogReset, receiver_event::Adopted,
-    receiver_event::EpochDurable, receiver_event::SyncWantsRange, receiver_event::SyncAskedAll,
-    receiver_event::SyncInstalled, receiver_event::SyncFailed, receiver_event::ShuttingDown>;
+using ReceiverEvent =
+    std::variant<receiver_event::Tick, receiver_event::Received, receiver_event::NotAdmitted,
+                 receiver_event::Written, receiver_event::Appended, receiver_event::AppendFailed,
+                 receiver_event::AppendAbandoned, receiver_event::SendFailed,
+                 receiver_event::Durable, receiver_event::Applied, receiver_event::NeedsSync,
+                 receiver_event::LogReset, receiver_event::Adopted, receiver_event::EpochDurable,
+                 receiver_event::SyncWantsRange, receiver_event::SyncAskedAll,
+                 receiver_event::SyncInstalled, receiver_event::SyncFailed,
+                 receiver_event::ShuttingDown>;
 
 namespace receiver_action {
 struct Send {

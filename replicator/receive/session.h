@@ -29,6 +29,10 @@ struct Session {
     CreditWindow credit;
     uint64_t credit_told = 0;  // consumed() when the last ack left
     int64_t echo_unix_ns = 0;
+
+    bool has(LinkId from, const Envelope& message) const {
+        return id == message.session && (from == link || from == sync_link);
+    }
 };
 
 // The last primary that was not ours, and why it was refused; for the view.

@@ -150,6 +150,7 @@ class World {
         if (what == 1) now_ = now_ + 4s;
         if (what <= 4 && !connections_.empty()) cut(connections_[roll(connections_.size())]);
         if (what == 5 && !connections_.empty()) repeat(connections_[roll(connections_.size())]);
+        if (what == 7) denied_records = 1;
         if (what == 6) step_follower(fev::LinkFailed{"a fault"});
     }
 
@@ -170,6 +171,7 @@ class World {
 
     std::string broken_rule;  // "" none
     uint64_t installs = 0;
+    int denied_records = 0;  // messages with records that elections do not let in, from now on
     Receiver& receiver() { return *receiver_; }
     Follower& follower() { return *follower_; }
     void lose_history() { log_end_ = {{Epoch(1), Lsn(3)}, filled<Chain>(77)}; }
@@ -250,6 +252,10 @@ class World {
         auto body = decode_body(*envelope, packet.body);
         if (!body.ok()) return broke("undecodable: " + body.error().message);
         if (seen_.size() < 50) seen_.push_back(packet);
+        if (denied_records > 0 && std::holds_alternative<Data>(*body)) {
+            --denied_records;
+            return step_receiver(rev::NotAdmitted{link, *envelope});
+        }
         step_receiver(rev::Received{link, *envelope, *body});
     }
     void deliver_to_primary(size_t index) {
@@ -535,6 +541,18 @@ TEST_CASE("session: a replica that restarts goes on from its log, without a sync
     world.restart_replica();
     for (int i = 0; i < 10; ++i) world.append();
     REQUIRE(world.settle());
+    CHECK(world.installs == before);
+}
+
+TEST_CASE("session: the last record comes again when it was not let in") {
+    World world(7, Lsn(0));
+    for (int i = 0; i < 10; ++i) world.append();
+    REQUIRE(world.settle());
+    uint64_t before = world.installs;
+    world.denied_records = 1;
+    world.append();
+    REQUIRE(world.settle());
+    CHECK(world.denied_records == 0);
     CHECK(world.installs == before);
 }
 
