@@ -106,6 +106,10 @@ std::string render_failover(const Json& status) {
                (get(voter, "self", false) ? ", this node"
                                           : ", heard " + say_heard(voter, "heard_seconds_ago"));
     }
+    if (get<double>(failover, "withholds_seconds", -1) >= 0) {
+        out += "\n  withholds  its vote for " + say_left(failover, "withholds_seconds") +
+               ": an earlier promise of this node may still bind it";
+    }
     if (std::string why = text(failover, "why_not"); !why.empty()) {
         out += "\n  eligible   no: " + why;
     }

@@ -303,6 +303,7 @@ NodeView Node::view() const {
     view.committed = holder_.active() ? holder_.committed() : standing_.log.committed;
     view.lease_until = holder_.lease_until();
     view.promise_until = voter_.promise_until();
+    view.withholds_until = voter_.withholds_until();
     view.suspect = voter_.ballot().suspect;
     view.lost_ballot = voter_.ballot().lost;
     view.refusals = candidate_.refusals();

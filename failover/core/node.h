@@ -84,6 +84,7 @@ struct NodeView {
     Position committed;
     Instant lease_until{0};
     Instant promise_until{0};
+    Instant withholds_until{0};
     bool suspect = false;
     bool lost_ballot = false;
     std::map<NodeKey, RefuseReason> refusals;

@@ -93,6 +93,9 @@ class Voter {
     bool own_promise_over(Instant now) const { return now >= campaign_after(); }
     Instant campaign_after() const;
     Instant promise_until() const;  // when that will be
+    // Until then it votes for nobody, whatever the newest holder releases: a promise that was made
+    // before its start, or to a holder before that one, may still bind it.
+    Instant withholds_until() const;
     const std::optional<Promise>& promise() const { return promise_; }
     Instant heard_holder() const { return heard_holder_; }
     Position holder_end() const { return holder_end_; }

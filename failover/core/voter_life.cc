@@ -172,6 +172,11 @@ Instant Voter::promise_until() const {
     return std::max(withhold_until_, promise_ ? promise_->until : Instant{0});
 }
 
+Instant Voter::withholds_until() const {
+    const bool older = promise_ && (!token_ || promise_->epoch != token_->epoch());
+    return std::max(withhold_until_, older ? promise_->until : Instant{0});
+}
+
 Instant Voter::deadline() const {
     return ballot_.lost || ballot_.suspect ? ask_again_ : Instant{INT64_MAX};
 }

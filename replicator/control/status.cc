@@ -113,10 +113,11 @@ Json seconds_left(const Json& json, const char* key, Instant now) {
 Json failover_json(const Control& control, Instant now) {
     Json json = Json::parse(control.failover(), nullptr, false);
     if (!json.is_object()) return {};
-    json["lease_seconds"] = seconds_left(json, "lease_until_ns", now);
-    json["promise_seconds"] = seconds_left(json, "promise_until_ns", now);
-    json.erase("lease_until_ns");
-    json.erase("promise_until_ns");
+    for (const char* what : {"lease", "promise", "withholds"}) {
+        const std::string until = std::string(what) + "_until_ns";
+        json[std::string(what) + "_seconds"] = seconds_left(json, until.c_str(), now);
+        json.erase(until);
+    }
     for (Json& voter : json["voters"]) {
         const int64_t heard_ns = voter.value("heard_ns", int64_t{0});
         voter["heard_seconds_ago"] =

@@ -15,9 +15,25 @@ constexpr Nanos kTakeOverPatience = 10s;
 constexpr Nanos kPausePatience = 5s;
 constexpr Nanos kAskPatience = 500ms;
 constexpr Nanos kElectionSlack = 3s;
+constexpr Nanos kLookAgain = 250ms;
 
 std::string dump(const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// Who would not even vote for itself loses the hand-over to whoever comes next. Why it is so, and
+// when to ask again; "" it is not.
+std::pair<std::string, Nanos> why_not_yet(const PolledStatus& member, Epoch elected) {
+    if (!member.votes) return {"does not vote yet; it is told soon who the voters are", kLookAgain};
+    if (member.elected != elected) {
+        return {"has not heard yet who the primary is; it is told soon", kLookAgain};
+    }
+    if (member.withholds <= Nanos(0)) return {"", Nanos(0)};
+    const auto tenths = (member.withholds + 99ms) / 100ms;
+    return {"votes for nobody, itself included, for another " + std::to_string(tenths / 10) + "." +
+                std::to_string(tenths % 10) +
+                " s: an earlier promise of it may still bind it; try again then",
+            member.withholds};
 }
 
 }  // namespace
@@ -117,12 +133,17 @@ Json Node::State::begin_switchover(const OperatorCommand& asked, PendingCommand&
     }
     const std::optional<PeerReport> report = report_on(*target);
     // A dead one is not noticed at once: ask it.
-    if (voter == nullptr || !report || report->state != PeerState::streaming ||
-        !poll_status(layout, options.settings, {*target}, kAskPatience)[0].reached) {
+    const auto said = poll_status(layout, options.settings, {*target}, kAskPatience)[0];
+    if (voter == nullptr || !report || report->state != PeerState::streaming || !said.reached) {
         return failure({Errc::refused, target->name +
                                            " does not follow just now; see: tanist "
                                            "status " +
                                            layout.db});
+    }
+    if (const auto [why, wait] = why_not_yet(said, begun.before); !why.empty()) {
+        Json refused = failure({Errc::refused, target->name + " " + why});
+        refused["wait_seconds"] = static_cast<double>(wait.count()) / 1e9;
+        return refused;
     }
     begun.result["from"] = layout.db;
     begun.result["to"] = target->name;

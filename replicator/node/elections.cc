@@ -164,10 +164,11 @@ Status Node::State::adopt_voters(const VoterList& list, const NodeKey& founder) 
         key_changed.store(true);
         network_answers->put({});
     }
-    TANIST_TRY(audit(layout, {"tanistd", "voters", layout.db,
-                              "list " + std::to_string(list.config.id.epoch.value) + "." +
-                                  std::to_string(list.config.id.version) + ", " +
-                                  std::to_string(list.config.members.size()) + " voters"}));
+    const std::string what = "list " + std::to_string(list.config.id.epoch.value) + "." +
+                             std::to_string(list.config.id.version) + ", " +
+                             std::to_string(list.config.members.size()) + " voters";
+    note(NoteLevel::info, "this node votes", {{"database", layout.db}, {"voters", what}});
+    TANIST_TRY(audit(layout, {"tanistd", "voters", layout.db, what}));
     return start_failover();
 }
 

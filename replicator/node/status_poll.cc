@@ -36,6 +36,12 @@ void read_status(const std::string& status, Epoch epoch, PolledStatus& into) {
     into.log_end = {position ? position->epoch : Epoch(0), Lsn(number(log, "end"))};
     into.durable = Lsn(number(log, "durable"));
     into.applied = Lsn(number(json, "applied"));
+    const Json failover = json.value("failover", Json());
+    into.votes = failover.is_object();
+    if (!into.votes) return;
+    into.elected = Epoch(number(failover, "epoch"));
+    const Json withholds = failover.value("withholds_seconds", Json());
+    if (withholds.is_number()) into.withholds = Nanos(int64_t(withholds.get<double>() * 1e9));
 }
 
 }  // namespace

@@ -22,6 +22,10 @@ struct PolledStatus {
     Position log_end;  // of its log, received or captured
     Lsn durable;
     Lsn applied;
+    // Where voters decide.
+    bool votes = false;
+    Epoch elected;       // of the newest token that it knows
+    Nanos withholds{0};  // for how long it votes for nobody (Voter::withholds_until)
 };
 
 // In the order of `members`, with the keys of this node. Returns when all have answered, or after

@@ -1,6 +1,7 @@
 // Voters elect a primary while real processes die, stop and come back.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "tests/support/electorate.h"
@@ -106,6 +107,25 @@ TEST_CASE("elections: switchover hands over without loss, there and back") {
     CHECK(group.equal_soon(group.a, {&group.b, &group.c}));
     CHECK(group.a.ask("SELECT count(*) FROM t") == "3");
     CHECK(group.run("diverged list a.db --json").text.find("\"diverged\":[]") != std::string::npos);
+}
+
+// It does not know what it promised before, so it votes for nobody, itself included, for a while.
+TEST_CASE("elections: a switchover waits for a member that was started a moment ago") {
+    Electorate group;
+    REQUIRE(group.writes_soon(group.a, "before"));
+    group.b.daemon.kill();
+    std::filesystem::remove(group.b.db + "-tanist/promise");
+    group.start(group.b);
+    CHECK(group.failover(group.b).contains("withholds_seconds"));
+    Outcome done;
+    REQUIRE(eventually([&] {
+        done = group.run("switchover a.db --to b");
+        return !done.says("does not follow just now");
+    }));
+    CHECK_MESSAGE(done.code == 0, done.text);
+    CHECK(group.is_primary(group.b));
+    CHECK(group.writes_soon(group.b, "after"));
+    CHECK(group.equal_soon(group.b, {&group.a, &group.c}));
 }
 
 TEST_CASE("elections: a switchover to a member that does not follow changes nothing") {

@@ -145,6 +145,19 @@ TEST_CASE_FIXTURE(VoterFixture, "voter: G5 and L3, a restart withholds for one p
     CHECK(granted());
 }
 
+TEST_CASE_FIXTURE(VoterFixture, "voter: for how long a release by the holder changes nothing") {
+    adopt(1, 1);
+    crash(false);
+    CHECK(voter->withholds_until() == now + config.timing.promise);
+    pass(config.timing.promise);
+    renew(1, 1);
+    CHECK(voter->withholds_until() <= now);
+    adopt(2, 2);
+    CHECK(voter->withholds_until() <= now);
+    renew(2, 2);
+    CHECK(voter->withholds_until() <= now);
+}
+
 TEST_CASE_FIXTURE(VoterFixture, "voter: G5, the promise file of this boot says how long exactly") {
     adopt(1, 1);
     renew(1, 1);
