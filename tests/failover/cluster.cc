@@ -37,7 +37,12 @@ std::string text_of(const std::string& path) {
     return text.str();
 }
 
-// The committed content; byte 18, the write version, differs on a replica.
+void must(int rc, Database& db) {
+    if (rc != SQLITE_OK) throw std::runtime_error(db.trouble());
+}
+
+}  // namespace
+
 std::string image_of(const std::string& path) {
     Database db;
     if (db.open(path, {.flags = SQLITE_OPEN_READWRITE}) != SQLITE_OK) return "";
@@ -49,12 +54,6 @@ std::string image_of(const std::string& path) {
     if (image.size() > 18) image[18] = 2;
     return image;
 }
-
-void must(int rc, Database& db) {
-    if (rc != SQLITE_OK) throw std::runtime_error(db.trouble());
-}
-
-}  // namespace
 
 bool soon(const std::function<bool()>& holds, std::chrono::seconds patience) {
     return testing::eventually(holds, patience);
@@ -116,6 +115,28 @@ void Cluster::found() {
         start_daemon(node);
     }
     if (!converges()) throw std::runtime_error("the new cluster does not come together again");
+    if (options_.automatic && !soon([&] { return all_vote(); })) {
+        throw std::runtime_error("not every node of the new cluster votes");
+    }
+}
+
+Cluster::~Cluster() {
+    for (Node& node : nodes_) {
+        node.daemon.kill();
+        node.client.kill();
+        if (!options_.disk_bytes.empty()) ::umount2(node.directory.c_str(), MNT_DETACH);
+    }
+}
+
+// Who joined a moment ago, or was started, votes for nobody at first.
+bool Cluster::all_vote() {
+    std::set<uint64_t> elected;
+    for (int node = 0; node < kNodes; ++node) {
+        const nlohmann::json view = status(node).value("failover", nlohmann::json());
+        if (!view.is_object() || !view["withholds_seconds"].is_null()) return false;
+        elected.insert(view.value("epoch", uint64_t{0}));
+    }
+    return elected.size() == 1;
 }
 
 void Cluster::found_primary() {
@@ -383,15 +404,6 @@ Final Cluster::final_state(int node) {
     for (int any = 0; any < kNodes; ++any) saved_.merge(saved_values(any));
     end.saved = saved_;
     return end;
-}
-
-// The nodes' file systems are gone when this process is.
-void Cluster::keep_files() const {
-    for (int node = 0; node < kNodes; ++node) {
-        std::error_code ignored;
-        fs::copy(nodes_[node].directory, directory_ + "/kept-" + name(node),
-                 fs::copy_options::recursive, ignored);
-    }
 }
 
 std::string Cluster::log_of(int node) const {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 #include "tests/failover/history.h"
@@ -34,6 +35,9 @@ class Cluster {
     static constexpr int64_t kSum = 10'000;
 
     Cluster(ClusterOptions options, std::string directory);
+    ~Cluster();
+    Cluster(const Cluster&) = delete;
+    Cluster& operator=(const Cluster&) = delete;
     // Node 0 is the primary, all serve and follow, nobody writes yet. Throws what went wrong.
     void found();
 
@@ -79,7 +83,9 @@ class Cluster {
     std::string path(int node) const { return nodes_[node].directory + "/app.db"; }
     static std::string name(int node) { return std::string(1, static_cast<char>('a' + node)); }
     std::string log_of(int node) const;
-    void keep_files() const;  // of a run that failed
+    // -- of a run that failed
+    std::string describe_databases();  // a line each: the image, log, WAL, pages that differ
+    void keep_files() const;
 
   private:
     struct Node {
@@ -89,6 +95,7 @@ class Cluster {
         uint64_t clients = 0;  // started so far
     };
     void found_primary();
+    bool all_vote();
     std::string notes_of(int node) const { return directory_ + "/notes-" + name(node); }
     uint64_t acknowledged(int node) const;
     std::set<uint64_t> saved_values(int node);
@@ -101,6 +108,8 @@ class Cluster {
     std::array<uint64_t, kNodes> counted_{};  // acknowledgements when the clients were started
 };
 
+// The committed content; byte 18, the write version, differs on a replica. "": cannot be read.
+std::string image_of(const std::string& path);
 // Waits for a fact; the patience only bounds a failing test.
 bool soon(const std::function<bool()>& holds,
           std::chrono::seconds patience = std::chrono::seconds(60));

@@ -155,7 +155,6 @@ constexpr Fault kFaults[] = {
 };
 
 struct Totals {
-    int rounds = 0;
     size_t acknowledged = 0;
     size_t unknown = 0;
     size_t saved = 0;
@@ -190,54 +189,82 @@ std::string play_round(Rig& rig, const Fault& fault, const Promise& promise, Tot
     return judge(cluster, promise, totals);
 }
 
+// Which faults strike, and for how long.
+struct Course {
+    int64_t rounds = 0;
+    int64_t seconds = 0;  // goes on until then; 0: `rounds`
+    std::string only;     // the name of the one fault that is wanted
+    Dice dice;
+
+    // Each once in the order of the table, then by chance.
+    const Fault& fault_of(int64_t round) {
+        constexpr size_t kKinds = sizeof kFaults / sizeof *kFaults;
+        const Fault* fault =
+            &kFaults[static_cast<size_t>(round) < kKinds ? round : dice.below(kKinds)];
+        for (const Fault& named : kFaults) {
+            if (only == named.name) fault = &named;
+        }
+        return *fault;
+    }
+};
+
+// "" or what is wrong.
+std::string play_rounds(Cluster& cluster, const ClusterOptions& options, Course& course) {
+    const bool synchronous = options.ack != "async";
+    const Promise promise{.sum = Cluster::kSum,
+                          .acknowledged_survives = synchronous,
+                          .one_holder = synchronous || options.automatic};
+    Totals totals;
+    const int64_t until = boot_ns() + course.seconds * 1'000'000'000;
+    for (int64_t round = 0; course.seconds > 0 ? boot_ns() < until : round < course.rounds;
+         ++round) {
+        const Fault& fault = course.fault_of(round);
+        Rig rig{cluster, course.dice, options.automatic};
+        const int64_t began = boot_ns();
+        const std::string wrong = play_round(rig, fault, promise, totals);
+        std::printf("round %lld %s: %s, %.1f s, %zu acknowledged, %zu unknown, %zu saved\n",
+                    static_cast<long long>(round), fault.name, wrong.empty() ? "good" : "BAD",
+                    static_cast<double>(boot_ns() - began) / 1e9, totals.acknowledged,
+                    totals.unknown, totals.saved);
+        std::fflush(stdout);
+        if (!wrong.empty()) return wrong;
+    }
+    return "";
+}
+
+void post_mortem(Cluster& cluster) {
+    cluster.stop_clients();
+    cluster.keep_files();
+    std::printf("%s", cluster.describe_databases().c_str());
+    for (int node = 0; node < Cluster::kNodes; ++node) {
+        std::printf("status of %s: %s\n", Cluster::name(node).c_str(),
+                    cluster.status(node).dump().c_str());
+    }
+}
+
 int play(Arguments& arguments, const std::string& directory) {
     ClusterOptions options;
     options.build = std::filesystem::absolute(arguments.text("build", "build"));
     options.ack = arguments.text("ack", "async");
     options.automatic = arguments.text("failover", "manual") == "automatic";
     options.settings = arguments.text("settings", "") + "\n";
-    const auto rounds = arguments.number("rounds", 10);
-    const auto seconds = arguments.number("seconds", 0);  // goes on until then; 0: `rounds`
-    const std::string only = arguments.text("only", "");
-    Dice dice(static_cast<uint64_t>(arguments.number("seed", 1)));
+    Course course{.rounds = arguments.number("rounds", 10),
+                  .seconds = arguments.number("seconds", 0),
+                  .only = arguments.text("only", ""),
+                  .dice = Dice(static_cast<uint64_t>(arguments.number("seed", 1)))};
     arguments.finish(0, "failover_main --build DIR; see docs/testing.md");
-
     Cluster cluster(options, directory);
-    cluster.found();
-    const bool synchronous = options.ack != "async";
-    const Promise promise{.sum = Cluster::kSum,
-                          .acknowledged_survives = synchronous,
-                          .one_holder = synchronous || options.automatic};
-    Totals totals;
-    const int64_t until = boot_ns() + seconds * 1'000'000'000;
-    constexpr size_t kKinds = sizeof kFaults / sizeof *kFaults;
-    for (int64_t round = 0; seconds > 0 ? boot_ns() < until : round < rounds; ++round) {
-        // Each once in the order of the table, then by chance.
-        const Fault* fault =
-            &kFaults[static_cast<size_t>(round) < kKinds ? round : dice.below(kKinds)];
-        for (const Fault& named : kFaults) {
-            if (only == named.name) fault = &named;
-        }
-        Rig rig{cluster, dice, options.automatic};
-        const int64_t began = boot_ns();
-        const std::string wrong = play_round(rig, *fault, promise, totals);
-        std::printf("round %lld %s: %s, %.1f s, %zu acknowledged, %zu unknown, %zu saved\n",
-                    static_cast<long long>(round), fault->name, wrong.empty() ? "good" : "BAD",
-                    static_cast<double>(boot_ns() - began) / 1e9, totals.acknowledged,
-                    totals.unknown, totals.saved);
-        std::fflush(stdout);
-        if (!wrong.empty()) {
-            std::printf("%s\n", wrong.c_str());
-            for (int node = 0; node < Cluster::kNodes; ++node) {
-                std::printf("status of %s: %s\n", Cluster::name(node).c_str(),
-                            cluster.status(node).dump().c_str());
-            }
-            cluster.keep_files();
-            return 1;
-        }
-        ++totals.rounds;
+    std::string wrong;
+    try {
+        cluster.found();
+        wrong = play_rounds(cluster, options, course);
+    } catch (const std::exception& error) {
+        wrong = error.what();
     }
-    return 0;
+    if (wrong.empty()) return 0;
+    std::printf("%s\n", wrong.c_str());
+    post_mortem(cluster);
+    return 1;
 }
 
 }  // namespace
