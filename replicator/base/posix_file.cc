@@ -52,13 +52,13 @@ FileStat from_system(const struct stat& got) {
     return out;
 }
 
+}  // namespace
+
 std::string directory_of(const std::string& path) {
     size_t slash = path.rfind('/');
     if (slash == std::string::npos) return ".";
     return slash == 0 ? "/" : path.substr(0, slash);
 }
-
-}  // namespace
 
 Result<File> File::open(const std::string& path, Mode mode) {
     int fd;
