@@ -222,6 +222,16 @@ Status sync_directory(const std::string& path) {
     return os_error("sync", path, reason);
 }
 
+Status sync_what_was_left(const std::string& path) {
+    Result<File> file = File::open(path, File::Mode::read);
+    if (file.ok()) {
+        TANIST_TRY(file->sync_data());
+    } else if (file.error().code != Errc::not_found) {
+        return std::move(file).error();
+    }
+    return sync_directory(directory_of(path));
+}
+
 Result<std::vector<std::string>> list_directory(const std::string& path) {
     DIR* directory = ::opendir(path.c_str());
     if (directory == nullptr) return os_error("list", path, errno);

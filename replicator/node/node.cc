@@ -44,6 +44,8 @@ Status Node::State::open() {
     auto lock = ShipLock::take(layout.ship_lock());
     if (!lock) return std::move(lock).error();
     ship_lock = std::move(lock).value();
+    // What a killed process renamed here is relied on from now on.
+    TANIST_TRY(sync_directory(layout.directory));
     // Another process may have changed it until we had the lock.
     if (auto now = read_node_file(layout.node())) file = *now;
     TANIST_TRY(finish_key_change());
