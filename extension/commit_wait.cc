@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <utility>
 
 #include "extension/database_file.h"
@@ -67,10 +66,6 @@ bool engine_has_compared(DatabaseFile& file) {
 // How many confirmations are enough is then no committer's to decide.
 bool voters_decide(const Control& control) {
     return control->confirmations.load(std::memory_order_acquire) != 0;
-}
-
-std::string parent_of_wal(const DatabaseFile& file) {
-    return std::filesystem::path(file.layout.db).parent_path().string();
 }
 
 std::string sentence(const CommitPolicy& policy, const char* how_it_ended) {
@@ -444,7 +439,7 @@ int CommitWait::confirm(DatabaseFile& file) {
 int CommitWait::sync_wal(DatabaseFile& file) {
     const int rc = file.wal->pMethods->xSync(file.wal, sync_later_);
     if (rc != SQLITE_OK || wal_name_synced_) return rc;
-    wal_name_synced_ = sync_directory(parent_of_wal(file)).ok();
+    wal_name_synced_ = sync_directory(directory_of(file.layout.db)).ok();
     return wal_name_synced_ ? SQLITE_OK : SQLITE_IOERR_DIR_FSYNC;
 }
 

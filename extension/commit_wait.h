@@ -10,9 +10,10 @@
 // goes on. Otherwise the write fails, and SQLite rolls back. SQLite holds WRITE meanwhile: readers
 // and passive checkpoints go on, other writers wait.
 //
-// pipelined. The wait is in COMMIT_PHASETWO, after WRITE was given back. So is the sync of the WAL
-// that synchronous = FULL asks for: many commits then share one. Until it is done the WAL is what
-// it is in NORMAL at any time, and nobody was told that the commit has happened.
+// pipelined. The wait is in COMMIT_PHASETWO, after WRITE was given back. So is the sync of the WAL,
+// in NORMAL as in FULL, where the rule asks for something durable: many commits share one. Until it
+// is done the WAL is what it is in NORMAL at any time, and nobody was told that the commit
+// happened.
 //
 // What is held back is never the only thing that keeps others from going on: whoever gets WRITE
 // finds an abandoned commit in the control block and settles it (ControlPrepare).
@@ -101,7 +102,7 @@ class CommitWait {
     uint64_t generation_ = 0;          // salts of the WAL, as last seen
     std::shared_ptr<GroupSync> wal_syncs_;
     // The last commit of this connection was followed by a sync: synchronous is FULL or EXTRA.
-    // False is always safe: this node's log is then synced for it.
+    // False is always safe: a commit that is held back has this node's log synced then.
     bool synchronous_full_ = false;
     bool header_held_ = false;  // the zeros are written, the page is not
     std::array<uint8_t, 24> header_{};

@@ -26,6 +26,7 @@ Result<BallotStore> BallotStore::open(const std::string& directory, const NodeKe
         }
     }
     const std::string path = directory + "/ballot";
+    TANIST_TRY(sync_what_was_left(path));
     Result<Bytes> bytes = read_if_there(path, kBallotFileBytes);
     if (!bytes.ok()) return std::move(bytes).error();
     const PastEvidence past{member_before, log_epoch,

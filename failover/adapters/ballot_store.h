@@ -21,7 +21,9 @@ struct StoredState {
 
 class BallotStore {
   public:
-    // `directory`: <db>-tanist. Creates nothing but the ballot file itself, on the first write.
+    // `directory`: <db>-tanist. Creates nothing but the ballot file itself, on the first write. The
+    // ballot that it finds is on the disk when it returns: a killed process may not have synced it,
+    // and a candidate that asks again is answered from it.
     // version: written by a later Tanist, nothing is touched.
     static Result<BallotStore> open(const std::string& directory, const NodeKey& self,
                                     bool member_before, Epoch log_epoch);

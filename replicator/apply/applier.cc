@@ -225,6 +225,8 @@ Status Applier::install(PageSource& pages, const LogPoint& point) {
     TANIST_TRY(state.intent.write({.target = point, .syncing = true}, true));
     state.syncing = true;
     TANIST_TRY(state.writer.commit(pages, true, kLockPatience));
+    // Pages that the sync found in place may have come there without a sync: see make_durable().
+    TANIST_TRY(state.handle->sync_db());
     TANIST_TRY(state.intent.write({.done = point, .target = point, .durable = point}, true));
     state.syncing = false;
     state.applied = point;

@@ -90,6 +90,7 @@ std::optional<Slot> newest_slot(const File& file, int first, int count, int* whe
 Result<IntentFile> IntentFile::open(const std::string& path) {
     Result<File> file = File::open(path, File::Mode::create);
     if (!file) return std::move(file).error();
+    TANIST_TRY(sync_what_was_left(path));
     IntentFile intent(std::move(file).value());
     intent.boot_ = boot_id();
     for (int kind = 0; kind < 2; ++kind) {

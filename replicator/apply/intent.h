@@ -36,9 +36,10 @@ struct Intent {
 
 class IntentFile {
   public:
-    IntentFile() = default;                                   // not open
-    static Result<IntentFile> open(const std::string& path);  // creates
-    std::optional<Intent> read() const;                       // nothing: never written
+    IntentFile() = default;  // not open
+    // Creates. What it finds is on the disk when it returns.
+    static Result<IntentFile> open(const std::string& path);
+    std::optional<Intent> read() const;  // nothing: never written
     Status write(const Intent& intent, bool durable);
 
   private:

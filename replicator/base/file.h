@@ -66,6 +66,9 @@ Result<FileStat> stat_path(const std::string& path);
 bool path_exists(const std::string& path);
 Status make_directory(const std::string& path);  // 0700; existing is fine
 Status sync_directory(const std::string& path);
+// What a killed process had written to the file, or named it, and not synced; absent is fine.
+Status sync_what_was_left(const std::string& path);
+std::string directory_of(const std::string& path);  // "." where the path names none
 Result<std::vector<std::string>> list_directory(const std::string& path);
 Status rename_path(const std::string& from, const std::string& to);
 Status remove_path(const std::string& path);   // absent is fine

@@ -52,13 +52,13 @@ FileStat from_system(const struct stat& got) {
     return out;
 }
 
+}  // namespace
+
 std::string directory_of(const std::string& path) {
     size_t slash = path.rfind('/');
     if (slash == std::string::npos) return ".";
     return slash == 0 ? "/" : path.substr(0, slash);
 }
-
-}  // namespace
 
 Result<File> File::open(const std::string& path, Mode mode) {
     int fd;
@@ -220,6 +220,16 @@ Status sync_directory(const std::string& path) {
     // Some file systems have nothing to sync in a directory and say so.
     if (reason == 0 || reason == EINVAL) return ok_status();
     return os_error("sync", path, reason);
+}
+
+Status sync_what_was_left(const std::string& path) {
+    Result<File> file = File::open(path, File::Mode::read);
+    if (file.ok()) {
+        TANIST_TRY(file->sync_data());
+    } else if (file.error().code != Errc::not_found) {
+        return std::move(file).error();
+    }
+    return sync_directory(directory_of(path));
 }
 
 Result<std::vector<std::string>> list_directory(const std::string& path) {

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "replicator/base/file.h"
 #include "replicator/control/setup.h"
 
 namespace tanist {
@@ -34,12 +35,6 @@ constexpr std::array<FileSystemKind, 15> kUnsafe = {{
     {0x47504653, "GPFS"},
 }};
 
-std::string parent_of(const std::string& path) {
-    size_t slash = path.rfind('/');
-    if (slash == std::string::npos) return ".";
-    return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 }  // namespace
 
 std::string why_file_system_is_unsafe(const std::string& path) {
@@ -47,7 +42,7 @@ std::string why_file_system_is_unsafe(const std::string& path) {
     std::string asked = path;
     if (::statfs(asked.c_str(), &facts) != 0) {
         // A database that does not exist yet will be where its directory is.
-        asked = parent_of(path);
+        asked = directory_of(path);
         if (::statfs(asked.c_str(), &facts) != 0) {
             return asked + " cannot be examined: " + std::strerror(errno);
         }

@@ -116,8 +116,8 @@ Result<bool> Engine::State::catch_up_with_own_log(const SqliteApi& api) {
     // A fenced primary keeps its role in the control block, too.
     const auto role = static_cast<Role>(control->role.load());
     const bool ran_before = role == Role::primary || role == Role::fenced;
-    if (ran_before || options.database_is_at_log_end || !log->last() || !path_exists(layout.db) ||
-        stopped_cleanly())
+    if (ran_before || options.database_is_at_log_end || options.database_has_log || !log->last() ||
+        !path_exists(layout.db) || stopped_cleanly())
         return false;
     auto replayed = replay_own_tail(api, layout.db, *log);
     if (replayed) return *replayed > 0;

@@ -29,6 +29,9 @@ struct EngineOptions {
     // Just promoted: see CaptureOptions. The role in the control block is then left as it is, for
     // the caller to open the gate when the engine runs.
     bool database_is_at_log_end = false;
+    // Not behind its log, though its WAL may say nothing that the log knows: it was a replica's
+    // until a promotion that was cut short.
+    bool database_has_log = false;
     // Where voters elect. Epochs begin with a token only; an engine without one ships nothing.
     bool elected = false;
     bool holds_epoch = true;

@@ -44,6 +44,8 @@ Status Node::State::open() {
     auto lock = ShipLock::take(layout.ship_lock());
     if (!lock) return std::move(lock).error();
     ship_lock = std::move(lock).value();
+    // What a killed process renamed here is relied on from now on.
+    TANIST_TRY(sync_directory(layout.directory));
     // Another process may have changed it until we had the lock.
     if (auto now = read_node_file(layout.node())) file = *now;
     TANIST_TRY(finish_key_change());
@@ -112,18 +114,37 @@ Status Node::State::start_role() {
     return ok_status();
 }
 
-// A promotion was cut short after the node file said "primary".
+// A promotion was cut short after the node file said "primary". Nobody wrote the database since it
+// was at its log's end if it is still marked as a replica's: then WRITE is held until the engine
+// watches, as in a promotion.
 Status Node::State::finish_opening() {
     {
         auto hold = WriteHold::take(api, layout.db, kDrainAtChange);
         if (!hold) return std::move(hold).error();
+        auto untouched = is_untouched(*hold);
+        if (!untouched) return std::move(untouched).error();
         auto marked = hold->set_writable(true);
         if (!marked) return std::move(marked).error();
+        if (*untouched) TANIST_TRY(start_engine(true));
     }
+    if (!engine) TANIST_TRY(start_engine(false));
     NodeFile next = file;
     next.mark_pending = false;
     TANIST_TRY(write_file(next));
-    return start_engine(false);
+    set_role(Role::primary);
+    return ok_status();
+}
+
+// A power cut may have taken what a replica had not synced.
+bool Node::State::was_cut_short() const {
+    return file.role == Role::primary && file.mark_pending && file.boot == to_string(boot_id());
+}
+
+Result<bool> Node::State::is_untouched(WriteHold& hold) const {
+    if (!was_cut_short()) return false;
+    auto writable = hold.is_writable();
+    if (!writable) return std::move(writable).error();
+    return !*writable;
 }
 
 Status Node::State::start_engine(bool database_is_at_log_end, bool holds_epoch) {
@@ -133,6 +154,7 @@ Status Node::State::start_engine(bool database_is_at_log_end, bool holds_epoch) 
     start.leave_when_idle = options.leave_when_idle && !votes.votes();
     start.host = this;
     start.database_is_at_log_end = database_is_at_log_end;
+    start.database_has_log = was_cut_short();
     start.elected = votes.votes();
     start.holds_epoch = holds_epoch || !votes.votes();
     auto started = Engine::start(api, std::move(start));

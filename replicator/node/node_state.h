@@ -221,6 +221,8 @@ struct Node::State final : RoleHost, FailoverOwner {
     Status open();
     Status bind();
     Status start_role();
+    bool was_cut_short() const;
+    Result<bool> is_untouched(WriteHold& hold) const;
     Status start_engine(bool database_is_at_log_end, bool holds_epoch = false);
     Status start_witness();
     Status finish_opening();

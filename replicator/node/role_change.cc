@@ -164,7 +164,17 @@ Status Node::State::has_room() const {
 // Everything that became visible here is in the log when this returns, and the database is at the
 // log's end; what of it the new primary lacks is found when it connects.
 Status Node::State::become_replica(std::optional<WriteHold> hold) {
-    if (!engine) TANIST_TRY(start_engine(false));
+    if (!engine) {
+        bool untouched = false;
+        if (was_cut_short()) {
+            auto before = WriteHold::take(api, layout.db, kWriterPatience);
+            if (!before) return std::move(before).error();
+            auto found = is_untouched(*before);
+            if (!found) return std::move(found).error();
+            untouched = *found;
+        }
+        TANIST_TRY(start_engine(untouched));
+    }
     if (!hold) {
         auto taken = WriteHold::take(api, layout.db, kWriterPatience);
         if (!taken) return std::move(taken).error();

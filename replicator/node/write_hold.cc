@@ -78,6 +78,14 @@ Result<bool> WriteHold::set_writable(bool writable) {
     return true;
 }
 
+Result<bool> WriteHold::is_writable() {
+    Result<PageReader> reader = PageReader::open(*slots_);
+    if (!reader) return std::move(reader).error();
+    Bytes image(reader->page_bytes());
+    TANIST_TRY(reader->read(1, image));
+    return !is_replica_page_1(image);
+}
+
 Result<uint32_t> WriteHold::visible_change() {
     auto header = slots_->header();
     if (!header) return std::move(header).error();

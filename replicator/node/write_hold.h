@@ -23,6 +23,8 @@ class WriteHold {
     ~WriteHold();
     // Durable when it returns. False: the first page is encrypted, nothing was changed.
     Result<bool> set_writable(bool writable);
+    // False: the file is marked as a replica's, so stock processes cannot have written it.
+    Result<bool> is_writable();
     // SQLite's commit counter, which stands still while the lock is held.
     Result<uint32_t> visible_change();
     // The database file and its WAL are on the disk as they stand.

@@ -24,11 +24,6 @@ Bytes encode_meta(uint32_t page_bytes) {
     return bytes;
 }
 
-std::string directory_of(const std::string& path) {
-    const std::string parent = std::filesystem::path(path).parent_path().string();
-    return parent.empty() ? "." : parent;
-}
-
 }  // namespace
 
 Status Staging::begin(uint32_t page_bytes, uint32_t db_pages) {

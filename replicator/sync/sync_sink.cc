@@ -282,6 +282,8 @@ Status SyncSink::State::update_database(PageSource& pages, const LogPoint& end, 
     WalWriter writer(*old_copy, **checkpoints);
     TANIST_TRY(intent.write({.target = end, .syncing = true}, true));
     TANIST_TRY(writer.commit(pages, true, kLockPatience));
+    // Pages that the sync found in place may have come there without a sync.
+    TANIST_TRY(old_copy->sync_db());
     return intent.write({.done = end, .target = end, .durable = end}, true);
 }
 
