@@ -35,6 +35,7 @@ constexpr int64_t kWriterPatienceNs = 1'000'000;
 constexpr int64_t kWriterPatienceLongNs = 5'000'000;      // beyond an eighth of wal_bytes_max
 constexpr int64_t kWriterPatienceLongestNs = 30'000'000;  // beyond a quarter
 constexpr int64_t kCheckpointPatienceNs = 1'000'000'000;
+constexpr int64_t kMarkPatienceNs = 5'000'000'000;
 // An engine that died in such a moment leaves its word set; the wait ends all the same.
 constexpr int64_t kEngineWritesPatienceNs = 100'000'000;
 constexpr int64_t kLeasePatienceNs = 100'000'000;
@@ -115,10 +116,30 @@ int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
     int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
     if (rc == SQLITE_BUSY && writer && file.control) rc = wait_for_engine(file, real);
     if (rc != SQLITE_OK) return rc;
+    if (!writer && engine_must_mark(file)) {
+        real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+        return SQLITE_BUSY;
+    }
     at_lock_ = moment();
     at_lock_is_settled_ = region0_ != nullptr && (writer || (exclusive_ & kCheckpointSlot) != 0);
     if (writer && region0_ != nullptr) file.commits.began(file);
     return rc;
+}
+
+// A checkpoint that asks for a restart keeps WRITE for its whole busy timeout while it is refused,
+// and an engine that has not marked iChange yet needs WRITE before the restart can be granted. So
+// the checkpointer is sent to its busy handler without WRITE; not for ever, since one in mode FULL
+// asks for no restart.
+bool WalGate::engine_must_mark(DatabaseFile& file) {
+    const bool checkpointer = (exclusive_ & kCheckpointSlot) != 0;
+    if (!checkpointer || region0_ == nullptr || !file.active || !file.control) return false;
+    if (file.role() != Role::primary || is_marked(word(kChangeAt))) return false;
+    const int64_t now = coarse_now_ns();
+    if (waits_for_mark_ns_ == 0) waits_for_mark_ns_ = now;
+    if (now - waits_for_mark_ns_ > kMarkPatienceNs) return false;
+    if (!file.engine_answers() && !file.ensure_engine()) return false;
+    file.control.ring(true);
+    return true;
 }
 
 // Between two leases of the same primary, or while it hands over, writers wait for a moment here
@@ -191,6 +212,7 @@ bool WalGate::checkpoint_is_useless(DatabaseFile& file) const {
 // there.
 int WalGate::take_checkpoint(DatabaseFile& file, sqlite3_file* real) {
     if (checkpoint_is_useless(file)) return SQLITE_BUSY;
+    waits_for_mark_ns_ = 0;
     const int rc = real_lock(real, kLockCheckpoint, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
     const bool ours = rc == SQLITE_OK && file.active && file.role() == Role::primary;
     if (ours && file.control && !wal_is_captured(file)) file.control.ring(true);

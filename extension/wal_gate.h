@@ -52,6 +52,7 @@ class WalGate {
     bool wal_is_captured(const DatabaseFile& file) const;
     bool captured_before(const DatabaseFile& file, Instant deadline) const;
     bool restart_granted(DatabaseFile& file, bool for_checkpoint);
+    bool engine_must_mark(DatabaseFile& file);
     bool checkpoint_is_useless(DatabaseFile& file) const;
     bool refused_lately() const;
     void remember_refusal(bool engine_answers);
@@ -68,6 +69,7 @@ class WalGate {
     int pin_slot_ = 0;                 // READ slot that a restart left to the engine's pin, or 0
     int64_t refused_ns_ = 0;           // coarse clock; the engine's last refusal of a restart...
     int64_t refusal_holds_ns_ = 0;     // ...and how long it is not asked again
+    int64_t waits_for_mark_ns_ = 0;    // coarse clock; this checkpoint does, since then
     bool overrun_noted_ = false;
 };
 

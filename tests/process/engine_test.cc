@@ -347,6 +347,19 @@ TEST_CASE("engine: the last close and a new open leave no gap") {
     CHECK(rebases(cluster) == gaps);
 }
 
+// It would hold WRITE, which the engine needs before it can let the WAL begin anew, until the busy
+// timeout of the application.
+TEST_CASE(
+    "engine: a checkpoint that empties the WAL is not in the way of the engine it waits for") {
+    Cluster cluster;
+    cluster.shell("CREATE TABLE t(x)");
+    for (int i = 0; i < 5; ++i) {
+        App app(cluster.uri());
+        REQUIRE(app.run("INSERT INTO t VALUES(1)") == SQLITE_OK);
+        CHECK(app.ask("PRAGMA wal_checkpoint(TRUNCATE)") == "0");  // not busy
+    }
+}
+
 TEST_CASE("engine: with ship=auto the application gets no thread and no socket") {
     Cluster cluster;
     const int threads = threads_here();
