@@ -47,10 +47,26 @@ Status Node::State::open_voters() {
     return ok_status();
 }
 
+// Who has heard who votes, and not yet who belongs to the cluster, would be elected and ship to
+// nobody. A roster replaces this.
+Status Node::State::know_members_of(const VoterList& list) {
+    if (file.role != Role::replica || path_exists(layout.members())) return ok_status();
+    std::vector<Member> members;
+    for (const VoterAddress& address : list.addresses) {
+        const failover::Member* voter = list.config.find(address.node);
+        members.push_back({.name = address.name,
+                           .endpoint = address.endpoint,
+                           .key = address.secured ? address.node : NodeKey{},
+                           .witness = voter != nullptr && voter->witness});
+    }
+    return write_members(layout.members(), members);
+}
+
 Status Node::State::start_failover() {
     auto list = read_voter_list(layout.voters());
     if (!list) return std::move(list).error();
     if (!*list) return Error{Errc::not_found, layout.voters() + " is gone"};
+    TANIST_TRY(know_members_of(**list));
     FailoverStart start{layout, options.settings, **list, file.role == Role::primary};
     auto started = FailoverHost::start(std::move(start), *this, votes);
     if (!started) return std::move(started).error();
@@ -207,9 +223,12 @@ void Node::State::on(election::Begin& order) {
     const Epoch next = order.token.epoch();
     if (failover->view().promised > next) return;
     demotion_due = false;
-    Status done = replica  ? become_primary(next, std::nullopt)
-                  : engine ? reopen_as_primary(next)
-                           : Status(Error{Errc::refused, "there is no log here"});
+    Status done = know_members_of(failover->list());
+    if (done) {
+        done = replica  ? become_primary(next, std::nullopt)
+               : engine ? reopen_as_primary(next)
+                        : Status(Error{Errc::refused, "there is no log here"});
+    }
     if (done) done = engine->sync_log();
     audit_outcome_of("the voters", "promote, epoch " + std::to_string(next.value), done);
     if (!done) {

@@ -170,6 +170,7 @@ struct Node::State final : RoleHost, FailoverOwner {
 
     // -- elections.cc; node thread unless said otherwise
     Status open_voters();
+    Status know_members_of(const VoterList& list);
     Status start_failover();
     void stop_failover(bool for_good);
     void tend_elections();

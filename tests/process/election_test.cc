@@ -24,6 +24,22 @@ TEST_CASE("elections: after the primary's death a replica is elected and the oth
         eventually([&] { return group.failover(other)["holder"]["endpoint"] == next->endpoint; }));
 }
 
+// As it is when the primary dies before it has told who belongs to the cluster.
+TEST_CASE("elections: who knows the voters alone finds the members among them") {
+    Electorate group;
+    REQUIRE(group.writes_soon(group.a, "before"));
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
+    for (const Voter* node : {&group.b, &group.c}) {
+        REQUIRE(eventually([&] { return std::filesystem::exists(node->db + "-tanist/members"); }));
+        std::filesystem::remove(node->db + "-tanist/members");
+    }
+    group.a.daemon.kill();
+    const Voter* next = group.elected({&group.b, &group.c});
+    REQUIRE_MESSAGE(next != nullptr, group.story());
+    CHECK(group.writes_soon(*next, "after"));
+    CHECK(group.equal_soon(*next, {next == &group.b ? &group.c : &group.b}));
+}
+
 TEST_CASE("elections: the old primary comes back as a replica, its lost commits saved") {
     Electorate group;
     REQUIRE(group.writes(group.a, "kept") == "ok");

@@ -102,6 +102,14 @@ struct Electorate {
         });
         return found;
     }
+    // What each of them says of itself, for a test that fails.
+    std::string story() const {
+        std::string text;
+        for (const Voter* node : {&a, &b, &c}) {
+            text += "\n" + run("status " + node->db).text + node->daemon.said();
+        }
+        return text;
+    }
     // One statement through the extension, in an application of its own; "ok" or "error: ...".
     std::string writes(const Voter& node, const std::string& text) const {
         OpenOptions options;
