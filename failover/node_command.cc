@@ -1,5 +1,8 @@
 #include "failover/node_command.h"
 
+#include <algorithm>
+#include <functional>
+
 #include "replicator/base/file.h"
 #include "replicator/base/random.h"
 #include "replicator/control/audit.h"
@@ -8,6 +11,7 @@
 #include "replicator/control/node_address.h"
 #include "replicator/control/node_file.h"
 #include "replicator/wire/admin_endpoint.h"
+#include "replicator/wire/endpoint_probe.h"
 #include "replicator/wire/link.h"
 #include "replicator/wire/message.h"
 
@@ -17,6 +21,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Nanos kTicketPatience = 5s;
+// How often it is asked whether the daemon that was told is still there.
+constexpr Nanos kLookEvery = 250ms;
 
 bool is_endpoint(const std::string& target) { return target.find("://") != std::string::npos; }
 
@@ -25,9 +31,18 @@ Error nobody_serves(const std::string& target) {
             "no tanistd takes commands for " + target + "; start one: tanistd --db " + target};
 }
 
+// Whether the daemon that was told is gone, so that no answer can come any more.
+using IsGone = std::function<bool()>;
+
+// One that does not listen yet is not gone.
+IsGone is_gone_from(const std::string& endpoint) {
+    const bool served = !refuses_connections(endpoint);
+    return [served, endpoint] { return served && refuses_connections(endpoint); };
+}
+
 // One message there and the answer that belongs to it; nothing when none came in time.
 Result<std::optional<std::string>> exchange(Link& link, LinkId to, const OperatorCommand& command,
-                                            Nanos patience) {
+                                            Nanos patience, const IsGone& is_gone) {
     Message message;
     message.envelope.session = random_u64() | 1;
     message.body = Command{operator_command_json(command)};
@@ -35,9 +50,11 @@ Result<std::optional<std::string>> exchange(Link& link, LinkId to, const Operato
     Bytes body;
     encode(message, envelope, body);
     if (!link.send(to, envelope, std::move(body))) return std::optional<std::string>();
-    const Instant deadline = boot_now() + patience;
+    Instant deadline = boot_now() + patience;
+    Instant look = boot_now() + kLookEvery;
+    bool gone = false;
     for (Instant now = boot_now(); now < deadline; now = boot_now()) {
-        link.wait({}, deadline - now);
+        link.wait({}, std::min(deadline, look) - now);
         while (std::optional<Incoming> incoming = link.receive()) {
             Result<Envelope> header = decode_envelope(incoming->envelope);
             if (!header || header->session != message.envelope.session) continue;
@@ -50,8 +67,15 @@ Result<std::optional<std::string>> exchange(Link& link, LinkId to, const Operato
                 return std::optional<std::string>(std::move(result->json));
             }
         }
+        if (gone || boot_now() < look) continue;
+        look = boot_now() + kLookEvery;
+        gone = is_gone();
+        if (gone) deadline = std::min(deadline, look);  // what it said last may be on its way
     }
-    return std::optional<std::string>();
+    if (!gone) return std::optional<std::string>();
+    return Error{Errc::unknown_outcome,
+                 "tanistd was told and has ended before it answered, so how it came out is not "
+                 "known; see: tanist status, of each member"};
 }
 
 Result<Json> read_answer(const std::string& text) {
@@ -86,10 +110,13 @@ Result<AdminEndpoint> find_daemon(const CommandAsk& ask, const Layout& layout) {
 Result<std::optional<std::string>> ask_here(const CommandAsk& ask) {
     std::string endpoint = ask.target;
     Result<AdminEndpoint> found = Error{};
+    IsGone is_gone;
     if (!is_endpoint(ask.target)) {
-        found = find_daemon(ask, Layout(ask.target));
+        const Layout layout(ask.target);
+        found = find_daemon(ask, layout);
         if (!found) return std::move(found).error();
         endpoint = found->text();
+        is_gone = [lock = layout.ship_lock()] { return !engine_lives(lock); };
     } else if (!ask.target.starts_with("ipc://")) {
         return Error{Errc::refused,
                      "over the network commands need a key: give the node's tanist://KEY@HOST:PORT "
@@ -101,7 +128,8 @@ Result<std::optional<std::string>> ask_here(const CommandAsk& ask) {
     if (!to) return std::move(to).error();
     OperatorCommand command = ask.command;
     command.who = local_user();
-    return exchange(**link, *to, command, ask.patience);
+    if (!is_gone) is_gone = is_gone_from(endpoint);
+    return exchange(**link, *to, command, ask.patience, is_gone);
 }
 
 // Over CURVE. First a ticket, which proves that the node is there and lets us in; nothing has
@@ -123,7 +151,9 @@ Result<std::optional<std::string>> ask_there(const CommandAsk& ask) {
     TANIST_TRY((*link)->secure(self->curve(), {}));
     Result<LinkId> to = (*link)->connect_secured(address->endpoint, *server);
     if (!to) return std::move(to).error();
-    Result<std::optional<std::string>> given = exchange(**link, *to, {}, kTicketPatience);
+    const IsGone is_gone = is_gone_from(address->endpoint);
+    Result<std::optional<std::string>> given =
+        exchange(**link, *to, {}, kTicketPatience, [] { return false; });
     if (!given) return std::move(given).error().in(address->endpoint);
     const Json ticket = *given ? Json::parse(**given, nullptr, false) : Json();
     if (!ticket.is_object()) {
@@ -134,7 +164,7 @@ Result<std::optional<std::string>> ask_there(const CommandAsk& ask) {
     }
     OperatorCommand command = ask.command;
     command.ticket = ticket.value("ticket", "");
-    return exchange(**link, *to, command, ask.patience);
+    return exchange(**link, *to, command, ask.patience, is_gone);
 }
 
 }  // namespace

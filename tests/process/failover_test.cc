@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "replicator/control/control_block.h"
 #include "replicator/control/node_file.h"
@@ -352,6 +353,22 @@ TEST_CASE("switchover: there and back again, while an application writes") {
     }
     CHECK(Trio::equal_soon(trio.c, {&trio.a, &trio.b}));
     CHECK(trio.c.ask("SELECT count(*) FROM t") == "6");
+}
+
+TEST_CASE("switchover: the command ends when the daemon that was told to dies") {
+    Trio trio;
+    StockSqlite writer(trio.a.db);
+    writer.must("BEGIN IMMEDIATE");  // which the hand-over waits for
+    Outcome told;
+    std::thread order([&] { told = trio.run("switchover a.db --to b"); });
+    const bool begun = eventually([&] {
+        return file_text(trio.a.db + "-tanist/audit.log").find("switchover") != std::string::npos;
+    });
+    trio.a.daemon.kill();
+    order.join();
+    REQUIRE(begun);
+    CHECK(told.code == 1);
+    CHECK_MESSAGE(told.says("has ended before it answered"), told.text);
 }
 
 TEST_CASE("switchover: refused when the member does not follow, and writing goes on") {
