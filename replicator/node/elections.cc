@@ -28,11 +28,12 @@ void nap() {
 Status Node::State::open_voters() {
     auto list = read_voter_list(layout.voters());
     if (!list) return std::move(list).error();
+    // A daemon that was killed may have left that it is the primary and its gate is open.
+    control.set_failover("");
     if (!*list) {
         control->lease_deadline_ns.store(0);
         control->writers_wait.store(0);
         control->confirmations.store(0);
-        control.set_failover("");
         return ok_status();
     }
     if (bound_endpoints.empty()) {
@@ -47,10 +48,10 @@ Status Node::State::open_voters() {
     return ok_status();
 }
 
-// Who has heard who votes, and not yet who belongs to the cluster, would be elected and ship to
-// nobody. A roster replaces this.
+// Who has heard who votes, and not yet who belongs to the cluster, would ship to nobody once
+// elected. Requires: no replica runs here, which would keep a roster.
 Status Node::State::know_members_of(const VoterList& list) {
-    if (file.role != Role::replica || path_exists(layout.members())) return ok_status();
+    if (path_exists(layout.members())) return ok_status();
     std::vector<Member> members;
     for (const VoterAddress& address : list.addresses) {
         const failover::Member* voter = list.config.find(address.node);
@@ -66,7 +67,6 @@ Status Node::State::start_failover() {
     auto list = read_voter_list(layout.voters());
     if (!list) return std::move(list).error();
     if (!*list) return Error{Errc::not_found, layout.voters() + " is gone"};
-    TANIST_TRY(know_members_of(**list));
     FailoverStart start{layout, options.settings, **list, file.role == Role::primary};
     auto started = FailoverHost::start(std::move(start), *this, votes);
     if (!started) return std::move(started).error();
@@ -200,9 +200,10 @@ void Node::State::tend_elections() {
 
 // A ballot that could not be written stops the failover node for its lifetime. The next one goes on
 // from what is on the disk, as after a restart of the daemon, and writes that before anything else.
+// So it does when none could be started with a new list of voters.
 void Node::State::revive_failover() {
-    const bool tried = !failover && revived.ns != 0;
-    const bool lost = tried || (failover && failover->view().role == failover::NodeRole::stopped);
+    const bool lost =
+        failover ? failover->view().role == failover::NodeRole::stopped : votes.votes();
     if (!lost || boot_now() - revived < kReviveEvery) return;
     revived = boot_now();
     stop_failover(false);
@@ -223,12 +224,9 @@ void Node::State::on(election::Begin& order) {
     const Epoch next = order.token.epoch();
     if (failover->view().promised > next) return;
     demotion_due = false;
-    Status done = know_members_of(failover->list());
-    if (done) {
-        done = replica  ? become_primary(next, std::nullopt)
-               : engine ? reopen_as_primary(next)
-                        : Status(Error{Errc::refused, "there is no log here"});
-    }
+    Status done = replica  ? become_primary(next, std::nullopt)
+                  : engine ? reopen_as_primary(next)
+                           : Status(Error{Errc::refused, "there is no log here"});
     if (done) done = engine->sync_log();
     audit_outcome_of("the voters", "promote, epoch " + std::to_string(next.value), done);
     if (!done) {

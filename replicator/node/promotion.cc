@@ -193,6 +193,7 @@ Status Node::State::become_primary(Epoch next_epoch, std::optional<LogPoint> at)
 }
 
 Status Node::State::open_as_primary(Epoch next_epoch) {
+    if (failover) TANIST_TRY(know_members_of(failover->list()));
     auto hold = WriteHold::take(api, layout.db, kWriterPatience);
     if (!hold) return std::move(hold).error();
     NodeFile next = file;

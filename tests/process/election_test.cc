@@ -133,10 +133,11 @@ TEST_CASE("elections: a switchover waits for a member that was started a moment 
     std::filesystem::remove(group.b.db + "-tanist/promise");
     group.start(group.b);
     CHECK(group.failover(group.b).contains("withholds_seconds"));
+    // A busy machine may take too long for the hand-over itself, which then changes nothing.
     Outcome done;
     REQUIRE(eventually([&] {
         done = group.run("switchover a.db --to b");
-        return !done.says("does not follow just now");
+        return !done.says("does not follow just now") && !done.says("nothing was changed");
     }));
     CHECK_MESSAGE(done.code == 0, done.text);
     CHECK(group.is_primary(group.b));

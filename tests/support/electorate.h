@@ -55,8 +55,7 @@ struct Electorate {
         must("members add a.db " + c.endpoint + " --name c" + (c.witness ? " --witness" : ""));
         start(a);
         if (!eventually([&] { return is_primary(a) && votes(b) && votes(c); })) {
-            throw std::runtime_error("nobody was elected: " + run("status a.db").text +
-                                     a.daemon.said());
+            throw std::runtime_error("nobody was elected: " + story());
         }
     }
     void start(Voter& node) {
