@@ -64,7 +64,7 @@ class File {
 
 Result<FileStat> stat_path(const std::string& path);
 bool path_exists(const std::string& path);
-Status make_directory(const std::string& path);  // 0700; existing is fine
+Status make_directory(const std::string& path);  // 0700, its name is durable; existing is fine
 Status sync_directory(const std::string& path);
 // What a killed process had written to the file, or named it, and not synced; absent is fine.
 Status sync_what_was_left(const std::string& path);

@@ -203,7 +203,7 @@ Result<FileStat> stat_path(const std::string& path) {
 bool path_exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 Status make_directory(const std::string& path) {
-    if (::mkdir(path.c_str(), 0700) == 0) return ok_status();
+    if (::mkdir(path.c_str(), 0700) == 0) return sync_directory(directory_of(path));
     int reason = errno;
     struct stat got {};
     if (reason == EEXIST && ::stat(path.c_str(), &got) == 0 && S_ISDIR(got.st_mode)) {

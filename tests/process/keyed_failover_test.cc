@@ -1,11 +1,9 @@
 // Roles that change in a cluster with keys: who may lead is signed, and asked before it matters.
 #include <doctest/doctest.h>
 
-#include <map>
 #include <nlohmann/json.hpp>
-#include <regex>
 
-#include "tests/support/daemons.h"
+#include "tests/support/keyed_nodes.h"
 
 using namespace tanist;
 using namespace tanist::testing;
@@ -13,14 +11,8 @@ using namespace tanist::testing;
 namespace {
 
 // a is the primary; b may lead, c may not. CURVE on loopback.
-struct KeyedTrio {
-    TempDir dir;
-    std::map<std::string, Daemon> daemons;
-    std::map<std::string, std::string> endpoints;
-
+struct KeyedTrio : KeyedNodes {
     KeyedTrio() {
-        StockSqlite(db("a")).must("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
-        must("init a.db");
         add("b", " --may-lead");
         add("c", "");
         start("a");
@@ -33,32 +25,6 @@ struct KeyedTrio {
                        members.find(endpoints["c"]) != std::string::npos;
             }));
         }
-    }
-    std::string db(const std::string& name) const { return dir.path(name + ".db"); }
-    void start(const std::string& name) {
-        // The port that it got stays its own.
-        std::string& endpoint = endpoints[name];
-        const std::string listen = endpoint.empty() ? "tcp://127.0.0.1:*" : endpoint;
-        daemons[name] = Daemon(dir, {"--db", db(name), "--listen", listen, "--curve", "true"});
-        REQUIRE_MESSAGE(daemons[name].ready(), daemons[name].said());
-        endpoint = daemons[name].endpoint();
-    }
-    void add(const std::string& name, const std::string& more) {
-        start(name);
-        std::smatch address;
-        std::string line;
-        while (auto next = daemons[name].read_line()) {
-            line = *next;
-            if (std::regex_search(line, address, std::regex("tanist://[^']*"))) break;
-        }
-        must("members add a.db '" + address[0].str() + "' --name " + name + more);
-    }
-    Outcome tanist(const std::string& arguments) const {
-        return shell(dir, kTanist + " " + arguments);
-    }
-    void must(const std::string& arguments) const {
-        const Outcome done = tanist(arguments);
-        REQUIRE_MESSAGE(done.code == 0, done.text);
     }
     std::string role(const std::string& name) const {
         const auto json =

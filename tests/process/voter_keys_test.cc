@@ -2,11 +2,11 @@
 // acknowledged under the old ones holds under the new ones.
 #include <atomic>
 #include <filesystem>
-#include <map>
 #include <set>
 
 #include "tests/support/application.h"
 #include "tests/support/keyed_cluster.h"
+#include "tests/support/keyed_nodes.h"
 
 using namespace tanist;
 using namespace tanist::testing;
@@ -17,15 +17,12 @@ namespace {
 namespace fs = std::filesystem;
 
 // a, b and c hold data and may lead, w is a witness; a founds the voters.
-struct KeyedVoters {
-    TempDir dir;
-    std::map<std::string, Daemon> daemons;
-    std::map<std::string, std::string> endpoints;
+struct KeyedVoters : KeyedNodes {
     const std::vector<std::string> all = {"a", "b", "c", "w"};
 
     KeyedVoters() {
-        StockSqlite(db("a")).must("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
-        must("init a.db");
+        daemon_options = {"--failover", "automatic"};
+        witness_name = "w";
         write_text(db("a") + "-tanist/tanist.toml", "ack = \"durable:1\"\n");
         add("b", " --may-lead");
         add("c", " --may-lead");
@@ -34,38 +31,10 @@ struct KeyedVoters {
         REQUIRE_MESSAGE(eventually([&] { return is_primary("a") && every_vote_counts(); }),
                         tanist("status a.db").text << daemons["a"].said());
     }
-    std::string db(const std::string& name) const { return dir.path(name + ".db"); }
     std::string everybody_said() const {
         std::string text;
         for (const auto& [name, daemon] : daemons) text += name + ":\n" + daemon.said();
         return text;
-    }
-    void start(const std::string& name) {
-        std::string& endpoint = endpoints[name];  // the port that it got stays its own
-        std::vector<std::string> arguments = {
-            "--db",    db(name), "--listen",   endpoint.empty() ? kAnyPort : endpoint,
-            "--curve", "true",   "--failover", "automatic"};
-        if (name == "w") arguments.push_back("--witness");
-        daemons[name] = Daemon(dir, arguments);
-        REQUIRE_MESSAGE(daemons[name].ready(), daemons[name].said());
-        endpoint = daemons[name].endpoint();
-    }
-    void add(const std::string& name, const std::string& more) {
-        start(name);
-        std::smatch address;
-        std::string line;
-        while (auto next = daemons[name].read_line()) {
-            line = *next;
-            if (std::regex_search(line, address, std::regex("tanist://[^']*"))) break;
-        }
-        must("members add a.db '" + address[0].str() + "' --name " + name + more);
-    }
-    Outcome tanist(const std::string& arguments) const {
-        return shell(dir, kTanist + " " + arguments);
-    }
-    void must(const std::string& arguments) const {
-        const Outcome done = tanist(arguments);
-        REQUIRE_MESSAGE(done.code == 0, done.text);
     }
     Json failover(const std::string& name) const {
         const Json json = Json::parse(tanist("status " + name + ".db --json").text, nullptr, false);
