@@ -68,7 +68,7 @@ constexpr std::array<SettingOption, 22> kSettingOptions = {{
     {"--status-open", "status_open", "whether anybody may ask for the status"},
     {"--invite-expires", "invite_expires", "how long a new replica's invitation is good"},
     {"--http", "http", "HOST:PORT: answer /metrics, /health, /primary, /replica, /status there"},
-    {"--encrypt-at-rest", "encrypt_at_rest", "true: seal new records of the log on the disk"},
+    {"--encrypt-at-rest", "encrypt_at_rest", "true: seal the log and a sync's pages on the disk"},
     {"--encrypt-at-rest-key", "encrypt_at_rest_key", "absolute path of their key's file"},
     {"--on-promote", "on_promote", "run this when the node has become the primary"},
     {"--on-demote", "on_demote", "run this when it has become a replica"},

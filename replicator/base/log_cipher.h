@@ -1,6 +1,7 @@
-// Encryption of a log's records at rest: XChaCha20-Poly1305 (libsodium) under a key of the log's
-// own. Each record is sealed by itself, in parts that can be opened apart: its head, and its
-// payload in chunks. Format: docs/log-format.md, "Sealed records". Why so: docs/decisions/0008.
+// Encryption of a log's records, and of a delta sync's pages, at rest: XChaCha20-Poly1305
+// (libsodium) under a key of the log's own. Each record is sealed by itself, in parts that can be
+// opened apart: its head, and its payload in chunks. Format: docs/log-format.md, "Sealed records".
+// Why so: docs/decisions/0008.
 //
 // A nonce is drawn at random for each writing of a record, so a place of a segment that is written
 // again never meets the same key stream. The key is wiped from memory with the object. Thread rule:
@@ -35,8 +36,8 @@ class LogCipher {
     // Names the key without telling anything about it.
     uint64_t id() const { return id_; }
 
-    // Part 0 is the head, part n the payload's n-th chunk. `bound` is not hidden and cannot be
-    // changed either. Requires: out.size() == plain.size() + kSealTagBytes.
+    // Part 0 is the head, part n the payload's n-th chunk, or a page's number. `bound` is not
+    // hidden and cannot be changed either. Requires: out.size() == plain.size() + kSealTagBytes.
     void seal(const SealNonce& nonce, uint64_t part, ByteView bound, ByteView plain,
               MutableBytes out) const;
     // False: not what was sealed under this key. Requires: as above, the other way round.

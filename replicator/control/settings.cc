@@ -305,8 +305,8 @@ const std::array<Row, 31> kRows = {{
          return ok_status();
      }},
     {"encrypt_at_rest", Role::unknown, false,
-     "Encrypt the log and diverged commits on the disk; the database itself stays as SQLite\n"
-     "# writes it.",
+     "Encrypt the log, diverged commits and a delta sync's pages on the disk; the database\n"
+     "# itself stays as SQLite writes it.",
      "false", set_encrypt_at_rest},
     {"encrypt_at_rest_key", Role::unknown, false,
      "The key's file, made when it is absent: an absolute path on another disk; by default\n"

@@ -55,7 +55,7 @@ struct Settings {
     bool curve = false;               // on ipc and loopback too; elsewhere always
     std::optional<bool> status_open;  // nothing: on ipc and loopback without CURVE
     std::chrono::milliseconds invite_expires{3'600'000};
-    bool encrypt_at_rest = false;     // new records of the log
+    bool encrypt_at_rest = false;     // new records of the log, staged pages
     std::string http;                 // HOST:PORT of tanistd's HTTP answers; empty: none
     std::string encrypt_at_rest_key;  // its key file; empty: Layout::log_key()
     HookSettings hooks;

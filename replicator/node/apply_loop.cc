@@ -7,6 +7,7 @@
 #include "replicator/base/notes.h"
 #include "replicator/base/priority.h"
 #include "replicator/sync/record_check.h"
+#include "replicator/sync/staging.h"
 
 namespace tanist {
 namespace {
@@ -18,6 +19,11 @@ constexpr Nanos kRetry = 50ms;  // after a busy or full disk
 }  // namespace
 
 Status ApplyLoop::open(std::string* sync_reason) {
+    if (shared_.staged_form.sealed()) {
+        // Of a sync that was broken off before encryption was switched on.
+        Staging left(shared_.layout.base(), shared_.layout.db, shared_.staged_form);
+        TANIST_TRY(left.keep_own_form());
+    }
     auto intent = IntentFile::open(shared_.layout.intent());
     if (!intent) return std::move(intent).error();
     intent_ = std::move(intent).value();
@@ -137,7 +143,8 @@ void ApplyLoop::handle(apply_command::SyncBegan& command) {
     asks_in_flight_ = 0;
     end_.reset();
     reader_ = shared_.log->reader();
-    auto sink = SyncSink::open(shared_.api, shared_.layout.db, shared_.layout.base());
+    auto sink =
+        SyncSink::open(shared_.api, shared_.layout.db, shared_.layout.base(), shared_.staged_form);
     if (!sink) return sync_failed(sink.error());
     sink_ = std::move(sink).value();
     Status begun = sink_->begin(command.begin, applier_ ? &applier_->handle() : nullptr);

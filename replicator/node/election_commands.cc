@@ -192,7 +192,7 @@ void Node::State::finish_pending(const Status& outcome) {
                        : done.kind == PendingCommand::Kind::switchover ? "switchover"
                        : done.paused                                   ? "pause"
                                                                        : "resume";
-    audit_outcome_of(done.who, std::string(what) + " " + done.target, outcome);
+    audit_outcome_of({done.who, what, done.target, ""}, outcome);
     if (!outcome) {
         Json failed = failure(outcome.error());
         if (done.result.contains("plan")) failed["plan"] = done.result["plan"];

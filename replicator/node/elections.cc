@@ -228,7 +228,8 @@ void Node::State::on(election::Begin& order) {
                   : engine ? reopen_as_primary(next)
                            : Status(Error{Errc::refused, "there is no log here"});
     if (done) done = engine->sync_log();
-    audit_outcome_of("the voters", "promote, epoch " + std::to_string(next.value), done);
+    audit_outcome_of({"the voters", "promote, epoch " + std::to_string(next.value), layout.db, ""},
+                     done);
     if (!done) {
         note(NoteLevel::error, "elected, and cannot begin", {{"reason", done.error().message}});
         control.set_problem("it was elected, but " + done.error().message);

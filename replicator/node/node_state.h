@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "failover/core/token.h"
+#include "replicator/control/audit.h"
 #include "replicator/control/control_block.h"
 #include "replicator/control/layout.h"
 #include "replicator/control/members.h"
@@ -269,7 +270,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     Status become_primary(Epoch next_epoch, std::optional<LogPoint> at);
     Status open_as_primary(Epoch next_epoch);
     void audit_answer(const OperatorCommand& command, const Json& answer);
-    void audit_outcome_of(const std::string& who, const std::string& what, const Status& outcome);
+    void audit_outcome_of(AuditEntry command, const Status& outcome);
 
     // -- switchover.cc
     Result<Member> member_named(const std::string& name) const;

@@ -50,7 +50,7 @@ bool Node::State::take_command(const Incoming& incoming, const Envelope& envelop
         return true;
     }
     if (command && !tickets.take(key, command->ticket, boot_now())) {
-        audit_outcome_of(name_of(keys.list(), key), to_string(command->kind),
+        audit_outcome_of({name_of(keys.list(), key), to_string(command->kind), layout.db, ""},
                          Error{Errc::refused, "refused: without a ticket, or with an old one"});
         command = Error{Errc::refused,
                         "the command came twice or too late, so nothing was done; give it again"};

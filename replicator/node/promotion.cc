@@ -162,10 +162,9 @@ Json Node::State::promote(const OperatorCommand& command) {
     return result;
 }
 
-void Node::State::audit_outcome_of(const std::string& who, const std::string& what,
-                                   const Status& outcome) {
-    Status written =
-        audit(layout, {who, what, layout.db, outcome ? "done" : outcome.error().message});
+void Node::State::audit_outcome_of(AuditEntry command, const Status& outcome) {
+    command.result = outcome ? "done" : outcome.error().message;
+    Status written = audit(layout, command);
     if (!written) note(NoteLevel::warning, "not audited", {{"reason", written.error().message}});
 }
 

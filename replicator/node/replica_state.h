@@ -14,6 +14,7 @@
 #include "replicator/node/mailbox.h"
 #include "replicator/node/role_host.h"
 #include "replicator/receive/receiver.h"
+#include "replicator/sync/staged_form.h"
 #include "replicator/wal/sqlite_api.h"
 
 namespace tanist {
@@ -74,6 +75,7 @@ struct ReplicaShared {
     NodeKey identity;
     Control control;
     std::unique_ptr<Log> log;  // null until adopted; then made by the store thread
+    StagedForm staged_form;    // of a delta sync's pages; set with the log
     Mailbox<StoreCommand> to_store;
     Mailbox<ApplyCommand> to_apply;
     Mailbox<ReceiverEvent> to_net;
@@ -84,6 +86,7 @@ struct ReplicaShared {
         auto opened = Log::open(layout.log(), group, *options);
         if (!opened) return std::move(opened).error();
         log = std::move(opened).value();
+        if (options->seal) staged_form = StagedForm(options->cipher);
         uint64_t end = log->end().position.lsn.value;
         durable_lsn.store(end);
         control->durable_lsn.store(end);

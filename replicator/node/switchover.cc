@@ -192,7 +192,7 @@ void Node::State::handle(node_order::TakeOver& order) {
     const auto next = failover::next_epoch(cert.epoch);
     if (!next) return;
     Status done = become_primary(*next, cert.final);
-    audit_outcome_of("the primary's certificate", "take over", done);
+    audit_outcome_of({"the primary's certificate", "take over", layout.db, ""}, done);
     if (!done) {
         note(NoteLevel::error, "cannot take over", {{"reason", done.error().message}});
         return;

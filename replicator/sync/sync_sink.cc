@@ -74,8 +74,8 @@ class InstalledPages : public PageSource {
 }  // namespace
 
 struct SyncSink::State {
-    State(const SqliteApi& sqlite, std::string db, const std::string& staging_directory)
-        : api(sqlite), db_path(std::move(db)), staging(staging_directory) {}
+    State(const SqliteApi& sqlite, std::string db, Staging staged)
+        : api(sqlite), db_path(std::move(db)), staging(std::move(staged)) {}
 
     void open_old_copy();
     Status hash_range(SyncAsk& ask);
@@ -108,9 +108,11 @@ SyncProgress SyncSink::progress() const { return state_->progress; }
 bool SyncSink::replaced_database() const { return state_->replaced; }
 
 Result<std::unique_ptr<SyncSink>> SyncSink::open(const SqliteApi& api, const std::string& db_path,
-                                                 const std::string& staging_directory) {
+                                                 const std::string& staging_directory,
+                                                 StagedForm form) {
+    Staging staging(staging_directory, db_path, std::move(form));
     return std::unique_ptr<SyncSink>(
-        new SyncSink(std::make_unique<State>(api, db_path, staging_directory)));
+        new SyncSink(std::make_unique<State>(api, db_path, std::move(staging))));
 }
 
 // What cannot be opened is replaced, so the reason does not matter.
@@ -167,7 +169,8 @@ Status SyncSink::State::hash_range(SyncAsk& ask) {
             continue;
         }
         if (any_staged) {
-            TANIST_TRY(staging.read(first, MutableBytes(staged).first(part * page_bytes)));
+            TANIST_TRY(
+                staging.read_or_forget(first, MutableBytes(staged).first(part * page_bytes)));
         }
         for (uint32_t i = 0; i < part; ++i) {
             const bool is_staged = staging.has(first + i);
@@ -306,7 +309,7 @@ Status SyncSink::State::replace_database(LogPages& records, uint32_t db_pages, c
     // While the intent says syncing, a crash between rename and the last write means another sync,
     // which finds every page in place.
     TANIST_TRY(intent.write({.target = end, .syncing = true}, true));
-    TANIST_TRY(staging.become(db_path, db_pages));
+    TANIST_TRY(staging.become_database(db_pages));
     return intent.write({.done = end, .target = end, .durable = end}, true);
 }
 

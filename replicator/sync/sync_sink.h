@@ -11,8 +11,8 @@
 //
 // An existing database gets the staged pages and the records as one WAL transaction: readers see
 // the old state or the new one. Without one, or when its page size differs (which no WAL
-// transaction can change), `pages` becomes the database by rename; connections that had the old
-// file open keep its last state until they reopen.
+// transaction can change), what is staged becomes the database; connections that had the old file
+// open keep its last state until they reopen.
 //
 // One thread. Memory: a bit per page, an ask's pages, the places of the pages in the records.
 #pragma once
@@ -21,6 +21,7 @@
 #include <string>
 
 #include "replicator/apply/applier.h"
+#include "replicator/sync/staged_form.h"
 #include "replicator/wire/message.h"
 
 namespace tanist {
@@ -34,7 +35,8 @@ struct SyncProgress {
 class SyncSink {
   public:
     static Result<std::unique_ptr<SyncSink>> open(const SqliteApi& api, const std::string& db_path,
-                                                  const std::string& staging_directory);
+                                                  const std::string& staging_directory,
+                                                  StagedForm form);
     ~SyncSink();
     // A sync begins. `current` reads the present database and must outlive the sync; null when no
     // applier has it open. A database that is there all the same (an old copy) is then compared and

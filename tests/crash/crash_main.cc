@@ -62,12 +62,14 @@ std::vector<Case> cases_of(tanist::testing::Arguments& arguments) {
     const auto syncs = split(arguments.text("syncs", "FULL,NORMAL"));
     const auto modes = split(arguments.text("modes", "async"));
     const auto pages = split(arguments.text("pages", "512,4096,65536"));
+    const bool sealed = arguments.number("sealed", 0) != 0;
     for (const auto& mode : modes) {
         for (const auto& blow : blows) {
             for (const auto& victim : victims) {
                 for (const auto& sync : syncs) {
                     for (const auto& page : pages) {
                         cases.push_back(make_case(mode, blow, victim, sync, page));
+                        cases.back().sealed = sealed;
                     }
                 }
             }
@@ -125,7 +127,8 @@ int main(int argc, char** argv) {
         0,
         "crash_main [--build DIR] [--dir DIR] [--seed N] [--first STEP] [--stride N] "
         "[--plays N] [--blows kill,power] [--victims writer,engine,replica,newborn] "
-        "[--modes async,before_visible,pipelined] [--syncs FULL,NORMAL] [--pages 512,4096,65536]");
+        "[--modes async,before_visible,pipelined] [--syncs FULL,NORMAL] [--pages 512,4096,65536] "
+        "[--sealed 1]");
     if (!::mkdtemp(options.base.data())) {
         std::perror(options.base.c_str());
         return 2;

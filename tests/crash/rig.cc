@@ -55,7 +55,8 @@ std::string to_string(const Case& the_case) {
     return "page " + std::to_string(the_case.page_bytes) + " " + the_case.sync + " " +
            the_case.mode + ", " +
            (the_case.blow == Blow::kill ? "kill " : "power cut at a step of ") +
-           name_of(the_case.victim) + (the_case.newborn ? " in its first sync" : "");
+           name_of(the_case.victim) + (the_case.newborn ? " in its first sync" : "") +
+           (the_case.sealed ? ", encrypted at rest" : "");
 }
 
 Rig::Rig(const Programs& programs, const Case& the_case, const std::string& directory,
@@ -106,6 +107,7 @@ std::string Rig::raise() {
 
 std::string Rig::start_daemon(Daemon& daemon, std::vector<std::string> command,
                               const testing::ChildOptions& how) {
+    if (case_.sealed) command.insert(command.end(), {"--encrypt-at-rest", "true"});
     testing::ChildOptions talking = how;
     talking.talk = true;
     daemon.child = testing::Child(command, talking);

@@ -28,6 +28,7 @@ struct Case {
     Role victim = Role::writer;
     Blow blow = Blow::kill;
     bool newborn = false;  // the victim is a replica that begins each play empty
+    bool sealed = false;   // encrypt_at_rest, of both
 };
 std::string to_string(const Case& the_case);
 

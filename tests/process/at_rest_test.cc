@@ -6,6 +6,7 @@
 
 #include "replicator/base/file.h"
 #include "tests/support/daemons.h"
+#include "tests/support/disk_limits.h"
 
 using namespace tanist;
 using namespace tanist::testing;
@@ -43,7 +44,72 @@ struct SealedPair : Pair {
     }
 };
 
+// A replica whose first sync does not get to its end while its files may not grow beyond a bound.
+struct SealedSync {
+    TempDir dir;
+    std::string primary = dir.path("app.db");
+    std::string replica = dir.path("replica.db");
+    Layout layout{replica};
+    Daemon replica_daemon;
+    Daemon engine;
+
+    SealedSync() {
+        StockSqlite(primary).must(
+            "PRAGMA journal_mode=WAL; CREATE TABLE t(x);"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<8000)"
+            "INSERT INTO t SELECT 'a secret sentence ' || hex(randomblob(1500)) FROM n");
+        REQUIRE(shell(dir, kTanist + " init app.db").code == 0);
+    }
+    void start_replica(const std::string& listen = "tcp://127.0.0.1:*") {
+        replica_daemon = Daemon(dir, {"--db", replica, "--listen", listen, "--encrypt-at-rest",
+                                      "true", "--log-segment-bytes", "1MiB"});
+        REQUIRE_MESSAGE(replica_daemon.ready(), replica_daemon.said());
+    }
+    void break_the_sync_off() {
+        {
+            const FileSizeLimit limit(8u << 20);
+            start_replica();
+        }
+        engine = Daemon(dir, {"--db", primary, "--replicas", replica_daemon.endpoint()});
+        REQUIRE_MESSAGE(engine.ready(), engine.said());
+        REQUIRE(eventually(
+            [&] { return shell(dir, kTanist + " status replica.db").says("delta sync failed"); }));
+        REQUIRE(replica_daemon.stop() == 0);
+        REQUIRE(fs::file_size(layout.base() + "/pages") > 1u << 20);
+    }
+    // Whether any file of the node shows it.
+    bool anything_shows(const std::string& text) const {
+        for (const auto& entry : fs::recursive_directory_iterator(layout.directory)) {
+            if (!entry.is_regular_file()) continue;
+            if (file_text(entry.path().string()).find(text) != std::string::npos) return true;
+        }
+        return false;
+    }
+    void goes_on_to_its_end() {
+        start_replica(replica_daemon.endpoint());
+        const std::string wanted = image_of(primary);
+        CHECK(eventually([&] { return image_of(replica) == wanted; }));
+        CHECK(eventually([&] { return !fs::exists(layout.base() + "/pages"); }));
+    }
+};
+
 }  // namespace
+
+TEST_CASE_FIXTURE(SealedSync,
+                  "encrypt_at_rest: a sync that is broken off shows no page, and goes on") {
+    break_the_sync_off();
+    CHECK_FALSE(fs::exists(replica));
+    CHECK_FALSE(anything_shows("secret"));
+    CHECK_FALSE(anything_shows("SQLite format"));
+    goes_on_to_its_end();
+}
+
+TEST_CASE_FIXTURE(SealedSync, "encrypt_at_rest: with another key a sync begins anew, and ends") {
+    break_the_sync_off();
+    fs::remove(layout.log_key());
+    fs::remove_all(layout.log());
+    goes_on_to_its_end();
+}
 
 TEST_CASE_FIXTURE(SealedPair, "encrypt_at_rest: nodes replicate, and their logs show no commit") {
     insert("a secret sentence");

@@ -1,6 +1,9 @@
 // What an operator gets back of commits that a failover discarded: rows, where the pages tell.
 #include <doctest/doctest.h>
 
+#include <filesystem>
+
+#include "replicator/base/file.h"
 #include "tests/support/trio.h"
 
 using namespace tanist;
@@ -21,8 +24,14 @@ struct Discarded {
     Trio trio;
     std::string out;
 
-    Discarded(const std::string& by_a, const std::string& by_b) {
+    Discarded(const std::string& by_a, const std::string& by_b, bool encrypted = false) {
         StockSqlite(trio.a.db).must(kRows);
+        if (encrypted) {
+            REQUIRE(trio.a.daemon.stop() == 0);
+            std::ofstream(Layout(trio.a.db).settings(), std::ios::app)
+                << "\nencrypt_at_rest = true\n";
+            trio.a.start(trio.dir);
+        }
         REQUIRE(Trio::equal_soon(trio.a, {&trio.b, &trio.c}));
         trio.b.daemon.kill();
         trio.c.daemon.kill();
@@ -66,6 +75,23 @@ TEST_CASE("diverged export: rows side by side, those that differ and no others")
     CHECK(row("tbl='person' AND key=9000 AND col='id'") == "only here|9000|-");
     CHECK(row("tbl='extra'") == "only here|-3|-");
     CHECK(export_of.ask("SELECT count(DISTINCT key) FROM tanist_row WHERE tbl='person'") == "3");
+}
+
+TEST_CASE("diverged export: encrypted at rest, the saved commits show nothing, and are read") {
+    const Discarded export_of("UPDATE person SET name = 'a secret sentence' WHERE id = 5",
+                              "SELECT 1", true);
+    CHECK(export_of.ask("SELECT here FROM tanist_row WHERE key=5") == "a secret sentence");
+    int files = 0;
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(Layout(export_of.trio.a.db).diverged())) {
+        if (!entry.is_regular_file()) continue;
+        const std::string path = entry.path().string();
+        CAPTURE(path);
+        CHECK((stat_path(path)->mode & 0777) == 0600);
+        CHECK(file_text(path).find("secret") == std::string::npos);
+        files += 1;
+    }
+    CHECK(files > 1);
 }
 
 TEST_CASE("diverged export: what has no rowid is there as pages") {

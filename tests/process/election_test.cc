@@ -9,6 +9,21 @@
 using namespace tanist;
 using namespace tanist::testing;
 
+namespace {
+
+// The node's audit log has a whole line (who, what, when, result) of the command.
+bool audited(const Voter& node, const std::string& what, const std::string& result) {
+    std::istringstream lines(file_text(Layout(node.db).audit_log()));
+    for (std::string line; std::getline(lines, line);) {
+        const nlohmann::json entry = nlohmann::json::parse(line);
+        if (entry.at("what") != what || entry.at("who") == "" || entry.at("time") == "") continue;
+        if (entry.at("result").get<std::string>().find(result) != std::string::npos) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
 TEST_CASE("elections: after the primary's death a replica is elected and the other follows it") {
     Electorate group;
     REQUIRE(group.writes(group.a, "kept") == "ok");
@@ -172,6 +187,10 @@ TEST_CASE("elections: paused, nobody is elected until an operator says so") {
     CHECK(group.is_primary(group.b));
     CHECK(group.failover(group.b)["policy"]["paused"] == true);
     CHECK(group.run("resume b.db").code == 0);
+    CHECK(audited(group.b, "pause", group.a.endpoint));  // refused, with the reason
+    CHECK(audited(group.a, "pause", "done"));
+    CHECK(audited(group.b, "promote", "done"));
+    CHECK(audited(group.b, "resume", "done"));
 }
 
 TEST_CASE("elections: an asynchronous group loses its primary, and an operator promotes") {

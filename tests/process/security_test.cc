@@ -380,3 +380,35 @@ TEST_CASE("security: what is secret is 0600 in a 0700 directory") {
     const std::string secret = file_text(Layout(cluster.db).identity());
     CHECK(shown.find(secret.substr(secret.find(' ') + 1, 64)) == std::string::npos);
 }
+
+// At the talkative level, with a rotation, so that both keys were in use.
+TEST_CASE("security: a secret key is in its node's identity, and in no other file or log") {
+    Cluster cluster;
+    cluster.start_engine({"--log-level", "debug"});
+    Node node(cluster.dir, "b.db", kAnyPort, {"--log-level", "debug"});
+    cluster.must_add(node);
+    cluster.insert(1);
+    REQUIRE(cluster.equal_soon(node.db));
+    const auto secret_of = [](const std::string& db) {
+        const std::string text = file_text(Layout(db).identity());
+        return text.substr(text.find(' ') + 1, 64);
+    };
+    const std::string before = secret_of(cluster.db);
+    REQUIRE(before.find_first_not_of("0123456789abcdef") == std::string::npos);
+    write_text(cluster.dir.path("shown"), cluster.tanist("keys rotate app.db").text +
+                                              cluster.tanist("keys show app.db --json").text +
+                                              cluster.tanist("doctor app.db").text);
+    REQUIRE(eventually([&] { return secret_of(cluster.db) != before; }));
+    REQUIRE(cluster.engine.stop() == 0);
+    for (const std::string& secret : {before, secret_of(cluster.db), secret_of(node.db)}) {
+        std::string raw(32, '\0');
+        REQUIRE(parse_hex(secret, reinterpret_cast<uint8_t*>(raw.data()), raw.size()));
+        for (const auto& entry : fs::recursive_directory_iterator(cluster.dir.root())) {
+            if (!entry.is_regular_file() || entry.path().filename() == "identity") continue;
+            CAPTURE(entry.path().string());
+            const std::string text = file_text(entry.path().string());
+            CHECK(text.find(secret) == std::string::npos);
+            CHECK(text.find(raw) == std::string::npos);
+        }
+    }
+}

@@ -1,9 +1,12 @@
 // Both sides of a delta sync in memory, with a live writer between the asks.
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <functional>
 
 #include "replicator/sync/page_source.h"
+#include "replicator/sync/staging.h"
 #include "replicator/sync/sync_sink.h"
 #include "tests/support/primary.h"
 
@@ -27,13 +30,14 @@ struct Sync {
     std::unique_ptr<SyncSink> sink;
     std::unique_ptr<Applier> applier;
     uint64_t pages_sent = 0;
+    StagedForm form;
 
     explicit Sync(const std::string& page_size = "4096") : primary(page_size) {}
     void begin() {
         source =
             SyncPageSource::open(SqliteHandle::open(linked_sqlite(), primary.path(), {}).value())
                 .value();
-        sink = SyncSink::open(linked_sqlite(), path, dir.path("base")).value();
+        sink = SyncSink::open(linked_sqlite(), path, dir.path("base"), form).value();
         SyncBegin begin;
         begin.base = primary.end().position;
         begin.base_chain = primary.end().chain;
@@ -81,6 +85,32 @@ struct Sync {
     void open_applier() {
         applier.reset();
         applier = Applier::open(linked_sqlite(), path, intent, *reader).value();
+    }
+    void seal(int key_byte) {
+        LogKey key;
+        key.bytes.fill(static_cast<uint8_t>(key_byte));
+        form = StagedForm(std::make_shared<const LogCipher>(key));
+    }
+    // What stands in the files of the staging, one behind the other.
+    std::string staged() const {
+        std::string all;
+        for (const auto& file : std::filesystem::directory_iterator(dir.path("base"))) {
+            const Bytes bytes = read_file(file.path().string(), 1u << 30).value();
+            all.append(bytes.begin(), bytes.end());
+        }
+        return all;
+    }
+    bool staging_shows(const std::string& text) const {
+        return staged().find(text) != std::string::npos;
+    }
+    // Flips one byte of the page's image in its sealed place.
+    void damage_sealed(uint32_t pgno) const {
+        File pages = File::open(dir.path("base/pages"), File::Mode::write).value();
+        const uint64_t at = uint64_t{pgno - 1} * form.slot_bytes(4096) + 100;
+        Bytes byte(1);
+        REQUIRE(pages.read_exactly_at(at, byte).ok());
+        byte[0] ^= 1;
+        REQUIRE(pages.write_at(at, byte).ok());
     }
     void whole_sync() {
         begin();
@@ -205,6 +235,169 @@ TEST_CASE("sync: pages staged in a break and changed since are sent again") {
     sync.run();
     sync.install();
     CHECK(sync.same());
+}
+
+TEST_CASE(
+    "sync: pages are staged so that only their owner can read them, and then as SQLite does") {
+    for (const bool sealed : {false, true}) {
+        Sync sync;
+        if (sealed) sync.seal(1);
+        sync.primary.commit(blob_rows(1, 100, 3000));
+        sync.begin();
+        sync.run();
+        for (const auto& file : std::filesystem::directory_iterator(sync.dir.path("base"))) {
+            CHECK((stat_path(file.path().string())->mode & 0777) == 0600);
+        }
+        sync.install();
+        CHECK(stat_path(sync.path)->mode == stat_path(sync.primary.path())->mode);
+    }
+}
+
+TEST_CASE("sync: sealed pages show nothing, and become the same database, for every page size") {
+    for (const char* size : {"512", "4096", "65536"}) {
+        Sync sync(size);
+        sync.seal(1);
+        sync.primary.commit("INSERT INTO t VALUES (1, 'a secret sentence')");
+        sync.primary.commit(blob_rows(2, 300, 3000));
+        sync.begin();
+        sync.run();
+        CHECK_FALSE(sync.staging_shows("secret"));
+        CHECK_FALSE(sync.staging_shows("SQLite format"));
+        CHECK_FALSE(path_exists(sync.path));
+        sync.install();
+        CHECK(sync.same());
+        CHECK_FALSE(path_exists(sync.dir.path("base/pages")));
+        CHECK_FALSE(path_exists(sync.path + "-tanist-copy"));
+    }
+}
+
+TEST_CASE(
+    "sync: sealed pages update an existing replica, and after a break only the rest travels") {
+    Sync sync;
+    sync.seal(1);
+    sync.primary.commit(blob_rows(1, 4000, 3000));
+    sync.whole_sync();
+    sync.primary.commit("UPDATE t SET x=randomblob(3000)");
+    sync.begin();
+    sync.step();
+    sync.step();
+    const uint64_t first = sync.pages_sent;
+    CHECK(first > 1000);
+    sync.sink.reset();
+    sync.begin();
+    sync.run();
+    CHECK(sync.pages_sent + first <= sync.primary.db_pages() + 1);
+    sync.install();
+    CHECK(sync.same());
+}
+
+TEST_CASE("sync: what was staged under another key, or unsealed, is thrown away and sent again") {
+    for (const int key_before : {0, 2}) {
+        Sync sync;
+        if (key_before != 0) sync.seal(key_before);
+        sync.primary.commit("INSERT INTO t VALUES (1, 'a secret sentence')");
+        sync.primary.commit(blob_rows(2, 1000, 3000));
+        sync.begin();
+        sync.run();
+        CHECK(sync.staging_shows("secret") == (key_before == 0));
+        sync.seal(1);
+        sync.begin();
+        CHECK_FALSE(sync.staging_shows("secret"));
+        sync.run();
+        CHECK(sync.pages_sent >= sync.primary.db_pages());
+        sync.install();
+        CHECK(sync.same());
+    }
+}
+
+TEST_CASE("staging: at a start, what was left in another form goes and one's own stays") {
+    Sync sync;
+    sync.primary.commit(blob_rows(1, 100, 3000));
+    for (const int key_before : {0, 2, 1}) {
+        sync.form = StagedForm();
+        if (key_before != 0) sync.seal(key_before);
+        sync.begin();
+        sync.run();
+        sync.seal(1);
+        Staging left(sync.dir.path("base"), sync.path, sync.form);
+        REQUIRE(left.keep_own_form().ok());
+        CHECK(path_exists(sync.dir.path("base/pages")) == (key_before == 1));
+    }
+}
+
+TEST_CASE("sync: a sealed page that does not open is asked for again, alone") {
+    Sync sync;
+    sync.seal(1);
+    sync.primary.commit(blob_rows(1, 1000, 3000));
+    sync.begin();
+    sync.run();
+    sync.damage_sealed(7);
+    sync.begin();
+    sync.run();
+    CHECK(sync.pages_sent == 1);
+    sync.install();
+    CHECK(sync.same());
+}
+
+TEST_CASE("sync: a sealed page in another page's place does not open") {
+    Sync sync;
+    sync.seal(1);
+    sync.primary.commit(blob_rows(1, 1000, 3000));
+    sync.begin();
+    sync.run();
+    const size_t slot = sync.form.slot_bytes(4096);
+    File pages = File::open(sync.dir.path("base/pages"), File::Mode::write).value();
+    Bytes moved(slot);
+    REQUIRE(pages.read_exactly_at(6 * slot, moved).ok());
+    REQUIRE(pages.write_at(7 * slot, moved).ok());
+    sync.begin();
+    sync.run();
+    CHECK(sync.pages_sent == 1);
+}
+
+// Behind the last look at the hashes nobody compares any more.
+TEST_CASE("sync: a sealed page damaged before the install refuses it, and the next sync mends it") {
+    for (const bool has_database : {false, true}) {
+        Sync sync;
+        sync.seal(1);
+        sync.primary.commit(blob_rows(1, 1000, 3000));
+        if (has_database) {
+            sync.whole_sync();
+            sync.primary.commit("UPDATE t SET x=randomblob(3000)");
+        }
+        sync.begin();
+        sync.run();
+        sync.damage_sealed(7);
+        Result<LogPoint> end = sync.sink->install(*sync.reader, sync.primary.end().position.lsn,
+                                                  sync.intent, sync.applier.get());
+        REQUIRE_FALSE(end.ok());
+        CHECK(end.error().code == Errc::corrupt);
+        CHECK(path_exists(sync.path) == has_database);
+        CHECK_FALSE(path_exists(sync.path + "-tanist-copy"));
+        sync.whole_sync();
+        CHECK(sync.same());
+    }
+}
+
+// Between the rename and the end of the staging, and in the middle of the copy.
+TEST_CASE("sync: a crash beside a sealed copy leaves nothing behind") {
+    Sync sync;
+    sync.seal(1);
+    sync.primary.commit(blob_rows(1, 1000, 3000));
+    sync.begin();
+    sync.run();
+    std::filesystem::copy(sync.dir.path("base"), sync.dir.path("kept"));
+    sync.install();
+    sync.applier.reset();
+    sync.sink.reset();
+    std::filesystem::remove_all(sync.dir.path("base"));
+    std::filesystem::rename(sync.dir.path("kept"), sync.dir.path("base"));
+    std::ofstream(sync.path + "-tanist-copy") << "half of a database";
+    sync.primary.commit("UPDATE t SET x='new' WHERE id=5");
+    sync.whole_sync();
+    CHECK(sync.pages_sent < 10);
+    CHECK(sync.same());
+    CHECK_FALSE(path_exists(sync.path + "-tanist-copy"));
 }
 
 TEST_CASE("sync: another page size replaces the database") {
