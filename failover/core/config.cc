@@ -60,7 +60,11 @@ std::string why_invalid(const Timing& timing) {
         return "the heartbeat must be at most a quarter of the lease, so that one lost message "
                "does not cost the lease";
     }
-    if (timing.guard < 0ns || timing.guard * 4 > timing.lease) {
+    if (timing.handover_window < 0ns || timing.drain < 0ns || timing.degrade_after < 0ns) {
+        return "a time of the failover settings is less than zero";
+    }
+    // Divided, not multiplied: these bytes may come from elsewhere.
+    if (timing.guard < 0ns || timing.guard > timing.lease / 4) {
         return "the guard time must be at most a quarter of the lease";
     }
     if (timing.promise < promise_min(timing)) {

@@ -34,6 +34,19 @@ TEST_CASE("config: a promise must outlive the lease on clocks that drift") {
     CHECK(why_invalid(timing) == "");
 }
 
+// Lists of voters come from other nodes. Four times this guard is less than nothing, and so was the
+// promise that it asked for.
+TEST_CASE("config: times that no clock has are refused") {
+    Timing timing = timing_of(TimingProfile::standard);
+    timing.guard = Nanos(INT64_MAX);
+    CHECK(why_invalid(timing).find("guard") != std::string::npos);
+    for (Nanos Timing::*time : {&Timing::handover_window, &Timing::drain, &Timing::degrade_after}) {
+        timing = timing_of(TimingProfile::standard);
+        timing.*time = -1ns;
+        CHECK(why_invalid(timing).find("less than zero") != std::string::npos);
+    }
+}
+
 TEST_CASE("config: a heartbeat is at most a quarter of the lease") {
     Timing timing = timing_of(TimingProfile::standard);
     timing.heartbeat = timing.lease / 4 + 1ns;

@@ -339,22 +339,6 @@ TEST_CASE("sync: a sealed page that does not open is asked for again, alone") {
     CHECK(sync.same());
 }
 
-TEST_CASE("sync: a sealed page in another page's place does not open") {
-    Sync sync;
-    sync.seal(1);
-    sync.primary.commit(blob_rows(1, 1000, 3000));
-    sync.begin();
-    sync.run();
-    const size_t slot = sync.form.slot_bytes(4096);
-    File pages = File::open(sync.dir.path("base/pages"), File::Mode::write).value();
-    Bytes moved(slot);
-    REQUIRE(pages.read_exactly_at(6 * slot, moved).ok());
-    REQUIRE(pages.write_at(7 * slot, moved).ok());
-    sync.begin();
-    sync.run();
-    CHECK(sync.pages_sent == 1);
-}
-
 // Behind the last look at the hashes nobody compares any more.
 TEST_CASE("sync: a sealed page damaged before the install refuses it, and the next sync mends it") {
     for (const bool has_database : {false, true}) {
