@@ -147,7 +147,7 @@ TEST_CASE("elections: a switchover waits for a member that was started a moment 
     group.b.daemon.kill();
     std::filesystem::remove(group.b.db + "-tanist/promise");
     group.start(group.b);
-    CHECK(group.failover(group.b).contains("withholds_seconds"));
+    CHECK(eventually([&] { return group.failover(group.b).contains("withholds_seconds"); }));
     // A busy machine may take too long for the hand-over itself, which then changes nothing.
     Outcome done;
     REQUIRE(eventually([&] {
