@@ -6,6 +6,7 @@
 // that loaded it.
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "extension/database_file.h"
 #include "extension/entry.h"
@@ -51,8 +52,13 @@ void note_to_sqlite(NoteLevel level, const std::string& line) {
 }
 
 int start_in_process(const sqlite3_api_routines* api, bool make_default) {
-    sqlite3_api = api;
-    set_note_sink(note_to_sqlite);
+    // Once: other threads use it while one more connection loads the extension.
+    static std::once_flag first;
+    std::call_once(first, [&] {
+        sqlite3_api = api;
+        set_note_sink(note_to_sqlite);
+    });
+    if (sqlite3_api != api) return SQLITE_MISUSE;
     const int rc = register_vfs(make_default);
     if (rc != SQLITE_OK) return rc;
     return sqlite3_auto_extension(reinterpret_cast<void (*)(void)>(connection_opened));
@@ -76,6 +82,11 @@ extern "C" __attribute__((visibility("default"))) int sqlite3_tanist_init(
             return SQLITE_ERROR;
         }
         const int rc = tanist::start_in_process(api, tanist::default_wanted());
+        if (rc == SQLITE_MISUSE && sentence != nullptr) {
+            *sentence = api->mprintf(
+                "Tanist serves another copy of SQLite in this process already; link the program "
+                "and its libraries with one (tanist doctor names both)");
+        }
         if (rc != SQLITE_OK) return rc;
         // The loading connection was opened before, so it gets the functions here.
         const int functions = tanist::register_functions(db);

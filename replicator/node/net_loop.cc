@@ -309,7 +309,8 @@ void NetLoop::publish_view() {
     ControlBlock& block = *shared_.control;
     shared_.whole.store(view.state == ReplicaState::following);
     block.engine_beat_ns.store(now.ns, std::memory_order_relaxed);
-    Epoch of_log = shared_.log ? shared_.log->end().position.epoch : Epoch{};
+    const bool has_log = shared_.log_is_open.load(std::memory_order_acquire);
+    Epoch of_log = has_log ? shared_.log->end().position.epoch : Epoch{};
     shared_.control.set_captured({.position = {of_log, view.received}});
     if (view.refusal != told_refusal_) shared_.control.set_notice(view.refusal);
     told_refusal_ = view.refusal;

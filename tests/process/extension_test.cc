@@ -1,4 +1,5 @@
 // The extension in a stock SQLite of this process, without an engine: TANIST_DAEMON names nothing.
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 #include <sqlite3.h>
 
@@ -14,6 +15,9 @@
 #include "replicator/control/layout.h"
 #include "replicator/wal/sqlite_handle.h"
 #include "tests/support/temp_dir.h"
+
+#define SQLITE_CORE 1  // the type of the table, and no macros in the place of functions
+#include <sqlite3ext.h>
 
 using namespace tanist;
 
@@ -69,6 +73,32 @@ struct IdleEngine {
 const std::string kReplicas = "&ship=daemon&replicas=tcp://127.0.0.1:1";
 
 }  // namespace
+
+// The table of functions that it was given is what a second copy of SQLite differs by.
+TEST_CASE("extension: a second copy of SQLite in one process is refused") {
+    load_once();
+    static sqlite3_api_routines second;
+    const auto copy = [](sqlite3*, char**, const sqlite3_api_routines* api) {
+        second = *api;
+        return SQLITE_OK;
+    };
+    using Entry = int (*)(sqlite3*, char**, const sqlite3_api_routines*);
+    const Entry take_copy = copy;
+    auto* const hook = reinterpret_cast<void (*)()>(take_copy);
+    REQUIRE(sqlite3_auto_extension(hook) == SQLITE_OK);
+    sqlite3* db = nullptr;
+    REQUIRE(sqlite3_open(":memory:", &db) == SQLITE_OK);
+    sqlite3_cancel_auto_extension(hook);
+    void* library = ::dlopen(TANIST_BUILD_DIR "/tanist.so", RTLD_NOW);
+    REQUIRE(library != nullptr);
+    const auto load = reinterpret_cast<Entry>(::dlsym(library, "sqlite3_tanist_init"));
+    char* sentence = nullptr;
+    CHECK(load(db, &sentence, &second) == SQLITE_MISUSE);
+    REQUIRE(sentence != nullptr);
+    CHECK(std::string(sentence).find("another copy of SQLite") != std::string::npos);
+    sqlite3_free(sentence);
+    sqlite3_close(db);
+}
 
 TEST_CASE("extension: a database that is not replicated is left alone") {
     TempDir dir;
