@@ -283,6 +283,8 @@ void Voter::on_release(const ReleaseCert& cert, Instant now) {
 Status Voter::adopt(const Token& token, Actions& out) {
     if (token_ && token_->epoch() == token.epoch()) {
         if (token_->holder() == token.holder()) return ok_status();
+        // A member alone must not be able to raise it.
+        TANIST_TRY(verify(token, standing_.config, standing_.signer));
         // T2: some voter signed twice. Nothing that this node does could make it right again.
         out.push_back(action::Report{
             "ALARM: two tokens for epoch " + std::to_string(token.epoch().value) + ", held by " +

@@ -20,6 +20,14 @@ struct Replay : KeyedVoters {
         return *token;
     }
     uint64_t epoch_of(const std::string& name) const { return token_of(name).epoch().value; }
+    failover::Grant grant_of(const std::string& voter, const failover::GrantTerms& terms) const {
+        const Identity identity = identity_of(voter);
+        failover::Grant grant;
+        grant.voter = identity.key();
+        grant.is_data = voter != "w";
+        grant.signature.bytes = identity.sign(failover::signed_bytes(terms, grant)).bytes;
+        return grant;
+    }
     // A member says it to another, who has read it when this returns.
     void say(const std::string& from, const std::string& to, const failover::Message& message) {
         Visitor visitor(identity_of(from), address_of(to));
@@ -64,6 +72,23 @@ TEST_CASE_FIXTURE(Replay, "replay: a token of an earlier epoch makes nobody foll
     REQUIRE(old.epoch().value < epoch);
     for (const char* to : {"a", "b", "w"}) say("c", to, failover::Announce{old});
     still_follows_b(epoch);
+}
+
+// A majority that signed twice in one epoch, for two holders: the second token is as good as the
+// first, and whoever knows one of them follows no other.
+TEST_CASE_FIXTURE(Replay, "replay: a second token of one epoch is an alarm, and moves nobody") {
+    failover::Token second = token_of("b");
+    second.terms.candidate = identity_of("c").key();
+    second.grants.clear();
+    for (const char* voter : {"b", "c", "w"})
+        second.grants.push_back(grant_of(voter, second.terms));
+    for (const char* to : {"a", "b"}) {
+        say("c", to, failover::Announce{second});
+        CHECK(eventually([&] { return daemons[to].says("two tokens for epoch"); }));
+        CHECK(eventually([&] { return tanist("status " + db(to)).says("two tokens for epoch"); }));
+    }
+    CHECK(is_primary("a"));
+    CHECK(token_of("b").holder() == identity_of("a").key());
 }
 
 // The former holder has its old renewals; whoever is asked by it keeps what it promised since.

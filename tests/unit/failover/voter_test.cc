@@ -359,6 +359,15 @@ TEST_CASE_FIXTURE(VoterFixture, "voter: T2, a second token of one epoch raises a
     CHECK(find_action<action::Report>(actions)->what.rfind("ALARM", 0) == 0);
 }
 
+TEST_CASE_FIXTURE(VoterFixture, "voter: T2, a second token that nobody signed is no alarm") {
+    adopt(1, 1);
+    actions.clear();
+    Token forged = token_of(config, 1, 2, {0, 2});
+    for (Grant& grant : forged.grants) grant.signature.bytes[0] ^= 1;
+    CHECK_FALSE(voter->adopt(forged, actions).ok());
+    CHECK(find_action<action::Report>(actions) == nullptr);
+}
+
 TEST_CASE_FIXTURE(VoterFixture, "voter: a paused group grants nobody who was not asked to be") {
     adopt(1, 1);
     Policy paused{{Epoch(1), 1}, 1, AckLevel::durable, true};
