@@ -203,7 +203,16 @@ Status Staging::become_database(uint32_t db_pages) {
     return remove();
 }
 
+// A full disk is asked for again and again; it is not filled to the brim each time.
 Status Staging::write_copy(uint32_t db_pages) const {
+    const uint64_t bytes = uint64_t{db_pages} * page_bytes_;
+    const Result<uint64_t> room = free_bytes(directory_of(db_path_));
+    if (room && *room < bytes) {
+        return Error{Errc::no_space, "the synced pages are encrypted at rest, and " +
+                                         std::to_string(bytes) + " bytes beside " + db_path_ +
+                                         " are needed to install them; " + std::to_string(*room) +
+                                         " are free"};
+    }
     Result<File> copy = File::open(copy_path(), File::Mode::create_new);
     if (!copy) return std::move(copy).error();
     return copy_pages(*copy, db_pages);

@@ -8,6 +8,7 @@
 #include "replicator/sync/page_source.h"
 #include "replicator/sync/staging.h"
 #include "replicator/sync/sync_sink.h"
+#include "tests/support/disk_limits.h"
 #include "tests/support/primary.h"
 
 using namespace tanist;
@@ -361,6 +362,29 @@ TEST_CASE("sync: a sealed page damaged before the install refuses it, and the ne
         sync.whole_sync();
         CHECK(sync.same());
     }
+}
+
+TEST_CASE("sync: without room for a sealed copy nothing is lost, and with room it goes on") {
+    Sync sync;
+    sync.seal(1);
+    sync.primary.commit(blob_rows(1, 1000, 3000));
+    std::filesystem::create_directory(sync.dir.path("small"));
+    sync.path = sync.dir.path("small/replica.db");
+    auto disk = std::make_unique<SmallDisk>(sync.dir.path("small"), 1u << 20);
+    if (!disk->is_mounted()) {
+        MESSAGE("skipped: a small disk (needs the right to mount)");
+        return;
+    }
+    sync.begin();
+    sync.run();
+    Result<LogPoint> end =
+        sync.sink->install(*sync.reader, sync.primary.end().position.lsn, sync.intent, nullptr);
+    REQUIRE_FALSE(end.ok());
+    CHECK(end.error().code == Errc::no_space);
+    CHECK(std::filesystem::is_empty(sync.dir.path("small")));
+    disk.reset();
+    sync.install();
+    CHECK(sync.same());
 }
 
 // Between the rename and the end of the staging, and in the middle of the copy.
