@@ -58,6 +58,7 @@ Status ApplyLoop::open_applier() {
     auto applier = Applier::open(shared_.api, shared_.layout.db, intent_, *reader_);
     if (!applier) return std::move(applier).error();
     applier_ = std::move(applier).value();
+    has_database_.store(true);
     if (const std::optional<RecordHeader> last = applier_->waits_for()) {
         // What cannot be found out waits for the primary.
         Result<bool> there = may_be_at(applier_->handle(), *reader_, *last);

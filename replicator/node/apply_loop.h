@@ -2,6 +2,7 @@
 // a delta sync, stages and installs pages.
 #pragma once
 
+#include <atomic>
 #include <thread>
 
 #include "replicator/apply/applier.h"
@@ -19,7 +20,7 @@ class ApplyLoop {
     // when the log cannot carry it on.
     Status open(std::string* sync_reason);
     LogPoint applied() const;
-    bool has_database() const { return applier_ != nullptr; }
+    bool has_database() const { return has_database_.load(); }  // for other threads, too
     void start() {
         thread_ = std::thread([this] { run(); });
     }
@@ -45,6 +46,7 @@ class ApplyLoop {
     std::unique_ptr<LogReader> reader_;
     IntentFile intent_;
     std::unique_ptr<Applier> applier_;
+    std::atomic<bool> has_database_{false};  // an applier was opened
     std::unique_ptr<SyncSink> sink_;
     bool syncing_ = false;
     bool stuck_ = false;     // told the net thread that a sync is needed

@@ -112,7 +112,7 @@ Replica::~Replica() { stop(Nanos(0)); }
 
 Status Replica::finish(const std::optional<LogPoint>& wanted) {
     ReplicaShared& shared = state_->shared;
-    if (!shared.log || !state_->apply.has_database()) {
+    if (!shared.log_is_open.load() || !state_->apply.has_database()) {
         return Error{Errc::refused, shared.layout.db + " is empty: there is nothing to promote"};
     }
     state_->store.stop();
