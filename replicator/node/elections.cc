@@ -240,8 +240,10 @@ void Node::State::on(election::Begin& order) {
 
 // The same node again: its engine goes on under the new epoch.
 Status Node::State::reopen_as_primary(Epoch next_epoch) {
-    auto hold = WriteHold::take(api, layout.db, kWriterPatience);
-    if (!hold) return std::move(hold).error();
+    auto taken = WriteHold::take(api, layout.db, kWriterPatience);
+    if (!taken) return std::move(taken).error();
+    std::optional<WriteHold> hold = std::move(taken).value();
+    const bool even = all_is_captured(*hold).ok();
     stop_role(0s);
     NodeFile next = file;
     if (next.role == Role::primary) {
@@ -253,7 +255,9 @@ Status Node::State::reopen_as_primary(Epoch next_epoch) {
     next.superseded_by = {};
     next.boot = to_string(boot_id());
     TANIST_TRY(write_file(next));
-    TANIST_TRY(start_engine(true, true));
+    // Where capture failed, the engine finds its place by itself, as after a crash.
+    if (!even) hold.reset();
+    TANIST_TRY(start_engine(even, true));
     set_role(file.role);
     return ok_status();
 }
