@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <utility>
 
 #include "extension/brake.h"
 #include "extension/database_file.h"
@@ -38,6 +39,9 @@ constexpr int64_t kCheckpointPatienceNs = 1'000'000'000;
 constexpr int64_t kMarkPatienceNs = 5'000'000'000;
 // An engine that died in such a moment leaves its word set; the wait ends all the same.
 constexpr int64_t kEngineWritesPatienceNs = 100'000'000;
+constexpr int64_t kLongWalPauseNs = 5'000'000;
+constexpr int64_t kLongWalLookNs = 200'000;
+constexpr int64_t kLongWalPatienceNs = 1'000'000'000;
 constexpr int64_t kLeasePatienceNs = 100'000'000;
 constexpr int64_t kLeaseLookNs = 1'000'000;
 constexpr int64_t kRefusalHoldsNs = 5'000'000;
@@ -95,7 +99,30 @@ int WalGate::lock(DatabaseFile& file, sqlite3_file* real, int first, int count, 
     if (exclusive && first == kFirstRestartSlot && count == kRestartSlots) {
         return give_restart(file, real);
     }
-    return real_lock(real, first, count, flags);
+    const int given = real_lock(real, first, count, flags);
+    if (!exclusive && std::exchange(has_committed_, false)) let_engine_catch_up(file);
+    return given;
+}
+
+// The engine writes back and restarts a long WAL, and a slow fsync holds it up. A writer that goes
+// on at full speed meanwhile waits a little after each commit, where it holds no lock that the
+// engine needs; not for long, because an engine whose log is full does not come to it.
+void WalGate::let_engine_catch_up(const DatabaseFile& file) {
+    if (region0_ == nullptr || !file.control || file.role() != Role::primary) return;
+    const uint64_t bound = file.settings.wal_bytes_max + file.settings.wal_bytes_max / 2;
+    const auto is_long = [&] { return wal_bytes() > bound; };
+    if (!is_long()) wal_is_long_since_ns_ = 0;
+    if (!is_long() || !file.engine_answers()) return;
+    const Instant now = boot_now();
+    if (wal_is_long_since_ns_ == 0) wal_is_long_since_ns_ = now.ns;
+    if (now.ns - wal_is_long_since_ns_ > kLongWalPatienceNs) return;
+    const Instant deadline = now + Nanos(kLongWalPauseNs);
+    while (is_long()) {
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) return;
+        const std::atomic<uint32_t> nobody_wakes{0};
+        futex_wait(&nobody_wakes, 0, std::min(left, Nanos(kLongWalLookNs)));
+    }
 }
 
 int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
@@ -182,6 +209,7 @@ int WalGate::give_write(DatabaseFile& file, sqlite3_file* real) {
     const bool committed = now.change != at_lock_.change;
     const bool begun = now.salt1 != at_lock_.salt1 || now.salt2 != at_lock_.salt2;
     if (begun) note_begun(file, now.salt1, now.salt2);
+    has_committed_ = committed;
     if (region0_ != nullptr) file.commits.ending(file, committed);
     const int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
     if (committed && file.control && file.role() != Role::replica) {

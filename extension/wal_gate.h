@@ -57,19 +57,22 @@ class WalGate {
     bool refused_lately() const;
     void remember_refusal(bool engine_answers);
     uint64_t wal_bytes() const;
+    void let_engine_catch_up(const DatabaseFile& file);
     int64_t writer_patience_ns(const DatabaseFile& file) const;
     uint32_t word(uint32_t offset) const;
 
     volatile uint8_t* region0_ = nullptr;
     uint32_t shared_ = 0;  // slots held, one bit each
     uint32_t exclusive_ = 0;
-    WalMoment at_lock_;                // where the WAL ended when WRITE was taken...
-    bool at_lock_is_settled_ = false;  // ...which says nothing when it was taken to recover
-    bool checkpoint_is_ours_ = false;  // taken with a restart, given back with it
-    int pin_slot_ = 0;                 // READ slot that a restart left to the engine's pin, or 0
-    int64_t refused_ns_ = 0;           // coarse clock; the engine's last refusal of a restart...
-    int64_t refusal_holds_ns_ = 0;     // ...and how long it is not asked again
-    int64_t waits_for_mark_ns_ = 0;    // coarse clock; this checkpoint does, since then
+    WalMoment at_lock_;                 // where the WAL ended when WRITE was taken...
+    bool at_lock_is_settled_ = false;   // ...which says nothing when it was taken to recover
+    bool has_committed_ = false;        // its read lock is still held
+    bool checkpoint_is_ours_ = false;   // taken with a restart, given back with it
+    int pin_slot_ = 0;                  // READ slot that a restart left to the engine's pin, or 0
+    int64_t refused_ns_ = 0;            // coarse clock; the engine's last refusal of a restart...
+    int64_t refusal_holds_ns_ = 0;      // ...and how long it is not asked again
+    int64_t waits_for_mark_ns_ = 0;     // coarse clock; this checkpoint does, since then
+    int64_t wal_is_long_since_ns_ = 0;  // boot clock; beyond what a writer waits for, 0: it is not
     bool overrun_noted_ = false;
 };
 

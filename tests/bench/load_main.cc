@@ -90,7 +90,11 @@ int main(int argc, char** argv) {
     std::vector<Database> connections(static_cast<size_t>(threads));
     for (Database& db : connections) {
         int64_t ignored = 0;
-        if (!open(db, load) || db.ask("SELECT count(*) FROM mark", ignored) != SQLITE_ROW) return 1;
+        if (!open(db, load)) return 1;
+        if (db.ask("SELECT count(*) FROM mark", ignored) != SQLITE_ROW) {
+            std::fprintf(stderr, "bench_load: no mark: %s\n", db.trouble().c_str());
+            return 1;
+        }
         load.how.extension.clear();  // once in a process
     }
     std::atomic<int64_t> left(commits);
@@ -108,5 +112,7 @@ int main(int argc, char** argv) {
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - before;
     std::printf("%.6f %.6f\n", took.count(), cpu_seconds() - cpu_before);
     const std::string mark = "UPDATE mark SET run=" + std::to_string(run);
-    return well && connections[0].run(mark) == SQLITE_OK ? 0 : 1;
+    if (well && connections[0].run(mark) == SQLITE_OK) return 0;
+    std::fprintf(stderr, "bench_load: %s\n", connections[0].trouble().c_str());
+    return 1;
 }

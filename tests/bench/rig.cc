@@ -23,6 +23,8 @@ Rig::Rig(const Setting& setting, const std::string& name, const Pinning& pinning
       primary_(directory_ + "/app.db"),
       replica_(directory_ + "/replica.db") {
     std::filesystem::create_directories(directory_);
+    // Known before the replica runs, which may be started after the engine.
+    if (wire_ == Wire::ipc) address_ = "ipc://" + directory_ + "/replica.sock";
 }
 
 Rig::~Rig() {
@@ -60,8 +62,7 @@ void Rig::start_replica() {
     options.log = directory_ + "/replica.log";
     options.talk = true;
     options.cpu = pinning_.daemons;
-    const std::string endpoint =
-        wire_ == Wire::ipc ? "ipc://" + directory_ + "/replica.sock" : "tcp://127.0.0.1:*";
+    const std::string endpoint = wire_ == Wire::ipc ? address_ : "tcp://127.0.0.1:*";
     std::vector<std::string> command = {setting_.build + "/tanistd", "--db", replica_, "--listen",
                                         endpoint};
     if (wire_ == Wire::curve) command.insert(command.end(), {"--curve", "true"});

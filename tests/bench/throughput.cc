@@ -90,6 +90,8 @@ class Load {
             if (const auto line = child.read_line(milliseconds(20))) said = *line;
             result.wal_mib = std::max(result.wal_mib, mib_of(path + "-wal"));
         }
+        // It may have ended between a look for its line and a look for its end.
+        while (const auto line = child.read_line(milliseconds(0))) said = *line;
         if (*child.poll_end() != 0 ||
             std::sscanf(said.c_str(), "%lf %lf", &result.seconds, &result.cpu_seconds) != 2) {
             std::fprintf(stderr, "bench: bench_load failed on %s\n", path.c_str());
