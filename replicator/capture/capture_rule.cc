@@ -82,8 +82,12 @@ std::optional<CapturePoint> begun_point(const CapturePoint& known, const Control
     // never written has no salts; two of those need not be the same one.
     const bool beginning = known.wal.frame == 0 && salt != WalSalt{};
     const bool unique = salt != WalSalt{} || is_marked(known.wal.change);
-    const bool begun_there = salt_of(after) == salt && after.frame == known.wal.frame &&
-                             (after.change == known.wal.change || beginning);
+    const bool same_place = salt_of(after) == salt && after.frame == known.wal.frame;
+    const bool same_change = after.change == known.wal.change;
+    // A restart leaves a marked iChange as it is, and whoever began the WAL may have seen it
+    // before.
+    const bool restarted = known.wal.frame == 0 && same_change && is_marked(after.change);
+    const bool begun_there = (same_place && (same_change || beginning)) || restarted;
     if (!unique || !begun_there || now.salt != notes.begun || now.salt == WalSalt{}) {
         return std::nullopt;
     }

@@ -106,6 +106,18 @@ TEST_CASE(
     CHECK_FALSE(begun_point(resumed, begun, header(104, 2, 2)));
 }
 
+// The engine saw the restart and died; the writer that restarted had taken WRITE before it.
+TEST_CASE("capture_rule: a WAL begun after the place that was restarted follows the log") {
+    ControlNotes begun = notes(kRestarted);
+    begun.begun = {103, 7};
+    begun.begun_after = known(5, 3, false).wal;
+    begun.begun_after.change = kRestarted.change;
+    const CapturePoint resumed = resume_point(known(5, 3, false), begun, header(103, 2, 2));
+    CHECK(resumed.wal == WalPoint{103, 7, 0, kMarked, 0, 0});
+    begun.begun_after.change += 1;  // a commit that nobody captured
+    CHECK(resume_point(known(5, 3, false), begun, header(103, 2, 2)).wal != resumed.wal);
+}
+
 TEST_CASE("capture_rule: after a recovery another WAL than the one announced is not believed") {
     const CapturePoint logged = known(5, 3, false);
     CHECK(resume_point(logged, notes(kRestarted), header(102, 2, 4)).wal == logged.wal);
