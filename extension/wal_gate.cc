@@ -36,12 +36,14 @@ constexpr int64_t kWriterPatienceNs = 1'000'000;
 constexpr int64_t kWriterPatienceLongNs = 5'000'000;      // beyond an eighth of wal_bytes_max
 constexpr int64_t kWriterPatienceLongestNs = 30'000'000;  // beyond a quarter
 constexpr int64_t kCheckpointPatienceNs = 1'000'000'000;
+// A checkpoint waits so long, in its busy handler, for the engine to mark iChange.
 constexpr int64_t kMarkPatienceNs = 5'000'000'000;
 // An engine that died in such a moment leaves its word set; the wait ends all the same.
 constexpr int64_t kEngineWritesPatienceNs = 100'000'000;
+// What a commit waits at most while the WAL is too long, and for how long commits do so in a row.
 constexpr int64_t kLongWalPauseNs = 5'000'000;
-constexpr int64_t kLongWalLookNs = 200'000;
 constexpr int64_t kLongWalPatienceNs = 1'000'000'000;
+constexpr int64_t kLongWalLookNs = 200'000;
 constexpr int64_t kLeasePatienceNs = 100'000'000;
 constexpr int64_t kLeaseLookNs = 1'000'000;
 constexpr int64_t kRefusalHoldsNs = 5'000'000;
@@ -116,6 +118,7 @@ void WalGate::let_engine_catch_up(const DatabaseFile& file) {
     const Instant now = boot_now();
     if (wal_is_long_since_ns_ == 0) wal_is_long_since_ns_ = now.ns;
     if (now.ns - wal_is_long_since_ns_ > kLongWalPatienceNs) return;
+    file.control->held_up_commits.fetch_add(1, std::memory_order_relaxed);
     const Instant deadline = now + Nanos(kLongWalPauseNs);
     while (is_long()) {
         const Nanos left = deadline - boot_now();

@@ -8,8 +8,8 @@
 // guarded by a sequence word: odd while the engine writes.
 //
 // Who writes what: the engine everything, except `bell`, `begun_…`, `local_sync_asked`,
-// `ack_waiters` and `captured_waiters`, which the VFS writes; `prepare` and `degraded` are written
-// by both, as said there.
+// `ack_waiters`, `captured_waiters` and `held_up_commits`, which the VFS writes; `prepare` and
+// `degraded` are written by both, as said there.
 #pragma once
 
 #include <array>
@@ -159,7 +159,8 @@ struct ControlBlock {
     std::atomic<uint32_t> captured_tick;
     std::atomic<uint32_t> captured_waiters;
 
-    alignas(64) std::atomic<uint32_t> reserved2;
+    // How many commits through the extension waited because the WAL was beyond its bound.
+    alignas(64) std::atomic<uint32_t> held_up_commits;
     std::atomic<uint32_t> reserved3;
     // 1 while the engine holds, or is about to take, SQLite's WRITE lock for a moment (to restart
     // the WAL, to mark iChange). A lone application that meets it waits a little instead of being

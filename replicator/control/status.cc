@@ -77,6 +77,7 @@ void add_primary(Json& json, const Control& control, uint64_t end, Instant now, 
     json["data_at_risk"] = live ? data_at_risk(peers, end) : Json();
     json["commits"] = control->commits_captured.load();
     json["rebases"] = control->rebases.load();
+    json["held_up"] = control->held_up_commits.load();
 }
 
 void add_replica(Json& json, const Control& control, Instant now) {

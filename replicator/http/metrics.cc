@@ -72,6 +72,8 @@ void add_primary(Exposition& out, const Json& status) {
             at(status, "commits"));
     out.one("rebases_total", "counter", "gaps that replicas had to sync past",
             at(status, "rebases"));
+    out.one("held_up_commits_total", "counter",
+            "commits that waited a moment because the WAL was too long", at(status, "held_up"));
     const Json& risk = at(status, "data_at_risk");
     out.one("at_risk_transactions", "gauge", "commits that no replica has on its disk",
             at(risk, "transactions"));

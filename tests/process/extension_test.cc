@@ -191,6 +191,9 @@ TEST_CASE("extension: a WAL that the engine pins is not begun anew, however long
         REQUIRE(app.run("INSERT INTO t VALUES(randomblob(3000))") == SQLITE_OK);
     }
     CHECK((*(*handle)->header())->salt == salt);
+    // It waited for the engine, and not for ever.
+    CHECK(engine.control->held_up_commits > 0);
+    CHECK(engine.control->held_up_commits < 1000);
 }
 
 TEST_CASE("extension: a wrong setting is told at the open, and nothing is made") {

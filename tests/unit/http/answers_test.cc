@@ -21,6 +21,7 @@ Json primary() {
             {"log", {{"end", 41}, {"durable", 40}, {"bytes", 8192}}},
             {"commits", 17},
             {"rebases", 0},
+            {"held_up", 3},
             {"commits_confirmed",
              {{"committed", 41}, {"degraded", nullptr}, {"degradations", 0}, {"unconfirmed", 0}}},
             {"data_at_risk", {{"transactions", 1}, {"bytes", 4400}, {"seconds", 0.5}}},
