@@ -84,8 +84,8 @@ std::optional<CapturePoint> begun_point(const CapturePoint& known, const Control
     const bool unique = salt != WalSalt{} || is_marked(known.wal.change);
     const bool same_place = salt_of(after) == salt && after.frame == known.wal.frame;
     const bool same_change = after.change == known.wal.change;
-    // A restart leaves a marked iChange as it is, and whoever began the WAL may have seen it
-    // before.
+    // We saw a restart, and the note has the place before it. A restart leaves iChange as it is,
+    // and a marked one is one state, so nothing lies between the two.
     const bool restarted = known.wal.frame == 0 && same_change && is_marked(after.change);
     const bool begun_there = (same_place && (same_change || beginning)) || restarted;
     if (!unique || !begun_there || now.salt != notes.begun || now.salt == WalSalt{}) {
