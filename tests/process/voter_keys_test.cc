@@ -120,11 +120,8 @@ TEST_CASE_FIXTURE(KeyedVoters, "voter keys: a rotation waits for a voter that is
 // The list of voters is what counts: with it on the disk, the rest follows at the next start.
 TEST_CASE_FIXTURE(KeyedVoters, "voter keys: a crash behind the list of voters is made good") {
     const Layout layout(db("c"));
-    const Identity before = identity_of("c");
-    must("keys rotate c.db");
-    REQUIRE(eventually([&] { return rotated("c", before.key()); }));
+    const Identity before = rotate_and_kill("c");
     const NodeKey now = identity_of("c").key();
-    daemons["c"].kill();
     fs::rename(layout.identity(), layout.next_identity());
     REQUIRE(before.save(layout.identity()).ok());
     start("c");
@@ -138,11 +135,8 @@ TEST_CASE_FIXTURE(KeyedVoters, "voter keys: a crash behind the list of voters is
 // Between the list of voters and the ballot: the node still has what it promised under its old key.
 TEST_CASE_FIXTURE(KeyedVoters, "voter keys: a crash before the ballot moves is made good") {
     const Layout layout(db("c"));
-    const Identity before = identity_of("c");
-    must("keys rotate c.db");
-    REQUIRE(eventually([&] { return rotated("c", before.key()); }));
+    const Identity before = rotate_and_kill("c");
     const NodeKey now = identity_of("c").key();
-    daemons["c"].kill();
     move_ballot_back(layout.directory, now, before.key());
     fs::rename(layout.identity(), layout.next_identity());
     REQUIRE(before.save(layout.identity()).ok());

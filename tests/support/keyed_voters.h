@@ -72,6 +72,14 @@ struct KeyedVoters : KeyedNodes {
                    !names(voters, before);
         });
     }
+    // Returns what it was before.
+    Identity rotate_and_kill(const std::string& name) {
+        const Identity before = identity_of(name);
+        must("keys rotate " + name + ".db");
+        REQUIRE(eventually([&] { return rotated(name, before.key()); }));
+        daemons[name].kill();
+        return before;
+    }
     static bool names(const std::string& voters, const NodeKey& key) {
         return voters.find(std::string(reinterpret_cast<const char*>(key.bytes.data()), 32)) !=
                std::string::npos;

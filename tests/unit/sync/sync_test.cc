@@ -134,6 +134,21 @@ struct Sync {
     }
 };
 
+// Two asks are answered, then the connection breaks.
+void check_that_a_break_costs_nothing(Sync& sync) {
+    sync.begin();
+    sync.step();
+    sync.step();
+    const uint64_t first = sync.pages_sent;
+    CHECK(first > 1000);
+    sync.sink.reset();
+    sync.begin();
+    sync.run();
+    CHECK(sync.pages_sent + first <= sync.primary.db_pages() + 1);
+    sync.install();
+    CHECK(sync.same());
+}
+
 }  // namespace
 
 TEST_CASE("sync: a replica without a database gets the primary's, for every page size") {
@@ -213,17 +228,7 @@ TEST_CASE("sync: an old copy that no applier knows is brought up to date, not se
 TEST_CASE("sync: after a break only what is missing travels") {
     Sync sync;
     sync.primary.commit(blob_rows(1, 4000, 3000));
-    sync.begin();
-    sync.step();
-    sync.step();
-    const uint64_t first = sync.pages_sent;
-    CHECK(first > 1000);
-    sync.sink.reset();
-    sync.begin();
-    sync.run();
-    CHECK(sync.pages_sent + first <= sync.primary.db_pages() + 1);
-    sync.install();
-    CHECK(sync.same());
+    check_that_a_break_costs_nothing(sync);
 }
 
 TEST_CASE("sync: pages staged in a break and changed since are sent again") {
@@ -279,17 +284,7 @@ TEST_CASE(
     sync.primary.commit(blob_rows(1, 4000, 3000));
     sync.whole_sync();
     sync.primary.commit("UPDATE t SET x=randomblob(3000)");
-    sync.begin();
-    sync.step();
-    sync.step();
-    const uint64_t first = sync.pages_sent;
-    CHECK(first > 1000);
-    sync.sink.reset();
-    sync.begin();
-    sync.run();
-    CHECK(sync.pages_sent + first <= sync.primary.db_pages() + 1);
-    sync.install();
-    CHECK(sync.same());
+    check_that_a_break_costs_nothing(sync);
 }
 
 TEST_CASE("sync: what was staged under another key, or unsealed, is thrown away and sent again") {
