@@ -48,18 +48,15 @@ Status Node::State::open_voters() {
     return ok_status();
 }
 
-// Who has heard who votes, and not yet who belongs to the cluster, would ship to nobody once
-// elected. Requires: no replica runs here, which would keep a roster.
+// What a replica has heard of who belongs to the cluster may be older than the list of voters under
+// which it is elected, or nothing. Requires: no replica runs here, which would keep a roster.
 Status Node::State::know_members_of(const VoterList& list) {
-    if (path_exists(layout.members())) return ok_status();
-    std::vector<Member> members;
-    for (const VoterAddress& address : list.addresses) {
-        const failover::Member* voter = list.config.find(address.node);
-        members.push_back({.name = address.name,
-                           .endpoint = address.endpoint,
-                           .key = address.secured ? address.node : NodeKey{},
-                           .witness = voter != nullptr && voter->witness});
-    }
+    auto held = read_members(layout.members());
+    if (!held) return std::move(held).error();
+    auto listed = read_member_list(layout.member_list());
+    if (!listed) return std::move(listed).error();
+    std::vector<Member> members = members_under(list, *held, *listed);
+    if (members == *held) return ok_status();
     return write_members(layout.members(), members);
 }
 

@@ -131,6 +131,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::optional<VoterInquiry> inquiry;  // under way
     Instant founding_tried{0};
     std::string founding_told;
+    failover::ConfigId own_voters;  // the list of voters that this process made last
     bool app_seen = false;      // an application has used the primary since...
     Instant app_missed{0};      // ...and has been missed since then
     Instant revived{0};         // the failover node, last
@@ -205,7 +206,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     Result<std::optional<VoterList>> next_voters(const VoterList& now);
     bool all_hold_the_log(const VoterList& list) const;
     void change_voters_when_due();
-    Status change_voters(const VoterList& now, VoterList next);
+    Status change_voters(const VoterList& now, const VoterList& wanted);
     Status force_voters(Epoch forced);
     void watch_application();
     bool watches_application() const;

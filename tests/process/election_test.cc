@@ -238,9 +238,10 @@ TEST_CASE("elections: without a majority a promotion takes force, and who comes 
     CHECK(eventually([&] { return group.failover(group.b)["voters"].size() == 2; }));
 }
 
-TEST_CASE("elections: a member that is added votes, and one that is removed does not") {
-    Electorate group;
-    Voter d;
+namespace {
+
+// A fourth voter.
+Voter& join_fourth(Electorate& group, Voter& d) {
     d.name = "d";
     d.db = group.dir.path("d.db");
     d.endpoint = "ipc://" + group.dir.path("d.sock");
@@ -248,10 +249,50 @@ TEST_CASE("elections: a member that is added votes, and one that is removed does
     group.must("members add a.db " + d.endpoint + " --name d");
     REQUIRE(eventually([&] { return group.failover(group.a)["voters"].size() == 4; }));
     REQUIRE(eventually([&] { return group.is_primary(group.a) && group.votes(d); }));
+    return d;
+}
+
+}  // namespace
+
+TEST_CASE("elections: a member that is added votes, and one that is removed does not") {
+    Electorate group;
+    Voter fourth;
+    Voter& d = join_fourth(group, fourth);
     CHECK(group.writes_soon(group.a, "with four"));
     CHECK(group.equal_soon(group.a, {&group.b, &group.c, &d}));
     group.must("members remove a.db d");
     REQUIRE(eventually([&] { return group.failover(group.a)["voters"].size() == 3; }));
     CHECK(group.elected({&group.a}) != nullptr);
     CHECK(group.writes_soon(group.a, "with three"));
+}
+
+// The primary dies after the new member's vote is recorded, before everybody has heard of it.
+TEST_CASE("elections: who is elected with an old roster keeps the member that was just added") {
+    Electorate group;
+    const std::string old_roster = file_text(Layout(group.a.db).members());
+    Voter fourth;
+    Voter& d = join_fourth(group, fourth);
+    REQUIRE(group.writes_soon(group.a, "with four"));
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c, &d}));
+    for (const Voter* node : {&group.b, &group.c}) {
+        const std::string roster = Layout(node->db).members();
+        REQUIRE(eventually([&] { return file_text(roster).find(d.endpoint) != std::string::npos; }));
+        write_text(roster, old_roster);
+    }
+    group.must("pause a.db");  // an operator chooses who is next
+    group.a.daemon.kill();
+    REQUIRE(eventually([&] { return group.run("promote b.db --yes").code == 0; }));
+    REQUIRE(group.writes_soon(group.b, "after"));
+    CHECK(group.equal_soon(group.b, {&group.c, &d}));
+    CHECK(group.failover(group.b)["voters"].size() == 4);
+    // A change that is made from here on takes nobody's vote either.
+    group.must("resume b.db");
+    group.start(group.a);
+    REQUIRE(group.equal_soon(group.b, {&group.a}));
+    group.must("members remove b.db " + group.c.endpoint);
+    REQUIRE(eventually([&] {
+        return group.failover(group.b)["voters"].size() == 3 && group.is_primary(group.b);
+    }));
+    CHECK(group.writes_soon(group.b, "without c"));
+    CHECK(group.equal_soon(group.b, {&group.a, &d}));
 }
