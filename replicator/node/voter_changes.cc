@@ -221,6 +221,9 @@ void Node::State::change_voters_when_due() {
     Status changed = ok_status();
     if (!next) {
         changed = std::move(next).error();
+    } else if (*next && failover->view().policy.paused) {
+        // The new list needs an election, and nobody would be elected.
+        changed = Error{Errc::busy, "elections are paused (tanist resume)"};
     } else if (*next) {
         changed = change_voters(now, **next);
     }

@@ -266,6 +266,25 @@ TEST_CASE("elections: a member that is added votes, and one that is removed does
     CHECK(group.writes_soon(group.a, "with three"));
 }
 
+// A change of the voters needs an election, which a pause forbids.
+TEST_CASE("elections: paused, a member that is added waits for its vote, and the primary stays") {
+    Electorate group;
+    group.must("pause a.db");
+    group.must("members add a.db ipc://" + group.dir.path("d.sock") + " --name d");
+    Voter d;
+    d.name = "d";
+    d.db = group.dir.path("d.db");
+    d.endpoint = "ipc://" + group.dir.path("d.sock");
+    group.start(d);
+    REQUIRE(eventually([&] { return group.run("status a.db").says("elections are paused"); }));
+    CHECK(group.writes_soon(group.a, "paused"));
+    CHECK(group.equal_soon(group.a, {&d}));
+    CHECK(group.failover(group.a)["voters"].size() == 3);
+    group.must("resume a.db");
+    CHECK(eventually([&] { return group.failover(group.a)["voters"].size() == 4; }));
+    CHECK(eventually([&] { return group.is_primary(group.a) && group.votes(d); }));
+}
+
 // The primary dies after the new member's vote is recorded, before everybody has heard of it.
 TEST_CASE("elections: who is elected with an old roster keeps the member that was just added") {
     Electorate group;
