@@ -132,11 +132,11 @@ struct Node::State final : RoleHost, FailoverOwner {
     Instant founding_tried{0};
     std::string founding_told;
     failover::ConfigId own_voters;  // the list of voters that this process made last
-    bool app_seen = false;      // an application has used the primary since...
-    Instant app_missed{0};      // ...and has been missed since then
-    Instant revived{0};         // the failover node, last
-    std::string broken;         // guarded by `roles`: no role could be started
-    bool mark_pending = false;  // fenced, and stock processes do not know yet
+    bool app_seen = false;          // an application has used the primary since...
+    Instant app_missed{0};          // ...and has been missed since then
+    Instant revived{0};             // the failover node, last
+    std::string broken;             // guarded by `roles`: no role could be started
+    bool mark_pending = false;      // fenced, and stock processes do not know yet
     bool stopped = false;
     std::atomic<bool> key_changed{false};  // for the network thread to notice
     std::atomic<bool> stopping{false};

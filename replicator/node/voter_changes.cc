@@ -3,9 +3,9 @@
 // new list.
 //
 // Why one at a time: majorities of two lists that differ by one voter have a voter in common, who
-// votes once in each epoch. Why a list that another holder made is first made anew, unchanged:
-// step_towards() of voter_list.h. Why a removal waits until all that stay hold the whole log: what was
-// confirmed by the one that goes must not need it any more.
+// votes once in each epoch. Why a list that another holder made is made anew before it is changed:
+// step_towards() of voter_list.h. Why a removal waits until all that stay hold the whole log: what
+// was confirmed by the one that goes must not need it any more.
 #include "failover/core/epoch_parts.h"
 #include "replicator/base/event.h"
 #include "replicator/base/notes.h"

@@ -295,7 +295,8 @@ TEST_CASE("elections: who is elected with an old roster keeps the member that wa
     REQUIRE(group.equal_soon(group.a, {&group.b, &group.c, &d}));
     for (const Voter* node : {&group.b, &group.c}) {
         const std::string roster = Layout(node->db).members();
-        REQUIRE(eventually([&] { return file_text(roster).find(d.endpoint) != std::string::npos; }));
+        REQUIRE(
+            eventually([&] { return file_text(roster).find(d.endpoint) != std::string::npos; }));
         write_text(roster, old_roster);
     }
     group.must("pause a.db");  // an operator chooses who is next
