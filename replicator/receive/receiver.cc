@@ -321,8 +321,12 @@ Status Receiver::State::take_records(const Envelope& envelope, ByteView bytes) {
     return ok_status();
 }
 
+// Where the primary has settled more than is here, an ABORT that was received may end this log, and
+// whoever applies sees it only once it is durable: before that the commit in front of it would be
+// taken for settled.
 void Receiver::State::tell_committed() {
-    Lsn may = appliable(received.position.lsn, committed);
+    const Lsn end = received.position.lsn;
+    const Lsn may = appliable(committed <= end ? end : std::min(durable, end), committed);
     if (may <= committed_told) return;
     committed_told = may;
     emit(act::CommittedUpTo{may});
