@@ -120,6 +120,18 @@ std::string render_failover(const Json& status) {
     return out + "\n";
 }
 
+// "" where nothing is archived.
+std::string render_archive(const Json& status) {
+    const Json archive = child(status, "archive");
+    if (!archive.is_object()) return "";
+    std::string out = "  archive    through record " + std::to_string(number(archive, "through"));
+    if (const uint64_t lost = number(archive, "lost"); lost > 0) {
+        out += ", " + std::to_string(lost) + " records left the log before";
+    }
+    if (std::string why = text(archive, "failing"); !why.empty()) out += "; FAILING: " + why;
+    return out + "\n";
+}
+
 std::string render(const Json& status) {
     const std::string role = text(status, "role");
     const Json log = child(status, "log");
@@ -157,6 +169,7 @@ std::string render(const Json& status) {
     if (std::string rule = text(child(status, "commits_confirmed"), "degraded"); !rule.empty()) {
         out += "  degraded   commits are not confirmed by " + rule + "\n";
     }
+    out += render_archive(status);
     out += "  at risk    " + say_lag(child(status, "data_at_risk")) + "\n";
     return out + render_replicas(status);
 }

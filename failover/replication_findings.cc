@@ -45,6 +45,30 @@ void find_engine(const Layout& layout, Role role, Findings& findings) {
     }
 }
 
+void find_archive(const Layout& layout, Findings& findings) {
+    Result<Control> control = Control::open(layout.control(), false, false);
+    if (!control || !engine_lives(layout.ship_lock())) return;
+    const Json archive = Json::parse(control->archive(), nullptr, false);
+    if (!archive.is_object()) return;
+    const std::string failing = archive.value("failing", "");
+    const uint64_t lost = archive.value("lost", uint64_t{0});
+    if (!failing.empty()) {
+        findings.push_back({"archive", FindingLevel::fail, failing,
+                            "the log is kept until log_bytes_max; it is tried again by itself"});
+    }
+    if (lost > 0) {
+        findings.push_back(
+            {"archive", FindingLevel::fail,
+             std::to_string(lost) + " records left the log before they were archived",
+             "copy the database as a new start of what can be restored"});
+    }
+    if (failing.empty() && lost == 0) {
+        findings.push_back(
+            {"archive", FindingLevel::ok,
+             "through record " + std::to_string(archive.value("through", uint64_t{0})), ""});
+    }
+}
+
 std::vector<std::string> endpoints_of(const Layout& layout, Findings& findings) {
     std::vector<std::string> endpoints;
     Result<std::vector<Member>> members = read_members(layout.members());
@@ -149,6 +173,7 @@ void find_replication(const Layout& layout, Findings& findings) {
     find_alarm(layout, findings);
     find_engine(layout, node->role, findings);
     if (node->role == Role::primary) find_replicas(layout, findings);
+    if (node->role == Role::primary) find_archive(layout, findings);
     find_log(layout, findings);
 }
 

@@ -58,7 +58,7 @@ struct SettingOption {
     const char* setting;
     const char* help;
 };
-constexpr std::array<SettingOption, 22> kSettingOptions = {{
+constexpr std::array<SettingOption, 24> kSettingOptions = {{
     {"--log-level", "log_level", "info, warning or error"},
     {"--log-segment-bytes", "log_segment_bytes", "size of one file of the log"},
     {"--log-bytes-max", "log_bytes_max", "most that the log may hold"},
@@ -74,6 +74,8 @@ constexpr std::array<SettingOption, 22> kSettingOptions = {{
     {"--on-demote", "on_demote", "run this when it has become a replica"},
     {"--on-fence", "on_fence", "run this when it refuses writes from now on"},
     {"--hook-timeout", "hook_timeout", "end a hook that runs longer"},
+    {"--archive-command", "archive_command", "run this for each closed file of the log (%p, %n)"},
+    {"--archive-timeout", "archive_timeout", "end one that runs longer, and try again"},
     {"--failover", "failover", "manual or automatic"},
     {"--failover-profile", "failover_profile", "default, lan or wan"},
     {"--lease-mode", "lease_mode", "full or writes_only"},

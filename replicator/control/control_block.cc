@@ -249,6 +249,18 @@ std::string Control::failover() const {
     return whole ? json : std::string();
 }
 
+void Control::set_archive(const std::string& json) {
+    SequenceWriter writer(block_->archive_sequence);
+    set_text(block_->archive, sizeof(block_->archive), json);
+}
+
+std::string Control::archive() const {
+    std::string json;
+    const bool whole = read_consistently(
+        block_->archive_sequence, [&] { json = text(block_->archive, sizeof(block_->archive)); });
+    return whole ? json : std::string();
+}
+
 LeaseGate lease_gate(const ControlBlock& block, Instant now) {
     const int64_t deadline_ns = block.lease_deadline_ns.load(std::memory_order_acquire);
     if (deadline_ns == 0) return LeaseGate::open;

@@ -34,6 +34,7 @@ constexpr uint32_t kControlMagic = 0x434E'5431;  // "1TNC"
 constexpr uint32_t kControlVersion = 3;
 constexpr size_t kControlBytes = 65536;
 constexpr size_t kFailoverTextBytes = 12288;
+constexpr size_t kArchiveTextBytes = 1024;
 
 enum class Role : uint32_t { unknown = 0, primary = 1, replica = 2, fenced = 3, witness = 4 };
 const char* to_string(Role role);
@@ -238,6 +239,10 @@ struct ControlBlock {
 
     // The engine's notice of its death (base/death_notice.h).
     std::atomic<uint32_t> engine_life;
+
+    // How the archive of the log stands, for status; JSON, "" where nothing is archived.
+    std::atomic<uint32_t> archive_sequence;
+    std::atomic<uint8_t> archive[kArchiveTextBytes];
 };
 static_assert(sizeof(ControlBlock) <= kControlBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
@@ -335,6 +340,8 @@ class Control {
     std::string notice() const;
     void set_failover(const std::string& json);  // the failover host
     std::string failover() const;
+    void set_archive(const std::string& json);  // the archive's thread
+    std::string archive() const;
     // Requires: index < limits::kMembersMax. The engine sets block.peers itself.
     void set_peer(size_t index, const PeerReport& report);  // engine
     PeerReport peer(size_t index) const;

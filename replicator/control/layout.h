@@ -19,6 +19,7 @@
 //   clean-stop    primary: file times at a clean stop       capture/
 //   admin.sock    where the node's daemon takes commands      node/admin_server.h
 //   diverged/     commits that a failover discarded           node/diverged_tail.h
+//   archived      how far the log has been archived         node/archive.h
 //   intent        replica: which LSN the database is at     apply/intent.h
 //   waited        empty: a commit of this database has waited for replicas
 //   voters        who votes in elections; absent: nobody    node/voter_list.h
@@ -53,6 +54,7 @@ struct Layout {
     std::string log() const { return directory + "/log"; }
     std::string base() const { return directory + "/base"; }
     std::string clean_stop() const { return directory + "/clean-stop"; }
+    std::string archived() const { return directory + "/archived"; }
     std::string intent() const { return directory + "/intent"; }
     std::string diverged() const { return directory + "/diverged"; }
     std::string waited() const { return directory + "/waited"; }

@@ -18,7 +18,8 @@ constexpr uint64_t kLogBytesFloor = 64u << 10;
 constexpr uint64_t kSegmentBytesCeiling = 1u << 30;
 constexpr milliseconds kInviteCeiling = std::chrono::hours(24 * 30);
 constexpr milliseconds kHookCeiling = std::chrono::minutes(10);
-constexpr size_t kHookBytesMax = 4096;
+constexpr milliseconds kArchiveCeiling = std::chrono::hours(24);
+constexpr size_t kCommandBytesMax = 4096;
 constexpr unsigned kPriorityCeiling = 1000;
 constexpr milliseconds kIdleExitCeiling = std::chrono::hours(24 * 365);
 
@@ -146,22 +147,31 @@ Status set_encrypt_at_rest_key(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
-Status set_hook(std::string& field, const std::string& text) {
-    if (text.size() > kHookBytesMax || text.find('\0') != std::string::npos) {
-        return wrong("a command has at most " + std::to_string(kHookBytesMax) + " bytes");
+Status set_command(std::string& field, const std::string& text) {
+    if (text.size() > kCommandBytesMax || text.find('\0') != std::string::npos) {
+        return wrong("a command has at most " + std::to_string(kCommandBytesMax) + " bytes");
     }
     field = text;
     return ok_status();
 }
 
-Status set_hook_timeout(Settings& settings, const std::string& text) {
+Status set_command_timeout(milliseconds& field, milliseconds most, const std::string& text) {
     Result<milliseconds> duration = parse_duration(text);
     if (!duration) return std::move(duration).error();
-    if (duration->count() == 0 || *duration > kHookCeiling) {
-        return wrong(text + " is out of range: between 1ms and 10min");
+    if (duration->count() == 0 || *duration > most) {
+        return wrong(text + " is out of range: between 1ms and " + duration_text(most));
     }
-    settings.hooks.timeout = *duration;
+    field = *duration;
     return ok_status();
+}
+
+Status set_archive_command(Settings& settings, const std::string& text) {
+    const bool names_it =
+        text.find("%p") != std::string::npos || text.find("TANIST_PATH") != std::string::npos;
+    if (!text.empty() && !names_it) {
+        return wrong("it names the file nowhere: write %p where its path belongs");
+    }
+    return set_command(settings.archive.command, text);
 }
 
 // The text is one of the words that stand for false and true.
@@ -214,7 +224,7 @@ Status set_priority(Settings& settings, const std::string& text) {
     return ok_status();
 }
 
-const std::array<Row, 31> kRows = {{
+const std::array<Row, 33> kRows = {{
     {"replicas", Role::primary, true, "Endpoints of replicas; they join those of `tanist members`.",
      "[]",
      [](Settings& s, const std::string& text) { return set_endpoints(s.replicas, text, true); }},
@@ -314,16 +324,27 @@ const std::array<Row, 31> kRows = {{
      "\"\"", set_encrypt_at_rest_key},
     {"on_promote", Role::unknown, false,
      "A shell command that tanistd runs when this node has become the primary.", "\"\"",
-     [](Settings& s, const std::string& text) { return set_hook(s.hooks.on_promote, text); }},
+     [](Settings& s, const std::string& text) { return set_command(s.hooks.on_promote, text); }},
     {"on_demote", Role::unknown, false, "The same when it has become a replica of a new primary.",
      "\"\"",
-     [](Settings& s, const std::string& text) { return set_hook(s.hooks.on_demote, text); }},
+     [](Settings& s, const std::string& text) { return set_command(s.hooks.on_demote, text); }},
     {"on_fence", Role::unknown, false,
      "The same when it was the primary and refuses writes from now on.", "\"\"",
-     [](Settings& s, const std::string& text) { return set_hook(s.hooks.on_fence, text); }},
+     [](Settings& s, const std::string& text) { return set_command(s.hooks.on_fence, text); }},
     {"hook_timeout", Role::unknown, false,
      "A hook that runs longer is ended. A change of role never waits for one.", "\"5s\"",
-     set_hook_timeout},
+     [](Settings& s, const std::string& text) {
+         return set_command_timeout(s.hooks.timeout, kHookCeiling, text);
+     }},
+    {"archive_command", Role::unknown, false,
+     "A shell command that the primary's tanistd runs for each closed file of the log: %p is its\n"
+     "# path, %n its name, %e the epoch. \"cp %p /archive/%n\". Tried again until it ends with 0.",
+     "\"\"", set_archive_command},
+    {"archive_timeout", Role::unknown, false,
+     "An archive_command that runs longer is ended, and tried again.", "\"5min\"",
+     [](Settings& s, const std::string& text) {
+         return set_command_timeout(s.archive.timeout, kArchiveCeiling, text);
+     }},
     {"failover", Role::unknown, false,
      "Who replaces a lost primary: \"manual\" (an operator), \"automatic\" (voters elect one, and "
      "the\n"

@@ -26,6 +26,12 @@ struct HookSettings {
     std::chrono::milliseconds timeout{5'000};
 };
 
+// What the primary's engine does with each closed segment of the log; node/archive.h.
+struct ArchiveSettings {
+    std::string command;  // "": none
+    std::chrono::milliseconds timeout{300'000};
+};
+
 // What becomes of a group when its primary is lost. All but the last two are the group's: they
 // count where its voters are founded (node/voter_list.h).
 struct FailoverSettings {
@@ -59,6 +65,7 @@ struct Settings {
     std::string http;                 // HOST:PORT of tanistd's HTTP answers; empty: none
     std::string encrypt_at_rest_key;  // its key file; empty: Layout::log_key()
     HookSettings hooks;
+    ArchiveSettings archive;
 };
 
 // Absent: defaults. A setting that means nothing in `role` is refused; unknown accepts all.

@@ -75,6 +75,9 @@ void add_primary(Json& json, const Control& control, uint64_t end, Instant now, 
         {"degradations", control->degradations.load()},
         {"unconfirmed", control->degraded_commits.load()}};
     json["data_at_risk"] = live ? data_at_risk(peers, end) : Json();
+    // Nobody archives, or nobody knows.
+    Json archive = live ? Json::parse(control.archive(), nullptr, false) : Json();
+    json["archive"] = archive.is_object() ? std::move(archive) : Json();
     json["commits"] = control->commits_captured.load();
     json["rebases"] = control->rebases.load();
     json["held_up"] = control->held_up_commits.load();

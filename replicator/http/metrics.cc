@@ -90,6 +90,20 @@ void add_primary(Exposition& out, const Json& status) {
             at(confirmed, "committed"));
 }
 
+void add_archive(Exposition& out, const Json& archive) {
+    if (!archive.is_object()) return;
+    out.one("archived_lsn", "gauge", "last record of the log that is archived",
+            at(archive, "through"));
+    out.one("archive_failing", "gauge", "1 while the archive's command fails",
+            Json(!text(archive, "failing").empty()));
+    out.one("archived_segments_total", "counter", "segments archived since the engine started",
+            at(archive, "segments"));
+    out.one("archive_failures_total", "counter", "how often the archive's command failed",
+            at(archive, "failures"));
+    out.one("archive_lost_records_total", "counter", "records that left the log unarchived",
+            at(archive, "lost"));
+}
+
 void add_peers(Exposition& out, const Json& replicas) {
     struct Family {
         const char* name;
@@ -147,6 +161,7 @@ std::string metrics_text(const std::string& status_text) {
         add_replica(out, status);
     } else {
         add_primary(out, status);
+        add_archive(out, at(status, "archive"));
         add_peers(out, at(status, "replicas"));
     }
     return out.take();

@@ -456,16 +456,37 @@ Result<Lsn> Log::retain(Lsn needed, uint64_t keep_bytes) {
         const bool unneeded =
             needed.value != 0 && next_first <= needed && held - bytes >= keep_bytes;
         if (!over && !unneeded) break;
+        bool is_lent = false;
         {
             std::lock_guard lock(s.mutex);
+            is_lent = s.lent == oldest.first();
             s.segments.erase(s.segments.begin());
         }
         std::erase_if(s.unsynced,
                       [&](const State::Unsynced& older) { return older.first == oldest.first(); });
         held -= bytes;
-        TANIST_TRY(s.retire(oldest));
+        TANIST_TRY(s.retire(oldest, is_lent));
     }
     return stat().first;
+}
+
+std::optional<ClosedSegment> Log::lend(Lsn after, Lsn durable) {
+    State& s = *state_;
+    std::lock_guard lock(s.mutex);
+    s.lent = Lsn(0);
+    for (size_t i = 0; i + 1 < s.segments.size(); ++i) {
+        const LogPoint& last = s.segments[i + 1].previous;
+        if (last.position.lsn <= after) continue;
+        if (s.segments[i + 1].first() > durable) break;
+        s.lent = s.segments[i].first();
+        return ClosedSegment{segment_name(s.lent), s.segments[i].previous, last};
+    }
+    return std::nullopt;
+}
+
+void Log::give_back() {
+    std::lock_guard lock(state_->mutex);
+    state_->lent = Lsn(0);
 }
 
 }  // namespace tanist

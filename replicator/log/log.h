@@ -64,6 +64,14 @@ struct LogStat {
     LogPoint end;
 };
 
+// A segment that takes no more records.
+struct ClosedSegment {
+    std::string name;   // of its file in the log's directory
+    LogPoint previous;  // what precedes its first record
+    LogPoint last;      // its last record
+    bool operator==(const ClosedSegment&) const = default;
+};
+
 struct LogRecovery {  // what open() found
     bool created = false;
     uint64_t torn_bytes = 0;  // cut from the tail
@@ -127,6 +135,14 @@ class Log {
     // when `needed` is set and `keep_bytes` are kept. Never the last segment, nor unpublished
     // records. Returns the new first, zero when the log holds no record.
     Result<Lsn> retain(Lsn needed, uint64_t keep_bytes);
+
+    // -- archiving; any one thread.
+    // The oldest closed segment that ends behind `after` and stays closed: a record of the one
+    // behind it is among the `durable` ones, so that not even a power cut makes it the last again.
+    // Until give_back() or the next lend(), what its name opens is that segment and does not
+    // change. retain() may drop it all the same, and its file is then removed and not used again.
+    std::optional<ClosedSegment> lend(Lsn after, Lsn durable);
+    void give_back();
 
     std::unique_ptr<LogReader> reader();  // any thread; must not outlive the Log
 

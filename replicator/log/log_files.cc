@@ -211,10 +211,11 @@ void Log::State::write_blocks_ahead() {
 }
 
 // Requires: the segment is no longer in `segments`.
-Status Log::State::retire(const LiveSegment& segment) {
+Status Log::State::retire(const LiveSegment& segment, bool is_lent) {
     const std::string from = segment_path(segment.first());
     const bool readable = options.seal && !segment.form.sealed();
-    if (!readable && spares.size() < kSparesMax && segment.file_bytes == options.segment_bytes) {
+    const bool reusable = !readable && !is_lent && segment.file_bytes == options.segment_bytes;
+    if (reusable && spares.size() < kSparesMax) {
         const std::string spare = kSparePrefix + segment_name(segment.first());
         TANIST_TRY(rename_path(from, path(spare)));
         spares.push_back(spare);

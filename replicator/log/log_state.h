@@ -35,6 +35,7 @@ struct Log::State {
     std::vector<LiveSegment> segments;  // never empty; guarded by mutex
     LogPoint published;                 // guarded by mutex
     uint64_t generation = 0;            // counts reset(); guarded by mutex
+    Lsn lent;                           // first LSN of the segment; guarded by mutex
 
     // -- owner thread only, from here on.
     File tail;  // the last segment
@@ -100,7 +101,7 @@ struct Log::State {
     void seal_chunks(bool rest_too);
     Status complete(RecordHeader& header, std::span<const uint8_t, kRecordHeaderBytes> bytes);
     Hash128 payload_hash();
-    Status retire(const LiveSegment& segment);
+    Status retire(const LiveSegment& segment, bool is_lent);
 };
 
 }  // namespace tanist

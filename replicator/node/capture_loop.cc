@@ -1,6 +1,7 @@
 #include "replicator/node/capture_loop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "replicator/base/notes.h"
 #include "replicator/base/priority.h"
@@ -309,13 +310,25 @@ void CaptureLoop::maintain() {
     control_->engine_beat_ns.store(now.ns, std::memory_order_relaxed);
     if (now - maintained_ < kMaintainEvery) return;
     maintained_ = now;
-    Lsn needed{view_.needed_lsn.load()};
-    if (auto kept = log_.retain(needed, options_.settings.log_segment_bytes * 4); !kept)
+    tell_archive();
+    if (auto kept = log_.retain(needed(), options_.settings.log_segment_bytes * 4); !kept)
         note(NoteLevel::warning, "log retention failed", {{"reason", kept.error().message}});
     LogStat stat = log_.stat();
     control_->log_bytes.store(stat.bytes, std::memory_order_relaxed);
     control_->log_first_lsn.store(stat.first.value, std::memory_order_relaxed);
     sync_now_and_then(now);
+}
+
+// By a replica or the archive; zero: not yet known.
+Lsn CaptureLoop::needed() const {
+    const Lsn replicas{view_.needed_lsn.load()};
+    return options_.archive == nullptr ? replicas : std::min(replicas, options_.archive->needs());
+}
+
+void CaptureLoop::tell_archive() {
+    if (options_.archive == nullptr) return;
+    const uint64_t durable = control_->durable_lsn.load();
+    if (std::exchange(archivable_, durable) != durable) options_.archive->look_again();
 }
 
 void CaptureLoop::sync_now_and_then(Instant now) {

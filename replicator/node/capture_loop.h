@@ -18,6 +18,7 @@
 #include "replicator/capture/capturer.h"
 #include "replicator/control/layout.h"
 #include "replicator/control/settings.h"
+#include "replicator/node/archive_loop.h"
 #include "replicator/node/file_watch.h"
 #include "replicator/node/log_syncer.h"
 
@@ -31,6 +32,8 @@ struct CaptureLoopOptions {
     bool barrier = false;                 // see CaptureOptions
     // Called on the capture thread when CaptureView::failing has become true.
     std::function<void()> in_trouble = {};
+    // Null: the log is not archived. Must outlive the loop.
+    ArchiveLoop* archive = nullptr;
 };
 
 // What other threads read.
@@ -84,6 +87,8 @@ class CaptureLoop {
     bool look_again(Nanos& longest);
     void maintain();
     void sync_now_and_then(Instant now);
+    Lsn needed() const;
+    void tell_archive();
 
     const SqliteApi& api_;
     CaptureLoopOptions options_;
@@ -105,6 +110,7 @@ class CaptureLoop {
     Nanos nap_{0};
     int quiet_looks_ = 0;
     Instant maintained_{0};
+    uint64_t archivable_ = 0;  // durable_lsn when the archive was told of it
     Instant synced_{0};
     uint32_t syncs_asked_ = 0;  // before the last look
     uint32_t syncs_begun_ = 0;  // ControlBlock::local_sync_asked when a sync for it was begun

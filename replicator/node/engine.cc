@@ -10,6 +10,7 @@
 #include "replicator/control/identity.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
+#include "replicator/node/archive_loop.h"
 #include "replicator/node/capture_loop.h"
 #include "replicator/node/daemonize.h"
 #include "replicator/node/log_options.h"
@@ -53,6 +54,7 @@ struct Engine::State {
     Control control;
     DeathNotice life;
     std::unique_ptr<Log> log;
+    std::unique_ptr<ArchiveLoop> archive;  // null: nothing is archived
     std::unique_ptr<CaptureLoop> capture;
     std::unique_ptr<ShipLoop> ship;
     bool stopped = false;
@@ -61,6 +63,7 @@ struct Engine::State {
     Status open();
     Status run(const SqliteApi& api);
     void begin_acks();
+    void open_archive();
     bool stopped_cleanly() const;
     Result<bool> catch_up_with_own_log(const SqliteApi& api);
     bool idle_long_enough();
@@ -155,10 +158,21 @@ void Engine::State::begin_acks() {
     for (ControlCommitLsn& entry : control->commit_lsn) entry.lsn.store(0);
 }
 
+// By a tanistd, and by whoever holds the epoch: in an application nothing may be spawned.
+void Engine::State::open_archive() {
+    control.set_archive("");
+    const bool holds = !options.elected || options.holds_epoch;
+    if (options.settings.archive.command.empty() || !holds) return;
+    archive = std::make_unique<ArchiveLoop>(
+        ArchiveLoopOptions{layout, options.settings.archive, node.epoch, options.host != nullptr},
+        *log, control);
+}
+
 Status Engine::State::run(const SqliteApi& api) {
     auto caught_up = catch_up_with_own_log(api);
     if (!caught_up) return std::move(caught_up).error();
     if (!options.database_is_at_log_end) control->role.store(static_cast<uint32_t>(node.role));
+    open_archive();
     capture = std::make_unique<CaptureLoop>(
         api,
         CaptureLoopOptions{layout, options.settings, node.epoch,
@@ -166,7 +180,8 @@ Status Engine::State::run(const SqliteApi& api) {
                            options.elected && options.holds_epoch,
                            [this] {
                                if (options.host != nullptr) options.host->suffrage().stir();
-                           }},
+                           },
+                           archive.get()},
         *log, control, [this] {
             if (ship) ship->log_grew();
         });
@@ -183,6 +198,7 @@ Status Engine::State::run(const SqliteApi& api) {
                                    *log, control, *capture);
     TANIST_TRY(capture->start());
     TANIST_TRY(ship->start());
+    if (archive) archive->start();
     control->engine_state.store(static_cast<uint32_t>(EngineState::running));
     note(NoteLevel::info, "engine runs",
          {{"database", layout.db},
@@ -196,7 +212,7 @@ bool Engine::State::idle_long_enough() {
     Instant now = boot_now();
     Nanos quiet = now - Instant{capture->view().last_commit_ns.load()};
     bool idle = quiet > options.settings.engine_idle_exit && ship->all_shipped() &&
-                control.nobody_present();
+                (!archive || archive->at_rest()) && control.nobody_present();
     if (!idle) idle_since = now;
     return now - idle_since >= options.settings.engine_idle_exit;
 }
@@ -219,6 +235,7 @@ void Engine::stop(Nanos patience) {
     state_->stopped = true;
     if (state_->control)
         state_->control->engine_state.store(static_cast<uint32_t>(EngineState::draining));
+    if (state_->archive) state_->archive->stop();
     if (state_->capture) state_->capture->stop();
     if (state_->ship) state_->ship->stop(patience);
     if (state_->log)

@@ -70,6 +70,8 @@ Result<int> open_stop_signals() {
         if (::sigaction(number, &plain, nullptr) != 0) return system_error("sigaction");
     }
     if (::sigaction(SIGPIPE, &ignored, nullptr) != 0) return system_error("sigaction");
+    // Whoever started us may have ignored it, and the ends of hooks would be lost.
+    if (::sigaction(SIGCHLD, &plain, nullptr) != 0) return system_error("sigaction");
     if (::sigprocmask(SIG_SETMASK, &stops, nullptr) != 0) return system_error("sigprocmask");
     int fd = ::signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0) return system_error("signalfd");

@@ -57,6 +57,8 @@ Status Replica::State::open(bool replace) {
     shared.control->role.store(static_cast<uint32_t>(Role::replica));
     shared.control.set_problem("");
     shared.control.set_notice("");
+    // The next primacy of this node archives all that its log has then.
+    TANIST_TRY(remove_path(shared.layout.archived()));
     if (shared.node.group.is_zero()) return ok_status();
     return shared.open_log(shared.node.group);
 }

@@ -206,6 +206,9 @@ void StoreLoop::retain() {
     if (!shared_.log || now - retained_ < kRetainEvery) return;
     retained_ = now;
     Lsn needed{shared_.keep_from_lsn.load()};
+    // What the primary has not archived when it is lost is archived from here.
+    const bool archives = !shared_.settings.archive.command.empty();
+    if (archives && needed.value != 0) needed = Lsn(1);
     // Until a record of the primary's own epoch is here, older ones may be some that it does not
     // have; they are to be saved (tail_check.h). Nothing grows before that.
     const bool settled = shared_.log->end().position.epoch.value >= shared_.control->epoch.load();

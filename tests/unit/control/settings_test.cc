@@ -67,6 +67,8 @@ on_promote = "move-address"
 on_demote = "true"
 on_fence = "page 'me'"
 hook_timeout = "20s"
+archive_command = "cp %p /archive/%n"
+archive_timeout = "1h"
 )");
     REQUIRE(settings.ok());
     CHECK(settings->replicas.size() == 2);
@@ -85,6 +87,16 @@ hook_timeout = "20s"
     CHECK(settings->hooks.on_demote == "true");
     CHECK(settings->hooks.on_fence == "page 'me'");
     CHECK(settings->hooks.timeout == std::chrono::seconds(20));
+    CHECK(settings->archive.command == "cp %p /archive/%n");
+    CHECK(settings->archive.timeout == std::chrono::hours(1));
+}
+
+TEST_CASE("settings: an archive_command that does not name the file is refused") {
+    SettingsFile file;
+    CHECK(starts(file.complaint("archive_command = \"rsync /db /archive\"\n"),
+                 "1: archive_command: it names the file nowhere"));
+    CHECK(file.read("archive_command = 'cp \"$TANIST_PATH\" /archive'\n").ok());
+    CHECK(starts(file.complaint("archive_timeout = \"0s\"\n"), "1: archive_timeout: 0s"));
 }
 
 TEST_CASE("settings: an unknown key names its line") {

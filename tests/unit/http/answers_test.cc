@@ -150,6 +150,19 @@ TEST_CASE("metrics: degraded is seen") {
     CHECK(says(status, "tanist_degraded 1.0"));
 }
 
+TEST_CASE("metrics: how the archive stands, where there is one") {
+    CHECK(metrics_text(primary().dump()).find("archive") == std::string::npos);
+    Json status = primary();
+    status["archive"] = {
+        {"through", 30}, {"segments", 2}, {"failures", 5}, {"lost", 7}, {"failing", "no room"}};
+    CHECK(says(status, "tanist_archived_lsn 30.0"));
+    CHECK(says(status, "tanist_archive_failing 1.0"));
+    CHECK(says(status, "tanist_archive_failures_total 5.0"));
+    CHECK(says(status, "tanist_archive_lost_records_total 7.0"));
+    status["archive"]["failing"] = "";
+    CHECK(says(status, "tanist_archive_failing 0.0"));
+}
+
 TEST_CASE("metrics: a label is escaped") {
     Json status = primary();
     status["replicas"][0]["endpoint"] = "ipc:///a\"b\\c";

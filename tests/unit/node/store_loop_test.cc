@@ -47,6 +47,27 @@ struct StoreFixture : LogFixture {
     }
 };
 
+// Retention of a replica that has applied everything.
+struct RetainFixture : LogFixture {
+    Lsn first_kept(const std::string& archive_command) {
+        Settings settings;
+        settings.log_segment_bytes = 64 << 10;
+        settings.archive.command = archive_command;
+        ReplicaShared shared{linked_sqlite(), Layout{dir.path("replica.db")}, settings};
+        REQUIRE(make_directory(shared.layout.directory).ok());
+        shared.control = Control::open(shared.layout.control(), true, false).value();
+        REQUIRE(shared.open_log(group_of(7)).ok());
+        log = std::move(shared.log);
+        append(1000);
+        shared.log = std::move(log);
+        shared.keep_from_lsn.store(1001);
+        StoreLoop store(shared);
+        store.start();
+        store.stop();
+        return shared.log->stat().first;
+    }
+};
+
 }  // namespace
 
 // Which of the two threads stores a record depends on the disk.
@@ -77,4 +98,13 @@ TEST_CASE_FIXTURE(StoreFixture, "store_loop: what was stored here is durable whe
     REQUIRE(append_here(1));
     store.stop();
     CHECK(told() == std::vector<std::string>{"appended 1", "durable 1"});
+}
+
+TEST_CASE_FIXTURE(RetainFixture, "store_loop: what is applied leaves a replica's log") {
+    CHECK(first_kept("") > Lsn(1));
+}
+
+// What the primary has not archived when it is lost is archived from here.
+TEST_CASE_FIXTURE(RetainFixture, "store_loop: a replica that may have to archive keeps its log") {
+    CHECK(first_kept("cp %p /archive/%n") == Lsn(1));
 }

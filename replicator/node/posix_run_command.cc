@@ -10,9 +10,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
-#include "replicator/base/notes.h"
-#include "replicator/node/hook_runner.h"
+#include "replicator/node/command_run.h"
+#include "replicator/node/run_command.h"
 
 extern char** environ;
 
@@ -20,6 +21,8 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
+
+constexpr int kCodeUnknown = 255;
 
 // Descriptors and what posix_spawn needs, released at the end.
 class Descriptor {
@@ -55,7 +58,8 @@ std::vector<char*> whole_environment(std::vector<std::string>& facts) {
 
 // 0, or the error number. The child has nothing of ours but its input, output and environment: a
 // descriptor of ship.lock that it kept would hold the lock after our death.
-int spawn(const std::string& command, std::vector<std::string> facts, int output, pid_t& pid) {
+int spawn(const Command& command, int output, pid_t& pid) {
+    std::vector<std::string> facts = command.environment;
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
@@ -74,7 +78,7 @@ int spawn(const std::string& command, std::vector<std::string> facts, int output
     posix_spawnattr_setsigdefault(&attributes, &signals);
     std::string shell = "/bin/sh";
     std::string option = "-c";
-    std::string text = command;
+    std::string text = command.text;
     std::array<char*, 4> words = {shell.data(), option.data(), text.data(), nullptr};
     const int failed = ::posix_spawn(&pid, shell.c_str(), &files, &attributes, words.data(),
                                      whole_environment(facts).data());
@@ -84,121 +88,105 @@ int spawn(const std::string& command, std::vector<std::string> facts, int output
 }
 
 // What a process that may write now has written; false: nobody can write any more.
-bool read_some(int fd, HookRun& run, std::vector<HookAction>& out) {
+bool read_some(int fd, CommandRun& run, std::vector<CommandAction>& out) {
     std::array<char, 4096> block;
     const ssize_t got = ::read(fd, block.data(), block.size());
     if (got < 0) return errno == EAGAIN || errno == EINTR;
     if (got == 0) return false;
     const std::string_view bytes(block.data(), static_cast<size_t>(got));
-    for (HookAction& action : run.step(hook_event::Output{bytes}, boot_now())) {
+    for (CommandAction& action : run.step(command_event::Output{bytes}, boot_now())) {
         out.push_back(std::move(action));
     }
     return true;
 }
 
-int exit_code_of_status(int status) {
+// Nothing: it runs. Where the kernel reaps our children itself, their codes are lost.
+std::optional<int> end_of(pid_t pid) {
+    int status = 0;
+    const pid_t got = ::waitpid(pid, &status, WNOHANG);
+    if (got < 0 && errno == ECHILD) return kCodeUnknown;
+    if (got != pid) return std::nullopt;
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-// True: it is over. The process group may outlive its first process, which is then its own affair.
-bool perform(const std::vector<HookAction>& actions, const std::string& name, pid_t pid) {
-    for (const HookAction& action : actions) {
+// The process group may outlive its first process, which is then its own affair.
+std::optional<CommandEnd> perform(const std::vector<CommandAction>& actions, pid_t pid,
+                                  const CommandWatch& watch) {
+    for (const CommandAction& action : actions) {
         switch (action.kind) {
-            case HookAction::Kind::say:
-                note(NoteLevel::info, "hook says", {{"hook", name}, {"line", action.line}});
+            case CommandAction::Kind::say:
+                watch.said(action.line);
                 break;
-            case HookAction::Kind::terminate:
-                note(NoteLevel::warning, "hook takes too long and is ended", {{"hook", name}});
+            case CommandAction::Kind::terminate:
+                watch.ended_by_us();
                 ::kill(-pid, SIGTERM);
                 break;
-            case HookAction::Kind::kill:
+            case CommandAction::Kind::kill:
                 ::kill(-pid, SIGKILL);
                 break;
-            case HookAction::Kind::finished:
-                note(action.code == 0 && action.in_time ? NoteLevel::info : NoteLevel::warning,
-                     "hook ended", {{"hook", name}, {"exit_code", std::to_string(action.code)}});
-                return true;
+            case CommandAction::Kind::finished:
+                return CommandEnd{.not_run = "", .code = action.code, .in_time = action.in_time};
         }
     }
-    return false;
+    return std::nullopt;
 }
 
-void watch(const std::string& name, pid_t pid, int output, Nanos limit) {
-    HookRun run(limit, boot_now());
+void append(std::vector<CommandAction>& out, std::vector<CommandAction> more) {
+    std::move(more.begin(), more.end(), std::back_inserter(out));
+}
+
+// What the process wrote before it ended is there to be read; others may still write.
+void read_the_rest(int output, CommandRun& run, std::vector<CommandAction>& out) {
+    while (read_some(output, run, out)) {
+        pollfd more{output, POLLIN, 0};
+        if (::poll(&more, 1, 0) <= 0) return;
+    }
+}
+
+CommandEnd follow(pid_t pid, int output, Nanos limit, const CommandWatch& watch) {
+    CommandRun run(limit, boot_now());
     // Readable when the process has ended.
     const Descriptor ended(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    bool stop_seen = false;
     for (bool open = true;;) {
-        std::array<pollfd, 2> wait = {{{ended.get(), POLLIN, 0}, {open ? output : -1, POLLIN, 0}}};
+        std::array<pollfd, 3> wait = {{{ended.get(), POLLIN, 0},
+                                       {open ? output : -1, POLLIN, 0},
+                                       {stop_seen ? -1 : watch.stop_fd, POLLIN, 0}}};
         // Without a pidfd (an old kernel, no descriptor left) we look now and then.
         const Nanos patience = ended.get() < 0 ? Nanos(20ms) : Nanos(1s);
         const Nanos left = std::clamp(run.deadline() - boot_now(), Nanos(0), patience);
         const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(left).count();
         ::poll(wait.data(), wait.size(), static_cast<int>(milliseconds));
-        std::vector<HookAction> actions;
-        int status = 0;
-        const bool over = ::waitpid(pid, &status, WNOHANG) == pid;
-        if (over) {
-            while (open && read_some(output, run, actions)) {
-                pollfd more{output, POLLIN, 0};
-                if (::poll(&more, 1, 0) <= 0) break;
-            }
-            for (HookAction& action :
-                 run.step(hook_event::Ended{exit_code_of_status(status)}, boot_now())) {
-                actions.push_back(std::move(action));
-            }
+        std::vector<CommandAction> actions;
+        if (const auto code = end_of(pid)) {
+            if (open) read_the_rest(output, run, actions);
+            append(actions, run.step(command_event::Ended{*code}, boot_now()));
         } else {
             if (wait[1].revents != 0) open = read_some(output, run, actions);
-            for (HookAction& action : run.step(hook_event::Tick{}, boot_now())) {
-                actions.push_back(std::move(action));
+            if (wait[2].revents != 0) {
+                stop_seen = true;
+                append(actions, run.step(command_event::Stop{}, boot_now()));
             }
+            append(actions, run.step(command_event::Tick{}, boot_now()));
         }
-        if (perform(actions, name, pid)) return;
+        if (const auto end = perform(actions, pid, watch)) return *end;
     }
 }
 
 }  // namespace
 
-void HookRunner::tell(HookFacts facts) {
-    if (command_of(settings_, facts.event).empty()) return;
-    told_.put(std::move(facts));
-    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
-}
-
-void HookRunner::stop() {
-    told_.close();
-    if (thread_.joinable()) thread_.join();
-}
-
-void HookRunner::run() {
-    while (true) {
-        // Before the queue: what was told before the close is run.
-        const bool closed = told_.closed();
-        const auto facts = told_.wait(1s);
-        for (const HookFacts& one : facts) run_one(one);
-        if (facts.empty() && closed) return;
-    }
-}
-
-void HookRunner::run_one(const HookFacts& facts) {
-    const std::string name = std::string("on_") + to_string(facts.event);
+CommandEnd run_command(const Command& command, const CommandWatch& watch) {
     std::array<int, 2> ends = {-1, -1};
-    if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
-        note(NoteLevel::error, "hook not run", {{"hook", name}, {"reason", std::strerror(errno)}});
-        return;
-    }
+    if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) return {std::strerror(errno)};
     const Descriptor output(ends[0]);
     Descriptor input(ends[1]);
     // The command's end blocks, as commands expect.
     ::fcntl(input.get(), F_SETFL, 0);
     pid_t pid = -1;
-    const int failed =
-        spawn(command_of(settings_, facts.event), environment_of(facts), input.get(), pid);
+    const int failed = spawn(command, input.get(), pid);
     input.close();
-    if (failed != 0) {
-        note(NoteLevel::error, "hook not run", {{"hook", name}, {"reason", std::strerror(failed)}});
-        return;
-    }
-    watch(name, pid, output.get(), settings_.timeout);
+    if (failed != 0) return {std::strerror(failed)};
+    return follow(pid, output.get(), command.limit, watch);
 }
 
 }  // namespace tanist
