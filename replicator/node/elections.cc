@@ -60,7 +60,31 @@ Status Node::State::know_members_of(const VoterList& list) {
     return write_members(layout.members(), members);
 }
 
+// A log that is gone, or from a backup, may lack commits that it was acknowledged to hold: its word
+// must not help somebody who lacks them, too. What is known only now is on the disk before the
+// first vote.
+Status Node::State::suspect_own_log() {
+    using failover::BallotCondition;
+    using failover::BallotStore;
+    if (!log_was_short) return ok_status();
+    const auto log = log_state();
+    auto store = BallotStore::open(layout.directory, identity, true,
+                                   log ? log->end.position.epoch : Epoch(0));
+    if (!store) return std::move(store).error();
+    if (store->found().ballot.condition == BallotCondition::good) {
+        failover::Ballot ballot = *store->found().ballot.ballot;
+        ++ballot.serial;
+        ballot.suspect = true;
+        TANIST_TRY(store->write(ballot, std::nullopt));
+    }
+    log_was_short = false;
+    note(NoteLevel::error, "the log has lost records; until it has them again, it decides nothing",
+         {{"database", layout.db}});
+    return ok_status();
+}
+
 Status Node::State::start_failover() {
+    TANIST_TRY(suspect_own_log());
     auto list = read_voter_list(layout.voters());
     if (!list) return std::move(list).error();
     if (!*list) return Error{Errc::not_found, layout.voters() + " is gone"};

@@ -135,6 +135,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     bool app_seen = false;          // an application has used the primary since...
     Instant app_missed{0};          // ...and has been missed since then
     Instant revived{0};             // the failover node, last
+    bool log_was_short = false;     // so that the log may lack what was acknowledged
     std::string broken;             // guarded by `roles`: no role could be started
     bool mark_pending = false;      // fenced, and stock processes do not know yet
     bool stopped = false;
@@ -174,6 +175,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     Status open_voters();
     Status know_members_of(const VoterList& list);
     Status start_failover();
+    Status suspect_own_log();
     void stop_failover(bool for_good);
     void tend_elections();
     void handle(node_order::NewVoters& news);
