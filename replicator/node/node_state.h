@@ -266,6 +266,8 @@ struct Node::State final : RoleHost, FailoverOwner {
 
     // -- promotion.cc
     Result<std::vector<Member>> other_members() const;
+    Result<std::vector<Member>> whom_to_ask() const;
+    void erase_self(std::vector<Member>& members) const;
     bool may_lead(const NodeKey& key) const;
     PromotionPlan plan_promotion();
     Json promote(const OperatorCommand& command);

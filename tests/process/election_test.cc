@@ -220,6 +220,18 @@ TEST_CASE("elections: two operators at once do not make two primaries") {
     CHECK_FALSE(both);
 }
 
+// As it is when the primary dies before it has told who belongs to the cluster.
+TEST_CASE("elections: a node that has heard no roster is no majority") {
+    Electorate group;
+    REQUIRE(eventually([&] { return path_exists(Layout(group.b.db).members()); }));
+    group.a.daemon.kill();
+    group.c.daemon.kill();
+    std::filesystem::remove(Layout(group.b.db).members());
+    const Outcome refused = group.run("promote b.db --yes");
+    CHECK(refused.code == 3);
+    CHECK_MESSAGE(refused.says("no majority"), refused.text);
+}
+
 TEST_CASE("elections: without a majority a promotion takes force, and who comes back follows") {
     Electorate group;
     REQUIRE(group.writes(group.a, "kept") == "ok");
