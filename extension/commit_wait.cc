@@ -156,9 +156,11 @@ void CommitWait::began(DatabaseFile& file) {
 void CommitWait::resolve_leftover(DatabaseFile& file) {
     ControlPrepare& slot = file.control->prepare;
     const uint32_t word = slot.word.load(std::memory_order_acquire);
-    const auto header = read_wal_index_header(file.gate.region());
-    const auto change = header ? std::optional(header->change) : std::nullopt;
-    const Leftover leftover = leftover_of(slot, word, change);
+    std::optional<WalMoment> now;
+    if (const auto header = read_wal_index_header(file.gate.region()); header) {
+        now = {header->change, header->salt.salt1, header->salt.salt2, header->max_frame};
+    }
+    const Leftover leftover = leftover_of(slot, word, now);
     if (leftover == Leftover::refuse ||
         (leftover == Leftover::take_header_back_and_refuse && take_header_back(file, slot))) {
         refuse_leftover(slot, word);

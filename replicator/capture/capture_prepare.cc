@@ -217,9 +217,8 @@ Status Capturer::State::take_header_back(const WalIndexHeader& visible) {
     if (phase_of(slot.word.load(std::memory_order_acquire)) != PreparePhase::granted) {
         return ok_status();
     }
-    const bool seen_by_nobody = visible.salt == WalSalt{get(slot.salt1), get(slot.salt2)} &&
-                                visible.max_frame < get(slot.last_frame);
-    if (!seen_by_nobody) return ok_status();
+    const WalMoment now{visible.change, visible.salt.salt1, visible.salt.salt2, visible.max_frame};
+    if (!is_invisible(slot, now)) return ok_status();
     const std::array<uint8_t, kWalFrameHeaderBytes> zeros{};
     return handle.write_wal(wal_frame_offset(get(slot.last_frame), get(slot.page_bytes)), zeros);
 }

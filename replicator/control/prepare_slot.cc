@@ -42,13 +42,22 @@ void withdraw_commit(ControlPrepare& slot, uint32_t word) {
     turn(slot, word, PreparePhase::granted, PreparePhase::refused);
 }
 
+bool is_invisible(const ControlPrepare& slot, const WalMoment& now) {
+    const auto get = [](const std::atomic<uint32_t>& field) {
+        return field.load(std::memory_order_relaxed);
+    };
+    if (now.salt1 == get(slot.salt1) && now.salt2 == get(slot.salt2)) {
+        return now.frame < get(slot.last_frame);
+    }
+    return get(slot.first_frame) == 1 && now.frame == 0 && now.change + 1 == get(slot.change);
+}
+
 Leftover leftover_of(const ControlPrepare& slot, uint32_t word,
-                     std::optional<uint32_t> visible_change) {
+                     const std::optional<WalMoment>& now) {
     const PreparePhase phase = phase_of(word);
     if (phase == PreparePhase::posted) return Leftover::refuse;
-    if (phase != PreparePhase::granted || !visible_change) return Leftover::nothing;
-    const bool invisible = *visible_change + 1 == slot.change.load(std::memory_order_relaxed);
-    return invisible ? Leftover::take_header_back_and_refuse : Leftover::nothing;
+    if (phase != PreparePhase::granted || !now) return Leftover::nothing;
+    return is_invisible(slot, *now) ? Leftover::take_header_back_and_refuse : Leftover::nothing;
 }
 
 void refuse_leftover(ControlPrepare& slot, uint32_t word) {

@@ -31,15 +31,20 @@ void publish_commit(ControlPrepare& slot, uint32_t word);
 // ...or could not be made visible, and its header is no longer in the WAL.
 void withdraw_commit(ControlPrepare& slot, uint32_t word);
 
-// What whoever gets WRITE does about a commit whose writer is gone. `visible_change`: iChange as
-// readers see it, if the wal-index can be read.
+// Whether readers who see `now` do not see the commit that the slot speaks of. A recovery of the
+// WAL counts iChange from 0 again, so the frames decide; but the salts of the first WAL that a
+// database has are in the wal-index only when its first commit is.
+bool is_invisible(const ControlPrepare& slot, const WalMoment& now);
+
+// What whoever gets WRITE does about a commit whose writer is gone. `now`: what readers see, if the
+// wal-index can be read.
 enum class Leftover {
     nothing,                      // settled; or visible; or the engine's to end
     refuse,                       // nobody decided
     take_header_back_and_refuse,  // granted, not visible, but a recovery would find it
 };
 Leftover leftover_of(const ControlPrepare& slot, uint32_t word,
-                     std::optional<uint32_t> visible_change);
+                     const std::optional<WalMoment>& now);
 // After what `leftover` asks for was done to the WAL. A word that changed meanwhile stays.
 void refuse_leftover(ControlPrepare& slot, uint32_t word);
 

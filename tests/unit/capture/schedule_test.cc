@@ -116,7 +116,9 @@ class Schedule : Primary {
         const auto now = next->header();
         if (!now.ok() || !now->has_value()) return;
         REQUIRE(next->lock(kLockWrite, 1, true).ok());
-        const Leftover leftover = leftover_of(slot, word, (*now)->change);
+        const WalMoment visible{(*now)->change, (*now)->salt.salt1, (*now)->salt.salt2,
+                                (*now)->max_frame};
+        const Leftover leftover = leftover_of(slot, word, visible);
         if (leftover == Leftover::take_header_back_and_refuse) {
             const uint64_t at = wal_frame_offset(slot.last_frame.load(), slot.page_bytes.load());
             REQUIRE(next->write_wal(at, std::array<uint8_t, kWalFrameHeaderBytes>{}).ok());
