@@ -9,6 +9,7 @@
 #include "replicator/base/bytes.h"
 #include "replicator/base/event.h"
 #include "replicator/base/file.h"
+#include "replicator/control/prepare_slot.h"
 #include "replicator/wal/wal_index.h"
 
 namespace tanist {
@@ -28,6 +29,15 @@ constexpr std::array<uint8_t, kWalFrameHeaderBytes> kNoHeader{};
 
 int write_real(sqlite3_file* real, const void* data, size_t count, int64_t offset) {
     return real->pMethods->xWrite(real, data, static_cast<int>(count), offset);
+}
+
+// The header of the last frame of what the slot speaks of.
+bool take_header_back(DatabaseFile& file, const ControlPrepare& slot) {
+    if (file.wal == nullptr) return false;
+    const uint32_t frame = slot.last_frame.load(std::memory_order_relaxed);
+    const uint32_t page_bytes = slot.page_bytes.load(std::memory_order_relaxed);
+    return write_real(file.wal, kNoHeader.data(), kNoHeader.size(),
+                      static_cast<int64_t>(wal_frame_offset(frame, page_bytes))) == SQLITE_OK;
 }
 
 // Durable when it returns, in whatever processes and threads at once.
@@ -145,19 +155,15 @@ void CommitWait::began(DatabaseFile& file) {
 // Where commits came after it, the engine compares what they hold with what it has logged.
 void CommitWait::resolve_leftover(DatabaseFile& file) {
     ControlPrepare& slot = file.control->prepare;
-    uint32_t word = slot.word.load(std::memory_order_acquire);
-    const auto header = read_wal_index_header(file.gate.region());
-    const uint32_t change = slot.change.load(std::memory_order_relaxed);
-    if (phase_of(word) == PreparePhase::granted && header && header->change + 1 == change &&
-        file.wal != nullptr) {
-        const uint32_t frame = slot.last_frame.load(std::memory_order_relaxed);
-        const uint32_t page_bytes = slot.page_bytes.load(std::memory_order_relaxed);
-        if (write_real(file.wal, kNoHeader.data(), kNoHeader.size(),
-                       static_cast<int64_t>(wal_frame_offset(frame, page_bytes))) == SQLITE_OK) {
-            slot.word.compare_exchange_strong(word, with_phase(word, PreparePhase::refused));
-        }
-    } else if (phase_of(word) == PreparePhase::posted) {
-        slot.word.compare_exchange_strong(word, with_phase(word, PreparePhase::refused));
+    const uint32_t word = slot.word.load(std::memory_order_acquire);
+    std::optional<WalMoment> now;
+    if (const auto header = read_wal_index_header(file.gate.region()); header) {
+        now = {header->change, header->salt.salt1, header->salt.salt2, header->max_frame};
+    }
+    const Leftover leftover = leftover_of(slot, word, now);
+    if (leftover == Leftover::refuse ||
+        (leftover == Leftover::take_header_back_and_refuse && take_header_back(file, slot))) {
+        refuse_leftover(slot, word);
     }
     file.control.ring(true);
 }
@@ -166,9 +172,7 @@ void CommitWait::ending(DatabaseFile& file, bool committed) {
     withholds_ = false;
     if (!std::exchange(writing_, false)) return;
     if (word_ != 0 && committed) {
-        uint32_t granted = with_phase(word_, PreparePhase::granted);
-        file.control->prepare.word.compare_exchange_strong(
-            granted, with_phase(word_, PreparePhase::published));
+        publish_commit(file.control->prepare, word_);
         word_ = 0;
     } else if (word_ != 0) {
         withdraw(file);
@@ -295,26 +299,21 @@ bool CommitWait::post(DatabaseFile& file, uint32_t page_bytes, Instant deadline)
     if (!settle_slot(file, deadline)) return false;
     const auto header = read_wal_index_header(file.gate.region());
     if (!header) return false;
-    ControlPrepare& slot = file.control->prepare;
-    const auto put = [](std::atomic<uint32_t>& field, uint32_t value) {
-        field.store(value, std::memory_order_relaxed);
-    };
-    put(slot.salt1, new_wal_ ? new_wal_->salt1 : header->salt.salt1);
-    put(slot.salt2, new_wal_ ? new_wal_->salt2 : header->salt.salt2);
-    put(slot.first_frame, header->max_frame + 1);
-    put(slot.last_frame,
+    HeldFrames frames;
+    frames.salt1 = new_wal_ ? new_wal_->salt1 : header->salt.salt1;
+    frames.salt2 = new_wal_ ? new_wal_->salt2 : header->salt.salt2;
+    frames.first_frame = header->max_frame + 1;
+    frames.last_frame =
         static_cast<uint32_t>((static_cast<uint64_t>(header_at_) - kWalHeaderBytes) /
                               (kWalFrameHeaderBytes + page_bytes)) +
-            1);
-    put(slot.pgno, load_be32(header_.data()));
-    put(slot.db_pages, load_be32(header_.data() + 4));
-    put(slot.page_bytes, page_bytes);
-    put(slot.change, header->change + 1);
-    put(slot.checksum_a, load_be32(header_.data() + 16));
-    put(slot.checksum_b, load_be32(header_.data() + 20));
-    const uint32_t before = slot.word.load(std::memory_order_relaxed);
-    word_ = with_phase(before + kPrepareAttempt, PreparePhase::posted);
-    slot.word.store(word_, std::memory_order_seq_cst);
+        1;
+    frames.pgno = load_be32(header_.data());
+    frames.db_pages = load_be32(header_.data() + 4);
+    frames.page_bytes = page_bytes;
+    frames.change = header->change + 1;
+    frames.checksum_a = load_be32(header_.data() + 16);
+    frames.checksum_b = load_be32(header_.data() + 20);
+    word_ = post_commit(file.control->prepare, frames);
     if (policy_.rule.level != AckLevel::received && !synchronous_full_) {
         file.control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
     }
@@ -372,8 +371,7 @@ CommitWait::End CommitWait::await_grant(DatabaseFile& file, Instant deadline) {
 
 // Only ours to decide while it is posted, and never twice.
 bool CommitWait::decide_slot(Control& control, PreparePhase phase) {
-    uint32_t posted = word_;
-    return control->prepare.word.compare_exchange_strong(posted, with_phase(word_, phase));
+    return decide_commit(control->prepare, word_, phase);
 }
 
 // Granted, but SQLite could not make it visible: a write or a sync failed. Its header may be in the
@@ -383,9 +381,7 @@ void CommitWait::withdraw(DatabaseFile& file) {
         write_real(file.wal, kNoHeader.data(), kNoHeader.size(), header_at_);
         file.wal->pMethods->xSync(file.wal, SQLITE_SYNC_NORMAL);
     }
-    uint32_t granted = with_phase(word_, PreparePhase::granted);
-    file.control->prepare.word.compare_exchange_strong(granted,
-                                                       with_phase(word_, PreparePhase::refused));
+    withdraw_commit(file.control->prepare, word_);
     word_ = 0;
     file.control.ring(true);
 }

@@ -271,8 +271,10 @@ Result<RecordHeader> Capturer::State::describe_database(const WalIndexHeader& no
 
 Status Capturer::State::append_rebase(const WalIndexHeader& now, const std::string& reason) {
     rebase_due = reason;
-    // What is visible is not to be told apart from it, and the replicas will compare everything.
-    TANIST_TRY(take_back_prepared());
+    // The replicas will compare everything, and what is visible is in it; but one of whose end its
+    // writer has spoken must not be taken back.
+    Result<bool> ended = end_prepared();
+    if (!ended || !*ended) return ended ? ok_status() : std::move(ended).error();
     const std::string places = describe_places(now);
     // From here on the WAL must not lose what the record says it follows.
     if (!pin.held()) {

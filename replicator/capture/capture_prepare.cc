@@ -6,6 +6,7 @@
 #include "replicator/base/notes.h"
 #include "replicator/capture/capture_state.h"
 #include "replicator/capture/engine_writes.h"
+#include "replicator/control/prepare_slot.h"
 
 namespace tanist {
 
@@ -91,13 +92,14 @@ Status Capturer::State::append_prepared(uint32_t word) {
     record.page_count = static_cast<uint32_t>(pages.size());
     record.wal = {get(slot.salt1),  get(slot.salt2),      last,
                   get(slot.change), get(slot.checksum_a), get(slot.checksum_b)};
-    const Position before = log.end().position;
+    // Also when it is not published yet.
+    const std::optional<RecordHeader> last_before = log.last();
     Result<bool> appended = append_pages(record, [&]() -> Result<bool> {
         return slot.word.load(std::memory_order_acquire) == word;
     });
     if (!appended) return std::move(appended).error();
     if (!*appended) return ok_status();
-    settled = before;
+    settled = last_before ? last_before->position() : log.end().position;
     prepared = log.last();
     slot.lsn.store(prepared->lsn.value, std::memory_order_relaxed);
     slot.logged_word.store(word, std::memory_order_release);
@@ -169,13 +171,61 @@ Status Capturer::State::sum_up_known(const WalIndexHeader& now, const WalChecksu
     return ok_status();
 }
 
+// Nobody but its writer knows whether a granted commit will be seen, and nobody may be told that it
+// happened and find it taken back: as long as the writer holds WRITE, the log waits.
+Result<bool> Capturer::State::end_prepared() {
+    ControlPrepare& slot = control->prepare;
+    while (prepared) {
+        const uint32_t word = slot.word.load(std::memory_order_acquire);
+        const PreparePhase phase = phase_of(word);
+        if (phase == PreparePhase::published && slot_is_of(*prepared)) {
+            prepared.reset();
+            settle_due = true;
+        } else if (phase == PreparePhase::posted) {
+            if (decide_commit(slot, word, PreparePhase::refused)) TANIST_TRY(take_back_prepared());
+        } else if (phase == PreparePhase::granted) {
+            Result<bool> ended = refuse_granted();
+            if (!ended || !*ended) return ended;
+        } else {
+            TANIST_TRY(take_back_prepared());
+        }
+    }
+    return true;
+}
+
+// False: WRITE is taken, or the wal-index does not settle.
+Result<bool> Capturer::State::refuse_granted() {
+    EngineWrites told(control);
+    Status locked = handle.lock(kLockWrite, 1, true);
+    if (!locked.ok() && locked.error().code == Errc::busy) return false;
+    TANIST_TRY(std::move(locked));
+    const uint32_t word = control->prepare.word.load(std::memory_order_acquire);
+    const std::optional<WalIndexHeader> header = read_wal_index_header(index);
+    Status cleared = header ? take_header_back(*header) : ok_status();
+    if (header && cleared.ok() && phase_of(word) == PreparePhase::granted) {
+        refuse_leftover(control->prepare, word);
+    }
+    handle.unlock(kLockWrite, 1, true);
+    TANIST_TRY(std::move(cleared));
+    return header.has_value();
+}
+
+// Of a granted commit that nobody has seen: no recovery may find it. Requires: WRITE, and that its
+// writer is gone.
+Status Capturer::State::take_header_back(const WalIndexHeader& visible) {
+    const ControlPrepare& slot = control->prepare;
+    if (phase_of(slot.word.load(std::memory_order_acquire)) != PreparePhase::granted) {
+        return ok_status();
+    }
+    const WalMoment now{visible.change, visible.salt.salt1, visible.salt.salt2, visible.max_frame};
+    if (!is_invisible(slot, now)) return ok_status();
+    const std::array<uint8_t, kWalFrameHeaderBytes> zeros{};
+    return handle.write_wal(wal_frame_offset(get(slot.last_frame), get(slot.page_bytes)), zeros);
+}
+
 Status Capturer::State::take_back_prepared() {
     if (!prepared) return ok_status();
     ControlPrepare& slot = control->prepare;
-    uint32_t word = slot.word.load(std::memory_order_acquire);
-    if (phase_of(word) == PreparePhase::posted) {
-        slot.word.compare_exchange_strong(word, with_phase(word, PreparePhase::refused));
-    }
     slot.logged_word.store(0, std::memory_order_release);
     RecordHeader record = blank_record(RecordKind::abort);
     // An ABORT ends what its own epoch prepared; the next one begins with its EPOCH.
@@ -235,14 +285,7 @@ Status Capturer::State::resolve_under_write_lock() {
     const PreparePhase phase = phase_of(word);
     if (phase != PreparePhase::posted && phase != PreparePhase::granted) return ok_status();
     if (!even) return ok_status();
-    const bool beyond = header->salt == WalSalt{get(slot.salt1), get(slot.salt2)} &&
-                        header->max_frame < get(slot.last_frame);
-    if (phase == PreparePhase::granted && beyond) {
-        // Its header may be there, and nobody has seen it: no recovery may find it.
-        const std::array<uint8_t, kWalFrameHeaderBytes> zeros{};
-        TANIST_TRY(
-            handle.write_wal(wal_frame_offset(get(slot.last_frame), get(slot.page_bytes)), zeros));
-    }
+    TANIST_TRY(take_header_back(*header));
     if (slot.word.compare_exchange_strong(word, with_phase(word, PreparePhase::refused))) {
         TANIST_TRY(look());
     }

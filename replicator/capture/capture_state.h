@@ -91,6 +91,11 @@ struct Capturer::State {
     // Whether the commit in frames first..last of the WAL has the record's content.
     Result<bool> has_content(const RecordHeader& record, uint32_t first, uint32_t last);
     Status sum_up_known(const WalIndexHeader& now, const WalChecksum& found);
+    // Before the log goes on with anything else. False: not now, its writer may yet show it.
+    Result<bool> end_prepared();
+    Result<bool> refuse_granted();
+    Status take_header_back(const WalIndexHeader& visible);
+    // Requires: it was never visible, and never will be.
     Status take_back_prepared();
     void settle_slot();
     Status resolve_abandoned(Instant now);

@@ -1,5 +1,6 @@
 #include "replicator/capture/capturer.h"
 
+#include "replicator/base/event.h"
 #include "replicator/base/hash.h"
 #include "replicator/base/notes.h"
 #include "replicator/capture/capture_state.h"
@@ -7,6 +8,11 @@
 namespace tanist {
 
 namespace {
+using namespace std::chrono_literals;
+
+// From a commit's grant to its end a living writer takes microseconds.
+constexpr Nanos kGrantedWriterPatience = 1s;
+constexpr Nanos kGrantedWriterLook = 1ms;
 constexpr size_t kDbHeaderBytes = 100;
 constexpr int kPinTries = 1000;
 constexpr size_t kCleanStopBytesMax = 4096;
@@ -120,8 +126,13 @@ Status Capturer::State::resume_from_records(const WalIndexHeader& now) {
     settled = last->position();
     Lsn not_visible = last->subject;
     if (slot_is_of(*last)) {
-        prepared = *last;
-        not_visible = last->lsn;
+        const uint32_t word = control->prepare.word.load(std::memory_order_acquire);
+        if (phase_of(word) == PreparePhase::published) {
+            settle_due = true;
+        } else {
+            prepared = *last;
+            not_visible = last->lsn;
+        }
     }
     Result<std::optional<RecordHeader>> found = visible_record(*reader, *last, not_visible);
     if (!found) return std::move(found).error();
@@ -237,8 +248,18 @@ Status Capturer::State::append_epoch_if_newer() {
     const std::optional<RecordHeader> last = log.last();
     const bool newer = last ? options.epoch > last->epoch : options.barrier;
     if (!newer) return ok_status();
-    TANIST_TRY(take_back_prepared());
-    return append_epoch();
+    const Instant give_up = boot_now() + kGrantedWriterPatience;
+    for (;;) {
+        Result<bool> ended = end_prepared();
+        if (!ended) return std::move(ended).error();
+        if (*ended) return append_epoch();
+        if (boot_now() >= give_up) break;
+        const std::atomic<uint32_t> nobody_wakes{0};
+        futex_wait(&nobody_wakes, 0, kGrantedWriterLook);
+    }
+    return Error{Errc::busy, handle.path() +
+                                 ": a process stands still in the middle of a commit; let it go "
+                                 "on, or end it"};
 }
 
 // Requires: no commit is held back.
@@ -293,7 +314,7 @@ Status Capturer::State::look() {
     } else {
         Result<bool> done = capture_up_to(*now);
         if (!done) captured = std::move(done).error();
-        even = done.ok() && *done;
+        even = done.ok() && *done && rebase_due.empty();
     }
     if (captured.ok() && rebase_due.empty()) captured = tend_prepare();
     // What was finished before an error is visible too: it happened.

@@ -68,7 +68,7 @@ class Bench {
         return found;
     }
 
-    Figures floor(bool local_sync) {
+    Figures floor(bool local_sync, bool zeromq = false) {
         std::vector<std::string> command = {setting_.tools + "/bench_floor",
                                             setting_.directory,
                                             "--bytes",
@@ -76,6 +76,7 @@ class Bench {
                                             "--commits",
                                             std::to_string(setting_.quick ? 100 : 2000)};
         if (local_sync) command.push_back("--local-sync");
+        if (zeromq) command.push_back("--zeromq");
         Figures found;
         std::sscanf(said_by(command).c_str(), "%lf %lf", &found.p50_us, &found.p99_us);
         return found;
@@ -109,14 +110,17 @@ class Bench {
 void latency_against_floor(Bench& bench, const Setting& setting, const std::string& sync,
                            Report& report) {
     const Shape shape{sync, "durable:1", "before_visible", 1};
-    Series ratio, ours_p50, ours_p99, floor_p50, floor_p99;
+    Series ratio, of_zeromq, ours_p50, ours_p99, floor_p50, floor_p99, zeromq_p50;
     for (int pair = 0; pair < setting.pairs; ++pair) {
         const bool ours_first = pair % 2 == 0;
         Figures ours;
         if (ours_first) ours = bench.commits(shape, 2000);
         const Figures floor = bench.floor(sync == "FULL");
         if (!ours_first) ours = bench.commits(shape, 2000);
+        const Figures zeromq = bench.floor(sync == "FULL", true);
         ratio.add(ours.p50_us / floor.p50_us);
+        of_zeromq.add(ours.p50_us / zeromq.p50_us);
+        zeromq_p50.add(zeromq.p50_us);
         ours_p50.add(ours.p50_us);
         ours_p99.add(ours.p99_us);
         floor_p50.add(floor.p50_us);
@@ -130,6 +134,8 @@ void latency_against_floor(Bench& bench, const Setting& setting, const std::stri
                  {"p99_us", ours_p99.median()},
                  {"floor_p50_us", floor_p50.median()},
                  {"floor_p99_us", floor_p99.median()},
+                 {"of_zeromq_floor", of_zeromq.median()},
+                 {"zeromq_floor_p50_us", zeromq_p50.median()},
                  {"pairs", static_cast<double>(ratio.count())}});
     report.verdict("commit", "durable:1, one writer, " + sync + ": median <= 1.25 of the floor",
                    ratio.median() <= 1.25);

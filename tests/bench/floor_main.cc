@@ -1,27 +1,34 @@
-// What a synchronous commit costs at least on this machine, without SQLite, ZeroMQ or Tanist:
+// What a synchronous commit costs at least on this machine, without SQLite or Tanist:
 //
-//   bench_floor DIR --bytes N --commits N [--local-sync]
+//   bench_floor DIR --bytes N --commits N [--local-sync] [--zeromq]
 //
 // A writer thread hands N bytes to a sender thread; that sends them over a raw TCP connection on
 // loopback to another process, which writes them into a file of zeros (as a recycled segment is),
 // calls fdatasync and answers; the sender wakes the writer. With --local-sync the writer writes and
-// syncs the same bytes into a file of its own meanwhile. Prints "p50_us p99_us".
+// syncs the same bytes into a file of its own meanwhile. With --zeromq the connection is one of
+// libzmq, DEALER to ROUTER, as on Tanist's wire: that costs the wakes of its own threads. Prints
+// "p50_us p99_us".
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
+#include <zmq.hpp>
 
 #include "tests/bench/measure.h"
 #include "tests/support/process/arguments.h"
@@ -97,24 +104,126 @@ void no_delay(int fd) {
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-[[noreturn]] void serve(int listener, const std::string& path, size_t bytes) {
+constexpr size_t kAnswerBytes = 64;
+
+// One end of a connection.
+class Wire {
+  public:
+    virtual ~Wire() = default;
+    virtual void say(const std::vector<char>& bytes) = 0;
+    virtual void hear(std::vector<char>& bytes) = 0;  // as many as it holds
+};
+
+class RawWire : public Wire {
+  public:
+    explicit RawWire(int fd) : fd_(fd) { no_delay(fd); }
+    ~RawWire() override { ::close(fd_); }
+    void say(const std::vector<char>& bytes) override {
+        write_all(fd_, bytes.data(), bytes.size());
+    }
+    void hear(std::vector<char>& bytes) override { read_all(fd_, bytes.data(), bytes.size()); }
+
+  private:
+    int fd_;
+};
+
+class ZmqWire : public Wire {
+  public:
+    ZmqWire(zmq::socket_type type, const std::string& bind, const std::string& connect)
+        : socket_(context_, type), routes_(type == zmq::socket_type::router) {
+        socket_.set(zmq::sockopt::linger, 0);
+        if (!bind.empty()) socket_.bind(bind);
+        if (!connect.empty()) socket_.connect(connect);
+    }
+    std::string endpoint() { return socket_.get(zmq::sockopt::last_endpoint); }
+    void say(const std::vector<char>& bytes) override {
+        if (routes_) socket_.send(zmq::buffer(peer_), zmq::send_flags::sndmore);
+        socket_.send(zmq::buffer(bytes), zmq::send_flags::none);
+    }
+    void hear(std::vector<char>& bytes) override {
+        zmq::message_t message;
+        if (routes_) {
+            (void)socket_.recv(message);
+            peer_ = message.to_string();
+        }
+        (void)socket_.recv(message);
+        std::memcpy(bytes.data(), message.data(), std::min(bytes.size(), message.size()));
+    }
+
+  private:
+    zmq::context_t context_;
+    zmq::socket_t socket_;
+    bool routes_;
+    std::string peer_;
+};
+
+[[noreturn]] void serve(Wire& wire, const std::string& path, size_t bytes) {
     Journal journal(path);
-    const int fd = ::accept(listener, nullptr, nullptr);
-    no_delay(fd);
-    std::vector<char> buffer(bytes);
-    const char answer[64] = {};
+    std::vector<char> record(bytes);
+    const std::vector<char> answer(kAnswerBytes);
     while (true) {
-        read_all(fd, buffer.data(), bytes);
-        journal.append(buffer);
-        write_all(fd, answer, sizeof answer);
+        wire.hear(record);
+        journal.append(record);
+        wire.say(answer);
     }
 }
+
+// A process that serves at the other end; ended with this object.
+class Peer {
+  public:
+    Peer(bool zeromq, const std::string& path, size_t bytes) {
+        if (zeromq) {
+            begin_zeromq(path, bytes);
+        } else {
+            begin_raw(path, bytes);
+        }
+    }
+    ~Peer() {
+        ::kill(process_, SIGKILL);
+        ::waitpid(process_, nullptr, 0);
+    }
+    Wire& wire() { return *wire_; }
+
+  private:
+    void begin_raw(const std::string& path, size_t bytes) {
+        sockaddr_in address{};
+        const int listener = listen_on_loopback(address);
+        process_ = ::fork();
+        if (process_ == 0) {
+            RawWire other(::accept(listener, nullptr, nullptr));
+            serve(other, path, bytes);
+        }
+        const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+        if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+            give_up("connect");
+        }
+        wire_ = std::make_unique<RawWire>(fd);
+    }
+    // No context of libzmq may live across a fork.
+    void begin_zeromq(const std::string& path, size_t bytes) {
+        int told[2];
+        if (::pipe(told) != 0) give_up("pipe");
+        process_ = ::fork();
+        if (process_ == 0) {
+            ZmqWire other(zmq::socket_type::router, "tcp://127.0.0.1:*", "");
+            const std::string endpoint = other.endpoint();
+            write_all(told[1], endpoint.data(), endpoint.size());
+            ::close(told[1]);
+            serve(other, path, bytes);
+        }
+        char endpoint[64] = {};
+        if (::read(told[0], endpoint, sizeof endpoint - 1) <= 0) give_up("read");
+        wire_ = std::make_unique<ZmqWire>(zmq::socket_type::dealer, "", endpoint);
+    }
+    pid_t process_ = 0;
+    std::unique_ptr<Wire> wire_;
+};
 
 // Hands over and waits, as a commit does.
 class Sender {
   public:
-    Sender(int fd, const std::vector<char>& bytes)
-        : thread_([this, fd, &bytes] { run(fd, bytes); }) {}
+    Sender(Wire& wire, const std::vector<char>& bytes)
+        : thread_([this, &wire, &bytes] { run(wire, bytes); }) {}
     ~Sender() {
         {
             const std::lock_guard lock(mutex_);
@@ -134,15 +243,15 @@ class Sender {
     }
 
   private:
-    void run(int fd, const std::vector<char>& bytes) {
-        char answer[64];
+    void run(Wire& wire, const std::vector<char>& bytes) {
+        std::vector<char> answer(kAnswerBytes);
         std::unique_lock lock(mutex_);
         while (true) {
             changed_.wait(lock, [this] { return stop_ || answered_ != wanted_; });
             if (stop_) return;
             lock.unlock();
-            write_all(fd, bytes.data(), bytes.size());
-            read_all(fd, answer, sizeof answer);
+            wire.say(bytes);
+            wire.hear(answer);
             lock.lock();
             answered_ += 1;
             changed_.notify_all();
@@ -163,22 +272,15 @@ int main(int argc, char** argv) {
     const auto bytes = static_cast<size_t>(arguments.number("bytes", 4304));
     const int64_t commits = arguments.number("commits", 2000);
     const bool local_sync = arguments.has("local-sync");
-    arguments.finish(1, "bench_floor DIR --bytes N --commits N [--local-sync]");
+    const bool zeromq = arguments.has("zeromq");
+    arguments.finish(1, "bench_floor DIR --bytes N --commits N [--local-sync] [--zeromq]");
     const std::string directory = arguments.words()[0];
-    sockaddr_in address{};
-    const int listener = listen_on_loopback(address);
-    const pid_t peer = ::fork();
-    if (peer == 0) serve(listener, directory + "/floor-remote", bytes);
+    Peer peer(zeromq, directory + "/floor-remote", bytes);
     Journal journal(directory + "/floor-local");
-    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-    if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-        give_up("connect");
-    }
-    no_delay(fd);
     const std::vector<char> record(bytes, 'x');
     tanist::bench::Series took;
     {
-        Sender sender(fd, record);
+        Sender sender(peer.wire(), record);
         for (int64_t i = 0; i < commits; ++i) {
             const auto before = steady_clock::now();
             sender.hand_over();
@@ -188,8 +290,6 @@ int main(int argc, char** argv) {
             took.add(us.count());
         }
     }
-    ::close(fd);
-    ::waitpid(peer, nullptr, 0);
     std::printf("%.1f %.1f\n", took.quantile(0.5), took.quantile(0.99));
     return 0;
 }

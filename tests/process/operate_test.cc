@@ -143,7 +143,7 @@ TEST_CASE("SIGTERM: the engine ends when what was committed is applied on the re
     REQUIRE(pair.equal_soon());
     ::kill(pair.replica_daemon.pid(), SIGSTOP);
     // More than may be in flight, so that it cannot have left before.
-    Application(pair.primary).run("INSERT INTO t VALUES(randomblob(20000000))");
+    Application(pair.primary).run("INSERT INTO t VALUES(randomblob(9000000))");
     auto control = Control::open(Layout(pair.primary).control(), false, false);
     ::kill(pair.engine.pid(), SIGTERM);
     const auto draining = static_cast<uint32_t>(EngineState::draining);

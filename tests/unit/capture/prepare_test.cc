@@ -1,71 +1,11 @@
 // Commits that a writer holds back, as the engine sees them: the slot of the control block, frames
 // in the WAL without the last header, SQLite's WRITE lock.
-#include <array>
-
 #include "replicator/capture/capturer.h"
-#include "tests/unit/capture/capture_fixture.h"
+#include "tests/unit/capture/held_back.h"
 
 using namespace tanist;
 
 namespace {
-
-// Whoever holds back a commit of one page: what CommitWait does, without SQLite.
-class HeldBack {
-  public:
-    HeldBack(Primary& primary, uint8_t content) : p_(primary), handle_(primary.open_handle()) {
-        REQUIRE(handle_->lock(kLockWrite, 1, true).ok());
-        before_ = **handle_->header();
-        image_.assign(before_.page_bytes, content);
-        frame_ = before_.max_frame + 1;
-        const uint64_t at = wal_frame_offset(frame_, before_.page_bytes);
-        REQUIRE(handle_->write_wal(at, std::array<uint8_t, kWalFrameHeaderBytes>{}).ok());
-        REQUIRE(handle_->write_wal(at + kWalFrameHeaderBytes, image_).ok());
-        post();
-    }
-    ~HeldBack() { die(); }
-    void decide(PreparePhase phase) { p_.control->prepare.word.store(with_phase(word_, phase)); }
-    // Makes it visible, as SQLite does.
-    void show() {
-        Bytes header(kWalFrameHeaderBytes);
-        WalIndexHeader now = before_;
-        encode_wal_frame_header(Pgno(2), now.db_pages, now.salt, now.big_endian_checksums, image_,
-                                now.frame_checksum, header);
-        REQUIRE(handle_->write_wal(wal_frame_offset(frame_, now.page_bytes), header).ok());
-        Result<volatile void*> region = handle_->region(0, true);
-        REQUIRE(region.ok());
-        REQUIRE(append_frame_page(*region, frame_, Pgno(2)));
-        now.max_frame = frame_;
-        now.change += 1;
-        write_wal_index_header(*region, now);
-    }
-    // Its locks go with a process.
-    void die() {
-        if (handle_) handle_->unlock(kLockWrite, 1, true);
-        handle_.reset();
-    }
-    PreparePhase phase() const { return phase_of(p_.control->prepare.word.load()); }
-
-  private:
-    void post() {
-        ControlPrepare& slot = p_.control->prepare;
-        slot.salt1.store(before_.salt.salt1);
-        slot.salt2.store(before_.salt.salt2);
-        slot.first_frame.store(frame_);
-        slot.last_frame.store(frame_);
-        slot.pgno.store(2);
-        slot.db_pages.store(before_.db_pages);
-        slot.page_bytes.store(before_.page_bytes);
-        slot.change.store(before_.change + 1);
-        word_ = with_phase(slot.word.load() + kPrepareAttempt, PreparePhase::posted);
-        slot.word.store(word_);
-    }
-    Primary& p_;
-    std::unique_ptr<SqliteHandle> handle_;
-    WalIndexHeader before_;
-    Bytes image_;
-    uint32_t frame_ = 0;
-    uint32_t word_ = 0;
-};
 
 struct Prepared : Primary {
     Prepared() {
@@ -137,7 +77,7 @@ TEST_CASE("prepare: the engine settles what a killed writer leaves, once WRITE i
         Prepared p;
         HeldBack writer(p, 7);
         p.look();
-        writer.decide(phase);
+        if (phase == PreparePhase::granted) writer.decide(phase);
         p.tend();
         CHECK(writer.phase() == phase);
         writer.die();
@@ -151,7 +91,7 @@ TEST_CASE("prepare: what a killed writer leaves is settled under the lock of who
         Prepared p;
         HeldBack writer(p, 7);
         p.look();
-        writer.decide(phase);
+        if (phase == PreparePhase::granted) writer.decide(phase);
         writer.die();
         const std::unique_ptr<SqliteHandle> next = p.open_handle();
         REQUIRE(next->lock(kLockWrite, 1, true).ok());
@@ -192,7 +132,7 @@ TEST_CASE("prepare: the next engine finds it by the slot and goes on with the sa
     CHECK(p.capturer->committed() == p.end);
     writer.decide(PreparePhase::granted);
     writer.show();
-    writer.decide(PreparePhase::published);
+    writer.publish();
     p.look();
     CHECK(p.capturer->captured() == p.end.next());
     CHECK(p.capturer->committed() == p.end.next());
@@ -249,4 +189,60 @@ TEST_CASE("prepare: a commit without a checksum in the log is known by its conte
     p.look();
     CHECK(p.count(RecordKind::rebase) == 1);
     CHECK(p.capturer->committed() == p.end.next());
+}
+
+TEST_CASE("prepare: what its writer has published is never taken back, not at a gap either") {
+    Prepared p;
+    Stock(p.path).run("CREATE TABLE other(x)");
+    p.look();
+    HeldBack writer(p, 7);
+    p.look();
+    p.crash();
+    writer.decide(PreparePhase::granted);
+    writer.show();
+    writer.publish();
+    writer.die();
+    Stock(p.path).run("PRAGMA wal_checkpoint(TRUNCATE)");
+    Stock(p.path).run("INSERT INTO other VALUES(1)");
+    p.start();
+    p.look();
+    CHECK(p.count(RecordKind::rebase) == 2);
+    CHECK(p.count(RecordKind::abort) == 0);
+    CHECK(writer.phase() == PreparePhase::settled);
+}
+
+TEST_CASE("prepare: a new epoch keeps the commit that was published before it") {
+    Prepared p;
+    HeldBack writer(p, 7);
+    p.look();
+    p.crash();
+    writer.decide(PreparePhase::granted);
+    writer.show();
+    writer.publish();
+    writer.die();
+    p.options.epoch = Epoch(2);
+    p.start();
+    p.look();
+    CHECK(p.count(RecordKind::abort) == 0);
+    CHECK(p.last_kind() == RecordKind::epoch);
+    CHECK(p.capturer->committed() == p.end.next().next());
+}
+
+TEST_CASE("prepare: a new epoch does not begin beside a writer that was granted its commit") {
+    Prepared p;
+    HeldBack writer(p, 7);
+    p.look();
+    p.crash();
+    writer.decide(PreparePhase::granted);
+    p.options.epoch = Epoch(2);
+    p.handle = p.open_handle();
+    p.checkpoints = p.open_handle();
+    p.open_log();
+    Result<std::unique_ptr<Capturer>> early =
+        Capturer::start(*p.handle, *p.checkpoints, *p.log, p.control, p.options);
+    REQUIRE_FALSE(early.ok());
+    CHECK(early.error().code == Errc::busy);
+    writer.die();
+    p.start_capture();
+    CHECK(p.count(RecordKind::abort) == 1);
 }
