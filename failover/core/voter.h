@@ -126,6 +126,9 @@ class Voter {
     uint64_t persist(std::optional<Token> token, Actions& out);
     void reply(uint64_t serial, const NodeKey& to, Message message, Actions& out);
     bool counts_as_data() const;
+    void ask_anew(Instant now);
+    bool has_learned() const;
+    void replace_lost_ballot(Instant now, Actions& out);
     void ask_for_end(Instant now, Actions& out);
     void clear_suspect(Actions& out);
 
@@ -148,8 +151,9 @@ class Voter {
     Instant heard_holder_{0};
     Position holder_end_;
     Position told_end_;  // suspect: where the holder's log ended, after this start
-    // While the ballot is lost: who has told us what it promised.
+    // While the ballot is lost: who has told us what it promised, and who lost its own.
     std::vector<NodeKey> told_;
+    std::vector<NodeKey> lost_too_;
     uint64_t ask_nonce_ = 0;
     Instant ask_again_{0};
 };

@@ -96,24 +96,50 @@ void Voter::on_promise_ask(const NodeKey& from, const PromiseAsk& ask, Actions& 
 }
 
 // Whoever this voter granted an epoch had promised that epoch itself before it asked. So what all
-// the others promised bounds what this one did, and nothing less than all of them does.
+// the others promised bounds what this one did. Others without a ballot may be missing as long as
+// they and this one are no majority: then somebody who told granted each token that there is, and
+// what one of them asked for votes before it lost its ballot can become no token any more. For
+// that, who tells must have been asked since.
 void Voter::on_promise_told(const NodeKey& from, const PromiseTold& told, Instant now,
                             Actions& out) {
-    if (!ballot_.lost || told.nonce != ask_nonce_ || told.lost) return;
-    if (std::find(told_.begin(), told_.end(), from) == told_.end()) told_.push_back(from);
+    if (!ballot_.lost || told.nonce != ask_nonce_) return;
+    std::vector<NodeKey>& list = told.lost ? lost_too_ : told_;
+    if (std::find(list.begin(), list.end(), from) != list.end()) return;
+    std::erase(told.lost ? told_ : lost_too_, from);
+    list.push_back(from);
+    if (told.lost) return ask_anew(now);
     ballot_.promised = std::max(ballot_.promised, told.promised);
     if (told.policy.id > ballot_.policy.id) ballot_.policy = told.policy;
+    if (has_learned()) replace_lost_ballot(now, out);
+}
+
+void Voter::ask_anew(Instant now) {
+    ++ask_nonce_;
+    told_.clear();
+    ask_again_ = now;
+}
+
+bool Voter::has_learned() const {
+    std::vector<NodeKey> missing = {standing_.self()};
     for (const NodeKey& voter : standing_.config.voters()) {
         if (voter == standing_.self()) continue;
-        if (std::find(told_.begin(), told_.end(), voter) == told_.end()) return;
+        if (std::find(told_.begin(), told_.end(), voter) != told_.end()) continue;
+        if (std::find(lost_too_.begin(), lost_too_.end(), voter) == lost_too_.end()) return false;
+        missing.push_back(voter);
     }
+    return missing.size() == 1 || !is_majority(standing_.config, missing);
+}
+
+void Voter::replace_lost_ballot(Instant now, Actions& out) {
     ballot_.lost = false;
+    ballot_.promised = std::max(ballot_.promised, standing_.log.end.position.epoch);
     if (token_ && token_->epoch() < ballot_.promised) token_.reset();
+    if (token_) ballot_.promised = token_->epoch();
     highest_seen_ = std::max(highest_seen_, ballot_.promised);
     // It may have promised a lease a moment before it lost the ballot.
     withhold_until_ = std::max(withhold_until_, now + standing_.config.timing.promise);
     promised_serial_ = policy_serial_ = persist(std::nullopt, out);
-    out.push_back(action::Report{"the lost ballot is replaced by what all other voters told"});
+    out.push_back(action::Report{"the lost ballot is replaced by what the other voters told"});
 }
 
 // ---- suspect

@@ -21,6 +21,8 @@ class ApplyLoop {
     Status open(std::string* sync_reason);
     LogPoint applied() const;
     bool has_database() const { return has_database_.load(); }  // for other threads, too
+    // The log ended before the database when this was opened: a part of it is lost.
+    bool log_was_short() const { return log_was_short_; }
     void start() {
         thread_ = std::thread([this] { run(); });
     }
@@ -48,6 +50,7 @@ class ApplyLoop {
     std::unique_ptr<Applier> applier_;
     std::atomic<bool> has_database_{false};  // an applier was opened
     std::unique_ptr<SyncSink> sink_;
+    bool log_was_short_ = false;
     bool syncing_ = false;
     bool stuck_ = false;     // told the net thread that a sync is needed
     bool retry_ = false;     // the last apply failed for a reason that may pass

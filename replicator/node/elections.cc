@@ -48,22 +48,43 @@ Status Node::State::open_voters() {
     return ok_status();
 }
 
-// Who has heard who votes, and not yet who belongs to the cluster, would ship to nobody once
-// elected. Requires: no replica runs here, which would keep a roster.
+// What a replica has heard of who belongs to the cluster may be older than the list of voters under
+// which it is elected, or nothing. Requires: no replica runs here, which would keep a roster.
 Status Node::State::know_members_of(const VoterList& list) {
-    if (path_exists(layout.members())) return ok_status();
-    std::vector<Member> members;
-    for (const VoterAddress& address : list.addresses) {
-        const failover::Member* voter = list.config.find(address.node);
-        members.push_back({.name = address.name,
-                           .endpoint = address.endpoint,
-                           .key = address.secured ? address.node : NodeKey{},
-                           .witness = voter != nullptr && voter->witness});
-    }
+    auto held = read_members(layout.members());
+    if (!held) return std::move(held).error();
+    auto listed = read_member_list(layout.member_list());
+    if (!listed) return std::move(listed).error();
+    std::vector<Member> members = members_under(list, *held, *listed);
+    if (members == *held) return ok_status();
     return write_members(layout.members(), members);
 }
 
+// A log that is gone, or from a backup, may lack commits that it was acknowledged to hold: its word
+// must not help somebody who lacks them, too. What is known only now is on the disk before the
+// first vote.
+Status Node::State::suspect_own_log() {
+    using failover::BallotCondition;
+    using failover::BallotStore;
+    if (!log_was_short) return ok_status();
+    const auto log = log_state();
+    auto store = BallotStore::open(layout.directory, identity, true,
+                                   log ? log->end.position.epoch : Epoch(0));
+    if (!store) return std::move(store).error();
+    if (store->found().ballot.condition == BallotCondition::good) {
+        failover::Ballot ballot = *store->found().ballot.ballot;
+        ++ballot.serial;
+        ballot.suspect = true;
+        TANIST_TRY(store->write(ballot, std::nullopt));
+    }
+    log_was_short = false;
+    note(NoteLevel::error, "the log has lost records; until it has them again, it decides nothing",
+         {{"database", layout.db}});
+    return ok_status();
+}
+
 Status Node::State::start_failover() {
+    TANIST_TRY(suspect_own_log());
     auto list = read_voter_list(layout.voters());
     if (!list) return std::move(list).error();
     if (!*list) return Error{Errc::not_found, layout.voters() + " is gone"};

@@ -274,6 +274,10 @@ failover::LogState Engine::log_state() const {
     return log;
 }
 
+bool Engine::log_was_short() const {
+    return state_->options.elected && state_->log->recovery().created;
+}
+
 // The capture thread syncs, which alone writes the log.
 Status Engine::sync_log() {
     const uint64_t end = state_->log->end().position.lsn.value;

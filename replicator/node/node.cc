@@ -167,6 +167,7 @@ Status Node::State::start_engine(bool database_is_at_log_end, bool holds_epoch) 
     }
     std::lock_guard lock(roles);
     engine = std::move(started).value();
+    log_was_short = log_was_short || engine->log_was_short();
     role.store(file.role);
     return ok_status();
 }
@@ -181,6 +182,7 @@ Status Node::State::start_replica() {
     if (!started) return std::move(started).error();
     std::lock_guard lock(roles);
     replica = std::move(started).value();
+    log_was_short = log_was_short || replica->log_was_short();
     role.store(Role::replica);
     return ok_status();
 }

@@ -131,11 +131,13 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::optional<VoterInquiry> inquiry;  // under way
     Instant founding_tried{0};
     std::string founding_told;
-    bool app_seen = false;      // an application has used the primary since...
-    Instant app_missed{0};      // ...and has been missed since then
-    Instant revived{0};         // the failover node, last
-    std::string broken;         // guarded by `roles`: no role could be started
-    bool mark_pending = false;  // fenced, and stock processes do not know yet
+    failover::ConfigId own_voters;  // the list of voters that this process made last
+    bool app_seen = false;          // an application has used the primary since...
+    Instant app_missed{0};          // ...and has been missed since then
+    Instant revived{0};             // the failover node, last
+    bool log_was_short = false;     // so that the log may lack what was acknowledged
+    std::string broken;             // guarded by `roles`: no role could be started
+    bool mark_pending = false;      // fenced, and stock processes do not know yet
     bool stopped = false;
     std::atomic<bool> key_changed{false};  // for the network thread to notice
     std::atomic<bool> stopping{false};
@@ -173,6 +175,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     Status open_voters();
     Status know_members_of(const VoterList& list);
     Status start_failover();
+    Status suspect_own_log();
     void stop_failover(bool for_good);
     void tend_elections();
     void handle(node_order::NewVoters& news);
@@ -205,7 +208,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     Result<std::optional<VoterList>> next_voters(const VoterList& now);
     bool all_hold_the_log(const VoterList& list) const;
     void change_voters_when_due();
-    Status change_voters(const VoterList& now, VoterList next);
+    Status change_voters(const VoterList& now, const VoterList& wanted);
     Status force_voters(Epoch forced);
     void watch_application();
     bool watches_application() const;
@@ -263,6 +266,8 @@ struct Node::State final : RoleHost, FailoverOwner {
 
     // -- promotion.cc
     Result<std::vector<Member>> other_members() const;
+    Result<std::vector<Member>> whom_to_ask() const;
+    void erase_self(std::vector<Member>& members) const;
     bool may_lead(const NodeKey& key) const;
     PromotionPlan plan_promotion();
     Json promote(const OperatorCommand& command);

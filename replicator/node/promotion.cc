@@ -40,13 +40,25 @@ Json member_json(const Member& member, const PolledStatus& answer) {
 // Everybody else that the roster names.
 Result<std::vector<Member>> Node::State::other_members() const {
     auto members = read_members(layout.members());
+    if (members) erase_self(*members);
+    return members;
+}
+
+// Those, and the other voters: a roster that has not come must not make this node the majority.
+Result<std::vector<Member>> Node::State::whom_to_ask() const {
+    auto members = read_members(layout.members());
     if (!members) return members;
-    std::erase_if(*members, [&](const Member& member) {
+    if (failover) *members = members_under(failover->list(), std::move(*members), keys.list());
+    erase_self(*members);
+    return members;
+}
+
+void Node::State::erase_self(std::vector<Member>& members) const {
+    std::erase_if(members, [&](const Member& member) {
         return member.key == identity || member.endpoint == own_endpoint() ||
                std::find(bound_endpoints.begin(), bound_endpoints.end(), member.endpoint) !=
                    bound_endpoints.end();
     });
-    return members;
 }
 
 // Without keys everybody may.
@@ -63,7 +75,7 @@ PromotionPlan Node::State::plan_promotion() {
                  {"end", to_string(end)},
                  {"applied", control->applied_lsn.load()},
                  {"primary_end_last_heard", heard.value}};
-    auto members = other_members();
+    auto members = whom_to_ask();
     if (!members) {
         plan.impossible = members.error().message;
         return plan;

@@ -155,6 +155,8 @@ failover::LogState Replica::log_state() const {
     return log;
 }
 
+bool Replica::log_was_short() const { return state_->apply.log_was_short(); }
+
 std::vector<std::string> Replica::invitations() const { return state_->net.invitations(); }
 
 }  // namespace tanist

@@ -38,7 +38,8 @@ class Replica {
     Status finish(const std::optional<LogPoint>& wanted);
     // Where its log is, for elections; any thread, until it is stopped.
     failover::LogState log_state() const;
-    void stop(Nanos patience);  // applies what is logged, acknowledges, says goodbye
+    bool log_was_short() const;  // when it was started; see ApplyLoop
+    void stop(Nanos patience);   // applies what is logged, acknowledges, says goodbye
     // tanist:// addresses, with an open invitation, of a node that waits to be added.
     std::vector<std::string> invitations() const;
 

@@ -3,8 +3,9 @@
 // new list.
 //
 // Why one at a time: majorities of two lists that differ by one voter have a voter in common, who
-// votes once in each epoch. Why a removal waits until all that stay hold the whole log: what was
-// confirmed by the one that goes must not need it any more.
+// votes once in each epoch. Why a list that another holder made is made anew before it is changed:
+// step_towards() of voter_list.h. Why a removal waits until all that stay hold the whole log: what
+// was confirmed by the one that goes must not need it any more.
 #include "failover/core/epoch_parts.h"
 #include "replicator/base/event.h"
 #include "replicator/base/notes.h"
@@ -136,6 +137,7 @@ void Node::State::found_voters_when_due() {
     } else if (auto list = gather_voters(); list) {
         if (!*list) return;
         founded = adopt_voters(**list, identity);
+        if (founded) own_voters = (*list)->config.id;
     } else {
         founded = std::move(list).error();
     }
@@ -219,8 +221,11 @@ void Node::State::change_voters_when_due() {
     Status changed = ok_status();
     if (!next) {
         changed = std::move(next).error();
+    } else if (*next && failover->view().policy.paused) {
+        // The new list needs an election, and nobody would be elected.
+        changed = Error{Errc::busy, "elections are paused (tanist resume)"};
     } else if (*next) {
-        changed = change_voters(now, std::move(**next));
+        changed = change_voters(now, **next);
     }
     const std::string why =
         changed ? "" : "the voters are not changed yet: " + changed.error().message;
@@ -230,8 +235,8 @@ void Node::State::change_voters_when_due() {
     if (!why.empty()) note(NoteLevel::warning, why);
 }
 
-Status Node::State::change_voters(const VoterList& now, VoterList next) {
-    next.config.id = {file.epoch, now.config.id.version + 1};
+Status Node::State::change_voters(const VoterList& now, const VoterList& wanted) {
+    const VoterList next = step_towards(wanted, now, file.epoch, own_voters);
     if (std::string why = failover::why_invalid(next.config); !why.empty()) {
         return Error{Errc::refused, why};
     }
@@ -241,7 +246,9 @@ Status Node::State::change_voters(const VoterList& now, VoterList next) {
     if (removes && !all_hold_the_log(next)) {
         return Error{Errc::busy, "a removal waits until all others hold the whole log"};
     }
-    return adopt_voters(next, identity);
+    TANIST_TRY(adopt_voters(next, identity));
+    own_voters = next.config.id;
+    return ok_status();
 }
 
 // -- an operator's word instead of a majority

@@ -161,6 +161,32 @@ void replace_voter(VoterList& list, const NodeKey& old_key, const NodeKey& new_k
               [](const auto& a, const auto& b) { return a.node < b.node; });
 }
 
+std::vector<Member> members_under(const VoterList& list, std::vector<Member> held,
+                                  const MemberList& keys) {
+    const auto taken_off = [&](const NodeKey& key) {
+        return keys.version > 0 && !key.is_zero() && keys.node_of(key) == nullptr;
+    };
+    std::erase_if(held, [&](const Member& member) { return taken_off(member.key); });
+    for (const VoterAddress& address : list.addresses) {
+        const NodeKey key = address.secured ? address.node : NodeKey{};
+        const auto same = [&](const Member& m) { return m.endpoint == address.endpoint; };
+        if (taken_off(key) || std::any_of(held.begin(), held.end(), same)) continue;
+        const failover::Member* voter = list.config.find(address.node);
+        held.push_back({.name = address.name,
+                        .endpoint = address.endpoint,
+                        .key = key,
+                        .witness = voter != nullptr && voter->witness});
+    }
+    return held;
+}
+
+VoterList step_towards(const VoterList& wanted, const VoterList& now, Epoch epoch,
+                       failover::ConfigId own) {
+    VoterList next = now.config.id == own ? wanted : now;
+    next.config.id = {epoch, now.config.id.version + 1};
+    return next;
+}
+
 Result<VoterList> found_voters(const ClusterId& cluster, const GroupId& group,
                                failover::ConfigId id, const Settings& settings,
                                std::vector<VoterFacts> voters) {

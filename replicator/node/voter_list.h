@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "failover/core/config.h"
+#include "replicator/control/member_list.h"
+#include "replicator/control/members.h"
 #include "replicator/control/settings.h"
 
 namespace tanist {
@@ -37,6 +39,21 @@ Status write_voter_list(const std::string& path, const VoterList& list);
 
 // `new_key` votes where `old_key` did; everything else stays. Requires: old_key is in it.
 void replace_voter(VoterList& list, const NodeKey& old_key, const NodeKey& new_key);
+
+// Who belongs to the cluster, for a node that is elected under `list` and, as a replica, has heard
+// that they were `held`, perhaps before the last change. Every voter of the list belongs to it, or
+// the next change would take its vote. A key that the signed `keys` know no more is on its way out.
+// Others stay: they are new, and wait for their votes.
+std::vector<Member> members_under(const VoterList& list, std::vector<Member> held,
+                                  const MemberList& keys);
+
+// The next list on the way from `now` to `wanted`, made by the holder of `epoch`; `own` is the list
+// that it made last. The same voters come first where somebody else made `now`: before, two
+// holders could each change the list that both began with, and majorities of the two lists that
+// come of it have nobody in common. A majority that holds a list of this epoch elects nobody under
+// one of an earlier epoch (rule G3).
+VoterList step_towards(const VoterList& wanted, const VoterList& now, Epoch epoch,
+                       failover::ConfigId own);
 
 // What one voter says of itself, and where it is.
 struct VoterFacts {

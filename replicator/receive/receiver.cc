@@ -282,21 +282,18 @@ void Receiver::State::ack() {
 }
 
 void Receiver::State::data(const Envelope& envelope, const Data& data) {
-    uint64_t body_bytes = kDataPrefixBytes + data.bytes.size();
+    const uint64_t body_bytes = kDataPrefixBytes + data.bytes.size();
     committed = std::max(committed, data.committed);
     bool expected = state == ReplicaState::following || sync >= SyncStep::copying;
     bool repeat = !assembly.open() && envelope.lsn <= accepted.position.lsn;
-    if (!expected || repeat || log_failed) {
-        session->credit.discarded(body_bytes);
-        return;
-    }
+    if (!expected || repeat || log_failed) return session->credit.discarded(body_bytes);
     Status taken = take_records(envelope, data.bytes);
     if (taken.ok() && ((envelope.flags & kDataLast) != 0) == assembly.open()) {
         assembly.drop();
         taken = Error{Errc::corrupt, "the records of a message do not add up to its length"};
     }
     if (!taken.ok()) {
-        bool other = taken.error().code == Errc::refused;
+        const bool other = taken.error().code == Errc::refused;
         return break_session(other ? RefuseCode::diverged : RefuseCode::protocol,
                              taken.error().message);
     }
@@ -321,8 +318,10 @@ Status Receiver::State::take_records(const Envelope& envelope, ByteView bytes) {
     return ok_status();
 }
 
+// An ABORT that is not durable is not seen by whoever applies the commit in front of it.
 void Receiver::State::tell_committed() {
-    Lsn may = appliable(received.position.lsn, committed);
+    const Lsn end = received.position.lsn;
+    const Lsn may = appliable(committed <= end ? end : std::min(durable, end), committed);
     if (may <= committed_told) return;
     committed_told = may;
     emit(act::CommittedUpTo{may});

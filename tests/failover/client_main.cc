@@ -1,7 +1,8 @@
-// An application on one node: tries to write each millisecond, whatever the node's role is, and
-// notes what it was told (history.h). Notes are written at once, so that they survive its death.
+// An application on one node: tries to write each PACE milliseconds, whatever the node's role is,
+// and notes what it was told (history.h). Notes are written at once, so that they survive its
+// death.
 //
-//   failover_client DB NOTES EXTENSION FIRST_VALUE
+//   failover_client DB NOTES EXTENSION FIRST_VALUE PACE
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
@@ -120,15 +121,16 @@ class Client {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 5) {
-        std::fprintf(stderr, "usage: failover_client DB NOTES EXTENSION FIRST_VALUE\n");
+    if (argc != 6) {
+        std::fprintf(stderr, "usage: failover_client DB NOTES EXTENSION FIRST_VALUE PACE\n");
         return 2;
     }
     Client client(argv[1], argv[2], argv[3], std::stoull(argv[4]));
+    const long pace_ms = std::stol(argv[5]);  // less than a second
     for (;;) {
         client.attempt();
         // Not a wait for anything: the pace at which this application retries.
-        const timespec pace{0, 1'000'000};
+        const timespec pace{0, pace_ms * 1'000'000};
         ::nanosleep(&pace, nullptr);
     }
 }

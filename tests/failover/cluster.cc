@@ -68,7 +68,7 @@ int64_t boot_ns() {
 Cluster::Cluster(ClusterOptions options, std::string directory)
     : options_(std::move(options)), directory_(std::move(directory)) {
     for (int node = 0; node < kNodes; ++node) {
-        nodes_[node].directory = directory_ + "/" + name(node);
+        nodes_[node].directory = directory_of(directory_, node);
     }
     // The voters are founded from the settings of the first primary.
     if (options_.automatic) options_.settings += "failover = \"automatic\"\n";
@@ -172,6 +172,7 @@ void Cluster::start_daemon(int node) {
     ChildOptions child;
     child.talk = true;
     child.log = directory_ + "/daemon-" + name(node) + ".log";
+    if (options_.environment) child.environment = options_.environment(node);
     at.daemon = Child(Network::on(node, {options_.build + "/tanistd", "--db", path(node),
                                          "--listen", Network::endpoint(node)}),
                       child);
@@ -188,10 +189,10 @@ void Cluster::start_client(int node) {
         (at.clients++ * kNodes + static_cast<uint64_t>(node) + 1) * kValuesPerClient;
     ChildOptions child;
     child.log = directory_ + "/client-" + name(node) + ".log";
-    at.client = Child(
-        Network::on(node, {options_.build + "/tests/failover/failover_client", path(node),
-                           notes_of(node), options_.build + "/tanist.so", std::to_string(first)}),
-        child);
+    at.client = Child(Network::on(node, {options_.build + "/tests/failover/failover_client",
+                                         path(node), notes_of(node), options_.build + "/tanist.so",
+                                         std::to_string(first), std::to_string(options_.pace_ms)}),
+                      child);
 }
 
 void Cluster::start_clients() {
@@ -294,15 +295,17 @@ bool Cluster::any_other_writes(int than) {
 }
 
 bool Cluster::all_follow_soon(int holder) {
-    const auto end = status(holder)["log"].value("end", uint64_t{0});
-    return soon([&] {
-        int following = 0;
-        for (const auto& replica : status(holder).value("replicas", nlohmann::json::array())) {
-            following += replica.value("state", "") == "streaming" &&
-                         replica.value("applied", uint64_t{0}) >= end;
-        }
-        return following == kNodes - 1;
-    });
+    const uint64_t end = end_of(holder);
+    return soon([&] { return all_have(holder, end); });
+}
+
+bool Cluster::all_have(int holder, uint64_t end) {
+    int following = 0;
+    for (const auto& replica : status(holder).value("replicas", nlohmann::json::array())) {
+        following += replica.value("state", "") == "streaming" &&
+                     replica.value("applied", uint64_t{0}) >= end;
+    }
+    return following == kNodes - 1;
 }
 
 bool Cluster::one_primary_soon(int not_on) {

@@ -22,6 +22,9 @@ struct ClusterOptions {
     std::string settings = {};        // more lines of tanist.toml, of every node
     bool automatic = false;           // else `tanist promote` elects
     std::string disk_bytes = "256m";  // of each node's file system; "": a directory
+    int pace_ms = 1;                  // between two attempts of an application
+    // What is added to the environment of a node's daemon.
+    std::function<std::vector<std::string>(int node)> environment = {};
 };
 
 struct CommandEnd {
@@ -57,6 +60,10 @@ class Cluster {
     }
     // `tanist WORDS` as a user of that node.
     CommandEnd tanist(int node, const std::string& words);
+    // Directories below `directory` that hold the nodes' files, made by found() at the latest.
+    static std::string directory_of(const std::string& directory, int node) {
+        return directory + "/" + name(node);
+    }
     nlohmann::json status(int node);
     std::string role(int node);
     // The node that is primary and serves; -1 none.
@@ -69,6 +76,8 @@ class Cluster {
     bool any_writes_soon();            // to anybody
     bool any_other_writes(int than);   // has ever, in this run of the clients
     bool all_follow_soon(int holder);  // every other node has what was committed until now
+    uint64_t end_of(int node) { return status(node)["log"].value("end", uint64_t{0}); }
+    bool all_have(int holder, uint64_t end);  // by what the holder knows just now
     bool one_primary_soon(int not_on);
     // Everything healed and running: one primary, the others equal to it. Nobody writes.
     bool converges();

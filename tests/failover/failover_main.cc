@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <stdexcept>
 
-#include "tests/failover/cluster.h"
+#include "tests/failover/verdict.h"
 #include "tests/support/process/arguments.h"
 #include "tests/support/process/dice.h"
 
@@ -154,28 +154,6 @@ constexpr Fault kFaults[] = {
     {"fill_primary", fill_primary},
 };
 
-struct Totals {
-    size_t acknowledged = 0;
-    size_t unknown = 0;
-    size_t saved = 0;
-};
-
-// "" or what is wrong.
-std::string judge(Cluster& cluster, const Promise& promise, Totals& totals) {
-    if (!cluster.converges()) return "the nodes do not come together";
-    const History history = cluster.history();
-    const Final end = cluster.final_state(cluster.primary());
-    totals.acknowledged = totals.unknown = 0;
-    totals.saved = end.saved.size();
-    for (const Operation& op : history) {
-        totals.acknowledged += op.outcome == Outcome::acknowledged;
-        totals.unknown += op.outcome == Outcome::unknown;
-    }
-    std::string all;
-    for (const std::string& breach : breaches_of(history, end, promise)) all += "\n  " + breach;
-    return all;
-}
-
 std::string play_round(Rig& rig, const Fault& fault, const Promise& promise, Totals& totals) {
     Cluster& cluster = rig.cluster;
     const int old = cluster.primary();
@@ -210,10 +188,7 @@ struct Course {
 
 // "" or what is wrong.
 std::string play_rounds(Cluster& cluster, const ClusterOptions& options, Course& course) {
-    const bool synchronous = options.ack != "async";
-    const Promise promise{.sum = Cluster::kSum,
-                          .acknowledged_survives = synchronous,
-                          .one_holder = synchronous || options.automatic};
+    const Promise promise = promise_of(options);
     Totals totals;
     const int64_t until = boot_ns() + course.seconds * 1'000'000'000;
     for (int64_t round = 0; course.seconds > 0 ? boot_ns() < until : round < course.rounds;
@@ -230,16 +205,6 @@ std::string play_rounds(Cluster& cluster, const ClusterOptions& options, Course&
         if (!wrong.empty()) return wrong;
     }
     return "";
-}
-
-void post_mortem(Cluster& cluster) {
-    cluster.stop_clients();
-    cluster.keep_files();
-    std::printf("%s", cluster.describe_databases().c_str());
-    for (int node = 0; node < Cluster::kNodes; ++node) {
-        std::printf("status of %s: %s\n", Cluster::name(node).c_str(),
-                    cluster.status(node).dump().c_str());
-    }
 }
 
 int play(Arguments& arguments, const std::string& directory) {

@@ -17,6 +17,8 @@ namespace {
 std::string ballot_of(const Voter& node) { return node.db + "-tanist/ballot"; }
 std::string token_of(const Voter& node) { return node.db + "-tanist/token"; }
 
+std::string log_of(const Voter& node) { return Layout(node.db).log(); }
+
 void cut(const std::string& path) { fs::resize_file(path, 100); }
 
 // b comes back without the knowledge of what it promised, while a is away: it must not help anybody
@@ -38,6 +40,33 @@ void lose_ballot(Electorate& group, const std::function<void()>& damage) {
     CHECK(eventually([&] { return group.failover(group.b)["lost_ballot"] == false; }));
     CHECK_MESSAGE(group.writes_soon(*next, "after"), group.writes(*next, "again"), group.story());
     CHECK(next->ask("SELECT count(*) FROM t WHERE x = 'kept'") == "1");
+}
+
+// A commit is on `kept` and on `damaged` alone. Then the log of `damaged` is lost and `kept` is
+// away: the third one lacks the commit, and must not be elected by the word of a log that lacks it,
+// too.
+void lose_log(Electorate& group, Voter& kept, Voter& damaged, const std::function<void()>& damage) {
+    REQUIRE(group.writes_soon(group.a, "before"));
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
+    group.b.daemon.kill();
+    REQUIRE(group.writes_soon(group.a, "kept"));
+    group.a.daemon.kill();
+    group.c.daemon.kill();
+    damage();
+    group.start(group.b);
+    group.start(damaged);
+    REQUIRE_MESSAGE(eventually([&] { return group.failover(damaged)["suspect"] == true; }),
+                    group.story());
+    REQUIRE(eventually([&] { return group.failover(damaged)["withholds_seconds"].is_null(); }));
+    REQUIRE(eventually([&] { return group.failover(group.b)["candidate"] == "asking"; }));
+    CHECK_FALSE(group.is_primary(group.b));
+    CHECK_FALSE(group.is_primary(damaged));
+    group.start(kept);
+    REQUIRE_MESSAGE(group.elected({&kept}) != nullptr, group.story());
+    CHECK(group.writes_soon(kept, "after"));
+    CHECK(group.equal_soon(kept, {&group.b, &damaged}));
+    CHECK(damaged.ask("SELECT count(*) FROM t WHERE x IN ('before', 'kept', 'after')") == "3");
+    CHECK(eventually([&] { return group.failover(damaged)["suspect"] == false; }));
 }
 
 }  // namespace
@@ -65,6 +94,28 @@ TEST_CASE("election faults: a ballot from a backup is noticed") {
     lose_ballot(group, [&] {
         fs::copy_file(backup, ballot_of(group.b), fs::copy_options::overwrite_existing);
     });
+}
+
+TEST_CASE("election faults: a replica whose log is gone elects nobody who lacks a commit") {
+    Electorate group;
+    lose_log(group, group.a, group.c, [&] { fs::remove_all(log_of(group.c)); });
+}
+
+TEST_CASE("election faults: a log from a backup elects nobody who lacks a commit") {
+    Electorate group;
+    REQUIRE(group.writes_soon(group.a, "first"));
+    REQUIRE(group.equal_soon(group.a, {&group.c}));
+    const std::string backup = group.dir.path("backup");
+    fs::copy(log_of(group.c), backup);
+    lose_log(group, group.a, group.c, [&] {
+        fs::remove_all(log_of(group.c));
+        fs::copy(backup, log_of(group.c));
+    });
+}
+
+TEST_CASE("election faults: a primary whose log is gone elects nobody who lacks a commit") {
+    Electorate group;
+    lose_log(group, group.c, group.a, [&] { fs::remove_all(log_of(group.a)); });
 }
 
 TEST_CASE("election faults: tokens that are lost come again, old ones are not obeyed") {

@@ -220,6 +220,18 @@ TEST_CASE("elections: two operators at once do not make two primaries") {
     CHECK_FALSE(both);
 }
 
+// As it is when the primary dies before it has told who belongs to the cluster.
+TEST_CASE("elections: a node that has heard no roster is no majority") {
+    Electorate group;
+    REQUIRE(eventually([&] { return path_exists(Layout(group.b.db).members()); }));
+    group.a.daemon.kill();
+    group.c.daemon.kill();
+    std::filesystem::remove(Layout(group.b.db).members());
+    const Outcome refused = group.run("promote b.db --yes");
+    CHECK(refused.code == 3);
+    CHECK_MESSAGE(refused.says("no majority"), refused.text);
+}
+
 TEST_CASE("elections: without a majority a promotion takes force, and who comes back follows") {
     Electorate group;
     REQUIRE(group.writes(group.a, "kept") == "ok");
@@ -238,9 +250,10 @@ TEST_CASE("elections: without a majority a promotion takes force, and who comes 
     CHECK(eventually([&] { return group.failover(group.b)["voters"].size() == 2; }));
 }
 
-TEST_CASE("elections: a member that is added votes, and one that is removed does not") {
-    Electorate group;
-    Voter d;
+namespace {
+
+// A fourth voter.
+Voter& join_fourth(Electorate& group, Voter& d) {
     d.name = "d";
     d.db = group.dir.path("d.db");
     d.endpoint = "ipc://" + group.dir.path("d.sock");
@@ -248,10 +261,70 @@ TEST_CASE("elections: a member that is added votes, and one that is removed does
     group.must("members add a.db " + d.endpoint + " --name d");
     REQUIRE(eventually([&] { return group.failover(group.a)["voters"].size() == 4; }));
     REQUIRE(eventually([&] { return group.is_primary(group.a) && group.votes(d); }));
+    return d;
+}
+
+}  // namespace
+
+TEST_CASE("elections: a member that is added votes, and one that is removed does not") {
+    Electorate group;
+    Voter fourth;
+    Voter& d = join_fourth(group, fourth);
     CHECK(group.writes_soon(group.a, "with four"));
     CHECK(group.equal_soon(group.a, {&group.b, &group.c, &d}));
     group.must("members remove a.db d");
     REQUIRE(eventually([&] { return group.failover(group.a)["voters"].size() == 3; }));
     CHECK(group.elected({&group.a}) != nullptr);
     CHECK(group.writes_soon(group.a, "with three"));
+}
+
+// A change of the voters needs an election, which a pause forbids.
+TEST_CASE("elections: paused, a member that is added waits for its vote, and the primary stays") {
+    Electorate group;
+    group.must("pause a.db");
+    group.must("members add a.db ipc://" + group.dir.path("d.sock") + " --name d");
+    Voter d;
+    d.name = "d";
+    d.db = group.dir.path("d.db");
+    d.endpoint = "ipc://" + group.dir.path("d.sock");
+    group.start(d);
+    REQUIRE(eventually([&] { return group.run("status a.db").says("elections are paused"); }));
+    CHECK(group.writes_soon(group.a, "paused"));
+    CHECK(group.equal_soon(group.a, {&d}));
+    CHECK(group.failover(group.a)["voters"].size() == 3);
+    group.must("resume a.db");
+    CHECK(eventually([&] { return group.failover(group.a)["voters"].size() == 4; }));
+    CHECK(eventually([&] { return group.is_primary(group.a) && group.votes(d); }));
+}
+
+// The primary dies after the new member's vote is recorded, before everybody has heard of it.
+TEST_CASE("elections: who is elected with an old roster keeps the member that was just added") {
+    Electorate group;
+    const std::string old_roster = file_text(Layout(group.a.db).members());
+    Voter fourth;
+    Voter& d = join_fourth(group, fourth);
+    REQUIRE(group.writes_soon(group.a, "with four"));
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c, &d}));
+    for (const Voter* node : {&group.b, &group.c}) {
+        const std::string roster = Layout(node->db).members();
+        REQUIRE(
+            eventually([&] { return file_text(roster).find(d.endpoint) != std::string::npos; }));
+        write_text(roster, old_roster);
+    }
+    group.must("pause a.db");  // an operator chooses who is next
+    group.a.daemon.kill();
+    REQUIRE(eventually([&] { return group.run("promote b.db --yes").code == 0; }));
+    REQUIRE(group.writes_soon(group.b, "after"));
+    CHECK(group.equal_soon(group.b, {&group.c, &d}));
+    CHECK(group.failover(group.b)["voters"].size() == 4);
+    // A change that is made from here on takes nobody's vote either.
+    group.must("resume b.db");
+    group.start(group.a);
+    REQUIRE(group.equal_soon(group.b, {&group.a}));
+    group.must("members remove b.db " + group.c.endpoint);
+    REQUIRE(eventually([&] {
+        return group.failover(group.b)["voters"].size() == 3 && group.is_primary(group.b);
+    }));
+    CHECK(group.writes_soon(group.b, "without c"));
+    CHECK(group.equal_soon(group.b, {&group.a, &d}));
 }

@@ -225,7 +225,9 @@ void World::resume_cluster() {
     if (primary() != nullptr) {
         primary()->step(event::Pause{false});
     } else {
-        order_promotion(VoteKind::ordered);
+        // As the daemon does: where nobody waited for replicas, a promotion accepts what it lacks.
+        const bool gives_up = swarm_.config.sync_k == 0;
+        order_promotion(gives_up ? VoteKind::accept_loss : VoteKind::ordered);
     }
 }
 

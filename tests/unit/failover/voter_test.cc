@@ -407,14 +407,18 @@ TEST_CASE_FIXTURE(VoterFixture,
     CHECK(refused() == RefuseReason::lost_ballot);
     actions.clear();
     voter->on_tick(now, actions);
-    const PromiseAsk* question = find_message<PromiseAsk>(actions);
-    REQUIRE(question != nullptr);
-    const uint64_t nonce = question->nonce;
-    voter->on_promise_told(key_of(1), {nonce, Epoch(4), {}, false}, now, actions);
+    const auto nonce = [&] { return find_message<PromiseAsk>(actions)->nonce; };
+    REQUIRE(find_message<PromiseAsk>(actions) != nullptr);
+    voter->on_promise_told(key_of(1), {nonce(), Epoch(4), {}, false}, now, actions);
     CHECK(voter->ballot().lost);
-    voter->on_promise_told(key_of(2), {nonce, Epoch(9), {}, true}, now, actions);  // knows no more
+    voter->on_promise_told(key_of(2), {nonce(), Epoch(9), {}, true}, now,
+                           actions);  // knows no more
     CHECK(voter->ballot().lost);
-    voter->on_promise_told(key_of(2), {nonce, Epoch(7), {}, false}, now, actions);
+    actions.clear();
+    voter->on_tick(now, actions);
+    voter->on_promise_told(key_of(1), {nonce(), Epoch(4), {}, false}, now, actions);
+    CHECK(voter->ballot().lost);
+    voter->on_promise_told(key_of(2), {nonce(), Epoch(7), {}, false}, now, actions);
     persist();
     CHECK_FALSE(voter->ballot().lost);
     CHECK(voter->promised() == Epoch(7));
@@ -424,6 +428,82 @@ TEST_CASE_FIXTURE(VoterFixture,
     ask(8, 1);
     REQUIRE(granted());
     CHECK_FALSE(find_message<VoteGrant>(actions)->grant.is_data);  // its log may be gone, too
+}
+
+namespace {
+
+// Voter number 0 without its ballot, in a group of `data` members.
+struct Amnesiac : VoterFixture {
+    uint64_t nonce = 0;
+
+    void begin(int data, Position log_end = {}) {
+        config = config_of(data, 0, 1);
+        standing.config = config;
+        standing.log.end.position = log_end;
+        start.condition = BallotCondition::lost;
+        restart();
+        asks();
+    }
+    void asks() {
+        actions.clear();
+        voter->on_tick(now, actions);
+        const PromiseAsk* question = find_message<PromiseAsk>(actions);
+        REQUIRE(question != nullptr);
+        nonce = question->nonce;
+    }
+    void tells(int from, uint64_t epoch) {
+        voter->on_promise_told(key_of(from), {nonce, Epoch(epoch), {}, false}, now, actions);
+        persist();
+    }
+    void lost_its_own(int from) {
+        voter->on_promise_told(key_of(from), {nonce, Epoch(0), {}, true}, now, actions);
+    }
+    bool knows() const { return !voter->ballot().lost; }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Amnesiac,
+                  "voter: two of five lost their ballots, and the others' word is enough") {
+    begin(5);
+    tells(1, 4);
+    tells(2, 5);
+    lost_its_own(4);
+    tells(3, 4);  // asked before: who lost its ballot may have won an election after that
+    CHECK_FALSE(knows());
+    asks();
+    lost_its_own(4);
+    tells(1, 6);
+    tells(2, 6);
+    CHECK_FALSE(knows());
+    tells(3, 4);
+    CHECK(knows());
+    CHECK(voter->promised() == Epoch(6));
+    CHECK(voter->ballot().suspect);
+}
+
+TEST_CASE_FIXTURE(Amnesiac, "voter: a majority that lost its ballots replaces none") {
+    for (const int data : {3, 4, 5}) {
+        begin(data);
+        const int lost_beside = data / 2;
+        for (int i = 1; i <= lost_beside; ++i) {
+            lost_its_own(i);
+            asks();
+        }
+        for (int i = lost_beside + 1; i < data; ++i) tells(i, 5);
+        CHECK_FALSE(knows());
+        // One of them knows again.
+        tells(1, 7);
+        CHECK(knows() == (lost_beside > 1 || data == 3));
+    }
+}
+
+TEST_CASE_FIXTURE(Amnesiac, "voter: what the own log ends in was promised") {
+    begin(3, {Epoch(9), Lsn(4)});
+    tells(1, 5);
+    tells(2, 5);
+    CHECK(knows());
+    CHECK(voter->promised() == Epoch(9));
 }
 
 TEST_CASE_FIXTURE(VoterFixture,

@@ -99,3 +99,118 @@ TEST_CASE("promise file: what is noted is read again in this boot") {
     REQUIRE(file->write(promise).ok());
     CHECK(PromiseFile::open(dir.path("promise"))->read() == promise);
 }
+
+// -- who belongs to the cluster, for a node that is elected
+
+namespace {
+
+Member member_of(const VoterList& list, uint8_t first) {
+    const VoterAddress* address = list.find(key(first));
+    return {.name = address->name,
+            .endpoint = address->endpoint,
+            .key = address->secured ? address->node : NodeKey{},
+            .witness = list.config.find(address->node)->witness};
+}
+
+MemberList keys_of(std::initializer_list<uint8_t> known) {
+    MemberList list;
+    list.version = 1;
+    for (const uint8_t first : known) {
+        list.nodes.push_back(
+            {.name = {}, .endpoint = {}, .key = key(first), .old_key = {}, .rights = {}});
+    }
+    return list;
+}
+
+VoterList four() {
+    return found(waits_for("durable:1"), {voter(2), voter(3), voter(4), voter(6, true)}).value();
+}
+
+}  // namespace
+
+TEST_CASE("voter list: a voter that an old roster lacks belongs to the cluster") {
+    const VoterList list = four();
+    const std::vector<Member> old = {member_of(list, 2), member_of(list, 3)};
+    std::vector<Member> expected = old;
+    expected.push_back(member_of(list, 4));
+    expected.push_back(member_of(list, 6));
+    CHECK(members_under(list, old, {}) == expected);
+    CHECK(members_under(list, expected, {}) == expected);
+}
+
+TEST_CASE("voter list: a member that waits for its vote still belongs to the cluster") {
+    const VoterList list = four();
+    std::vector<Member> held = members_under(list, {}, {});
+    held.push_back({.name = "new", .endpoint = "ipc:///run/new.sock", .key = {}});
+    CHECK(members_under(list, held, {}) == held);
+}
+
+// Whoever removes a member takes its key off first; the voters follow.
+TEST_CASE("voter list: a node whose key was taken off belongs to the cluster no more") {
+    const VoterList list = four();
+    const MemberList keys = keys_of({2, 6});  // 3 has no key, 4 was taken off
+    for (const bool heard_of : {false, true}) {
+        std::vector<Member> held = {member_of(list, 2)};
+        if (heard_of) held.push_back(member_of(list, 4));
+        const std::vector<Member> expected = {member_of(list, 2), member_of(list, 3),
+                                              member_of(list, 6)};
+        CHECK(members_under(list, held, keys) == expected);
+    }
+}
+
+// -- changes of two holders that do not know of each other
+
+namespace {
+
+// Every list that differs from `voters` (a set of bits) by one of `all` voters.
+std::vector<uint32_t> neighbours_of(uint32_t voters, int all) {
+    std::vector<uint32_t> lists;
+    for (int i = 0; i < all; ++i) {
+        if (const uint32_t changed = voters ^ (1u << i); changed != 0) lists.push_back(changed);
+    }
+    return lists;
+}
+
+bool is_majority_of(uint32_t voters, uint32_t some) {
+    return 2 * __builtin_popcount(voters & some) > __builtin_popcount(voters);
+}
+
+// Whether two majorities of the two lists have nobody in common.
+bool majorities_may_miss(uint32_t one, uint32_t other, int all) {
+    for (uint32_t some = 0; some < 1u << all; ++some) {
+        if (is_majority_of(one, some) && is_majority_of(other, ~some)) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+TEST_CASE("voter list: a holder makes the list of another one anew before it changes it") {
+    const VoterList now = four();
+    VoterList wanted = now;
+    replace_voter(wanted, key(4), key(5));
+    const failover::ConfigId own = now.config.id;
+    const VoterList mine = step_towards(wanted, now, Epoch(7), own);
+    CHECK(mine.addresses == wanted.addresses);
+    CHECK(mine.config.id == failover::ConfigId{Epoch(7), own.version + 1});
+    const VoterList others = step_towards(wanted, now, Epoch(7), {Epoch(3), 9});
+    CHECK(others.addresses == now.addresses);
+    CHECK(others.config.id == mine.config.id);
+    CHECK(step_towards(wanted, others, Epoch(8), others.config.id).addresses == wanted.addresses);
+}
+
+// Why: over every group of up to six voters, and every pair of changes that two holders make of it.
+TEST_CASE("voter list: only a majority that holds the newer list keeps two changes apart") {
+    constexpr int kAll = 7;
+    bool missed = false;
+    for (uint32_t voters = 1; voters < 1u << (kAll - 1); ++voters) {
+        for (const uint32_t first : neighbours_of(voters, kAll)) {
+            // Who holds `voters` made anew elects nobody under `first`, which is older.
+            CHECK_FALSE(majorities_may_miss(voters, first, kAll));
+            for (const uint32_t second : neighbours_of(voters, kAll)) {
+                missed = missed || majorities_may_miss(first, second, kAll);
+            }
+        }
+    }
+    CHECK(missed);
+}

@@ -189,6 +189,7 @@ class World {
         start.name = "r";
         start.epoch = epoch_;
         start.state = state_;
+        durable_ = log_end_.position.lsn;
         start.log_end = log_end_;
         start.durable = log_end_.position.lsn;
         start.applied = state_ == ReplicaState::following ? applied_ : Lsn(0);
@@ -434,7 +435,8 @@ class World {
     void act(ract::Report&, Events&) {}
 
     void store_one(bool fails) {
-        if (store_.empty()) return apply_one();
+        if (roll(4) == 0) return apply_one();
+        if (store_.empty()) return durable_ < log_end_.position.lsn ? make_durable() : apply_one();
         StoreCommand command = std::move(store_.front());
         store_.pop_front();
         if (command.kind == StoreCommand::abandon) {
@@ -444,6 +446,7 @@ class World {
         if (command.kind == StoreCommand::reset) {
             store_failed_ = false;
             log_end_ = command.base;
+            durable_ = command.base.position.lsn;
             return step_receiver(rev::LogReset{command.base});
         }
         if (store_failed_) return;
@@ -467,14 +470,19 @@ class World {
         if (hash128(payload_) != header.payload_hash) broke("a record's payload differs");
         log_end_ = {header.position(), header.chain};
         step_receiver(rev::Appended{header.lsn, header.record_bytes(), header.chain});
-        if (roll(3) == 0 || store_.empty()) step_receiver(rev::Durable{header.lsn});
+        if (roll(3) == 0) make_durable();
+    }
+    void make_durable() {
+        durable_ = log_end_.position.lsn;
+        step_receiver(rev::Durable{durable_});
     }
     void apply_one() {
-        Lsn target = appliable(log_end_.position.lsn, committed_);
+        Lsn target = appliable(durable_, committed_);
         if (state_ != ReplicaState::following || applied_ >= target) return;
         applied_ = applied_.next();
-        // NO-RESURRECT: with the ABORT behind it, it is passed over.
-        const bool last = applied_ == log_end_.position.lsn;
+        // NO-RESURRECT: with the ABORT behind it, it is passed over. Readers of the log see what is
+        // durable.
+        const bool last = applied_ == durable_;
         if (last && aborted_.contains(applied_)) broke("a commit that was taken back is applied");
         step_receiver(rev::Applied{applied_});
     }
@@ -499,7 +507,7 @@ class World {
     Epoch epoch_;
     ReplicaState state_ = ReplicaState::empty;
     LogPoint log_end_;
-    Lsn applied_, committed_;
+    Lsn durable_, applied_, committed_;
     std::deque<StoreCommand> store_;
     bool store_failed_ = false;
     Bytes payload_;
