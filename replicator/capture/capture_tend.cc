@@ -126,9 +126,11 @@ Status Capturer::State::close_cleanly() {
     if (known.wal.frame != 0) return ok_status();
     Result<CleanStop> stop = describe_stop(known.wal);
     if (!stop) return std::move(stop).error();
-    // A write within the same tick of the file system's clock would not show.
+    // A write within the same tick of the file system's clock would not show. That clock may have
+    // been set back since the last one: then it shows anyhow, and writers are held meanwhile.
     const std::atomic<uint32_t> nothing{0};
-    while (unix_now_ns() - stop->db_changed_ns < kFileClockNs) {
+    const Instant give_up = boot_now() + Nanos(kFileClockNs);
+    while (boot_now() < give_up && unix_now_ns() - stop->db_changed_ns < kFileClockNs) {
         futex_wait(&nothing, 0, Nanos(kFileClockNs / 4));
     }
     TANIST_TRY(replace_file(options.clean_stop_path, encode_clean_stop(*stop)));

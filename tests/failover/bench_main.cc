@@ -2,7 +2,7 @@
 // a big node. Numbers for docs/benchmarks.md; see docs/testing.md, "failover".
 //
 //   failover_bench --build DIR [--runs N]
-//                  --part switchover|promote|automatic|app_killed|disk_full|rejoin
+//                  --part switchover|promote|automatic|app_killed|disk_full|rejoin|busy
 //                  [--ack RULE] [--settings 'failover_profile = "lan"'] [--votes 1] [--keep FILE]
 //
 // --votes: voters elect in `switchover` and `promote`, too. --keep: the values are added to FILE,
@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "tests/failover/cluster.h"
@@ -175,6 +176,35 @@ struct Bench {
         whole.print("from the last acknowledgement to the first");
     }
 
+    // Every processor is wanted by somebody else all the while: nobody may be replaced for that.
+    void busy_machine(int64_t seconds) {
+        const int primary = begin_run();
+        const auto epoch = cluster.status(primary).value("epoch", uint64_t{0});
+        std::vector<tanist::testing::Child> others;
+        for (unsigned i = 0; i < std::thread::hardware_concurrency(); ++i) {
+            others.emplace_back(std::vector<std::string>{"sh", "-c", "while :; do :; done"},
+                                tanist::testing::ChildOptions{});
+        }
+        std::this_thread::sleep_for(std::chrono::seconds(seconds));
+        others.clear();
+        cluster.stop_clients();
+        must(cluster.converges(), "the nodes do not come together");
+        std::vector<int64_t> ends;
+        for (const Operation& op : cluster.history()) {
+            if (op.outcome == Outcome::acknowledged) ends.push_back(op.ended_ns);
+        }
+        std::sort(ends.begin(), ends.end());
+        int64_t longest = 0;
+        for (size_t i = 1; i < ends.size(); ++i) longest = std::max(longest, ends[i] - ends[i - 1]);
+        const int last = cluster.primary();
+        std::printf(
+            "%lld s with every processor busy: epoch %llu before, %llu after; %zu commits "
+            "acknowledged, the longest time without one %.0f ms\n",
+            static_cast<long long>(seconds), static_cast<unsigned long long>(epoch),
+            static_cast<unsigned long long>(cluster.status(last).value("epoch", epoch)),
+            ends.size(), static_cast<double>(longest) / kMs);
+    }
+
     uint64_t wire_bytes(int node) {
         uint64_t sum = 0;
         for (const char* way : {"rx_bytes", "tx_bytes"}) {
@@ -253,12 +283,14 @@ int play(Arguments& arguments, const std::string& directory) {
     options.build = std::filesystem::absolute(arguments.text("build", "build"));
     const std::string part = arguments.text("part", "switchover");
     options.ack = arguments.text("ack", "async");
-    const bool elects = part == "automatic" || part == "app_killed" || part == "disk_full";
+    const bool elects =
+        part == "automatic" || part == "app_killed" || part == "disk_full" || part == "busy";
     options.automatic = elects || arguments.number("votes", 0) != 0;
     const std::string kept = arguments.text("keep", "");
     options.settings = arguments.text("settings", "") + "\n";
     const int64_t runs = arguments.number("runs", 20);
     const int64_t mebibytes = arguments.number("mebibytes", 1024);
+    const int64_t seconds = arguments.number("seconds", 60);
     arguments.finish(0, "failover_bench --build DIR --part switchover; see docs/testing.md");
     if (part == "rejoin") options.disk_bytes = "";
     Cluster cluster(options, directory);
@@ -276,6 +308,8 @@ int play(Arguments& arguments, const std::string& directory) {
         bench.unusable(part == "disk_full");
     } else if (part == "rejoin") {
         bench.rejoin();
+    } else if (part == "busy") {
+        bench.busy_machine(seconds);
     } else {
         throw std::runtime_error("no part is named " + part);
     }

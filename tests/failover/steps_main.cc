@@ -122,14 +122,15 @@ const Act kActs[] = {{"switchover", switchover, {kOld, kNext, kThird}},
 
 // -- a blow
 
-// Daemons and applications are started again where they died, and nothing else is done; only where
-// no voters elect does an operator come when nobody is primary.
+// Daemons and applications are started again where they died, and nothing else is done. Only where
+// no voters elect does an operator come when nobody is primary; and who was just being promoted is
+// started before the old primary, which would not know of it (docs/failover.md, "In the daemons").
 void recover(Stage& stage) {
     Cluster& cluster = stage.cluster;
     const int victim = stage.nodes[stage.victim];
     stage.machine().disarm();
     if (stage.struck()) cluster.kill_node(victim);
-    for (int node = 0; node < Cluster::kNodes; ++node) {
+    for (const int node : {victim, stage.old(), stage.next(), stage.third()}) {
         if (cluster.daemon_runs(node)) continue;
         cluster.start_daemon(node);
         cluster.start_client(node);
