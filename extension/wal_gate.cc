@@ -9,6 +9,7 @@
 #include "extension/database_file.h"
 #include "extension/host.h"
 #include "replicator/base/event.h"
+#include "replicator/base/file.h"
 #include "replicator/wal/wal_index.h"
 
 namespace tanist {
@@ -46,6 +47,7 @@ constexpr int64_t kLongWalPatienceNs = 1'000'000'000;
 constexpr int64_t kLongWalLookNs = 200'000;
 constexpr int64_t kLeasePatienceNs = 100'000'000;
 constexpr int64_t kLeaseLookNs = 1'000'000;
+constexpr int64_t kLogSyncLookNs = 20'000'000;
 constexpr int64_t kRefusalHoldsNs = 5'000'000;
 constexpr int64_t kRefusalHoldsLongestNs = 1'000'000'000;  // of an engine that does not answer
 // With fewer frames than this to write back, a checkpoint that cannot end in a restart is not worth
@@ -331,8 +333,26 @@ int WalGate::lock_for_restart(DatabaseFile& file, sqlite3_file* real) {
                      SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
 }
 
+// A TRUNCATE leaves nothing of the WAL by which a database whose commits wait could be found in its
+// log after a power cut that takes the log's end (node/own_tail.h).
+bool WalGate::log_is_durable(DatabaseFile& file) {
+    if (!path_exists(file.layout.waited())) return true;
+    const Control& control = file.control;
+    const Instant deadline = boot_now() + Nanos(kCheckpointPatienceNs);
+    const uint64_t wanted = control.captured().position.lsn.value;
+    control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
+    while (true) {
+        const uint32_t tick = control->ack_tick.load(std::memory_order_seq_cst);
+        if (control->durable_lsn.load(std::memory_order_acquire) >= wanted) return true;
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) return false;
+        if (!control.ring(true)) file.ensure_engine();
+        control.wait_acks(tick, std::min(left, Nanos(kLogSyncLookNs)), true);
+    }
+}
+
 bool WalGate::restart_granted(DatabaseFile& file, bool for_checkpoint) {
-    if (wal_is_captured(file)) return true;
+    if (wal_is_captured(file)) return !for_checkpoint || log_is_durable(file);
     if (!for_checkpoint && refused_lately()) return false;
     if (!file.ensure_engine()) return false;
     // A stopped process keeps its locks. A checkpoint that was asked for may wait for it.
@@ -340,7 +360,8 @@ bool WalGate::restart_granted(DatabaseFile& file, bool for_checkpoint) {
     // Not yet marked: the engine restarts the WAL itself, and marks it before.
     if (region0_ == nullptr || !is_marked(word(kChangeAt))) return false;
     const int64_t patience_ns = for_checkpoint ? kCheckpointPatienceNs : writer_patience_ns(file);
-    return captured_before(file, boot_now() + Nanos(patience_ns));
+    if (!captured_before(file, boot_now() + Nanos(patience_ns))) return false;
+    return !for_checkpoint || log_is_durable(file);
 }
 
 void WalGate::remember_refusal(bool engine_answers) {

@@ -51,6 +51,7 @@ class WalGate {
     bool share_pin(sqlite3_file* real, int mark);
     bool wal_is_captured(const DatabaseFile& file) const;
     bool captured_before(const DatabaseFile& file, Instant deadline) const;
+    bool log_is_durable(DatabaseFile& file);
     bool restart_granted(DatabaseFile& file, bool for_checkpoint);
     bool engine_must_mark(DatabaseFile& file);
     bool checkpoint_is_useless(DatabaseFile& file) const;

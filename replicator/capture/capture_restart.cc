@@ -241,7 +241,11 @@ Result<bool> Capturer::State::restart_without_readers(bool truncate) {
     const WalIndexHeader fresh = restart_wal_index(index, before, salt2);
     known.wal = {fresh.salt.salt1, fresh.salt.salt2, 0, fresh.change, 0, 0};
     known.live = true;
-    if (truncate) TANIST_TRY(handle.truncate_wal());
+    if (truncate) {
+        // Nothing else would then say where the database stands in a log that a power cut shortens.
+        TANIST_TRY(log.sync());
+        TANIST_TRY(handle.truncate_wal());
+    }
     TANIST_TRY(announce());
     return true;
 }
