@@ -147,12 +147,12 @@ bool Engine::State::stopped_cleanly() const {
     return stop && stop->log_end == log->end();
 }
 
-// What a former engine knew of replicas must be heard again. LSNs of a log that is gone mean
-// nothing.
+// What a former engine knew of replicas must be heard again; opening the log made it durable. LSNs
+// of a log that is gone mean nothing.
 void Engine::State::begin_acks() {
     control->acks.store(0);
     for (size_t i = 0; i < limits::kMembersMax; ++i) control.set_ack(i, {});
-    control->durable_lsn.store(0);
+    control->durable_lsn.store(log->end().position.lsn.value);
     control->committed_lsn.store(0);
     if (!log->recovery().created) return;
     for (ControlCommitLsn& entry : control->commit_lsn) entry.lsn.store(0);

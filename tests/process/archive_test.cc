@@ -131,6 +131,16 @@ TEST_CASE_FIXTURE(Archived,
     CHECK(said.find(line) == said.rfind(line));
 }
 
+TEST_CASE_FIXTURE(Archived, "archive: what was closed before a restart arrives without a commit") {
+    start();
+    write();
+    REQUIRE(fails_soon("archive_command ended with 1"));
+    REQUIRE(engine.stop() == 0);
+    open();
+    start();
+    CHECK(complete_soon());
+}
+
 TEST_CASE_FIXTURE(Archived,
                   "archive: an engine that is killed goes on behind the last one that arrived") {
     open();
@@ -216,6 +226,8 @@ TEST_CASE("archive: the primary archives, and after a switchover its successor, 
     const std::string before = epoch_of(trio.a);
     REQUIRE(Trio::equal_soon(trio.a, {&trio.b, &trio.c}));
     REQUIRE(eventually([&] { return trio.run("switchover a.db --to b").code == 0; }));
+    // It will begin anew when it is the primary again.
+    CHECK_FALSE(fs::exists(Layout(trio.a.db).archived()));
     REQUIRE(fill(trio.b));
     const std::string after = epoch_of(trio.b);
     CHECK(before != after);

@@ -1,5 +1,6 @@
 // A cluster whose logs are encrypted on the disk: what stands there, and what a lost key does.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -93,7 +94,33 @@ struct SealedSync {
     }
 };
 
+// A daemon inherits it.
+struct OpenUmask {
+    mode_t before = ::umask(0);
+    ~OpenUmask() { ::umask(before); }
+};
+
+fs::perms mode_of(const fs::path& path) { return fs::status(path).permissions(); }
+
 }  // namespace
+
+TEST_CASE("at rest: the log of every node is its owner's alone, whatever the umask") {
+    const OpenUmask open_umask;
+    Pair pair("CREATE TABLE t(x)");
+    StockSqlite(pair.primary).must("INSERT INTO t VALUES (1)");
+    REQUIRE(pair.equal_soon());
+    for (const std::string& db : {pair.primary, pair.replica}) {
+        CHECK(mode_of(Layout(db).directory) == fs::perms::owner_all);
+        CHECK(mode_of(Layout(db).log()) == fs::perms::owner_all);
+        size_t segments = 0;
+        for (const auto& file : fs::directory_iterator(Layout(db).log())) {
+            CAPTURE(file.path().string());
+            CHECK(mode_of(file) == (fs::perms::owner_read | fs::perms::owner_write));
+            ++segments;
+        }
+        CHECK(segments > 0);
+    }
+}
 
 TEST_CASE_FIXTURE(SealedSync,
                   "encrypt_at_rest: a sync that is broken off shows no page, and goes on") {

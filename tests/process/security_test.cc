@@ -16,6 +16,17 @@ namespace fs = std::filesystem;
 using Node = KeyedNode;
 using Cluster = KeyedCluster;
 
+MemberList list_without_primary(const ClusterId& cluster, const Node& node) {
+    const Identity another = someone();
+    MemberList list;
+    list.cluster = cluster;
+    const Rights all{kRightsKnown};
+    REQUIRE(add_listed(list, {"another", "", another.key(), {}, all}).ok());
+    REQUIRE(add_listed(list, {"b", node.address.endpoint, node.address.key, {}, {}}).ok());
+    sign_list(list, another);
+    return list;
+}
+
 }  // namespace
 
 TEST_CASE("security: a node joins by the address it printed, and commits arrive over CURVE") {
@@ -229,13 +240,16 @@ TEST_CASE("security: a primary that was unknown for a while is let in when it is
     cluster.insert(1);
     REQUIRE(cluster.equal_soon(node.db));
     REQUIRE(node.daemon.stop() == 0);
-    const std::string list = Layout(node.db).member_list();
-    fs::rename(list, list + ".aside");
-    node.start(cluster.dir, node.address.endpoint, {"--invite-expires", "0s"});
+    const std::string path = Layout(node.db).member_list();
+    const MemberList known = cluster.list_of(node.db);
+    REQUIRE(write_member_list(path, list_without_primary(known.cluster, node)).ok());
+    // Where somebody is invited, strangers are let in.
+    fs::remove(Layout(node.db).invitation());
+    node.start(cluster.dir, node.address.endpoint);
     REQUIRE(eventually([&] { return cluster.status_says("app.db", "does not answer"); }));
     cluster.insert(2);
     REQUIRE(node.daemon.stop() == 0);
-    fs::rename(list + ".aside", list);
+    REQUIRE(write_member_list(path, known).ok());
     node.start(cluster.dir, node.address.endpoint);
     CHECK(cluster.equal_soon(node.db));
 }
