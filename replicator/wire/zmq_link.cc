@@ -11,6 +11,7 @@
 #include <zmq.hpp>
 
 #include "replicator/base/limits.h"
+#include "replicator/base/notes.h"
 #include "replicator/wire/link.h"
 #include "replicator/wire/message.h"
 #include "replicator/wire/tcp_door.h"
@@ -33,6 +34,8 @@ constexpr size_t kCopyBytesMax = 1024;
 constexpr int64_t kCurveBytes = 33;
 constexpr long kBindAgainMs = 5;
 constexpr long kDoorAgainMs = 50;
+// Whoever fills a door and leaves it again may not fill the operator's log.
+constexpr Nanos kDoorToldEvery = std::chrono::seconds(10);
 
 struct Outgoing {
     zmq::message_t envelope;
@@ -48,7 +51,9 @@ struct Binder {
     bool secured = false;
     std::unique_ptr<TcpDoor> door;  // of a secured TCP endpoint: libzmq is given its socket
     bool bound = true;
-    int tries = 0;  // to bind anew
+    int tries = 0;                               // to bind anew
+    TcpDoor::State told = TcpDoor::State::open;  // to the operator...
+    Instant told_at{0};                          // ...and when
 };
 
 struct Connector {
@@ -233,6 +238,7 @@ class ZmqLink final : public Link {
             if (!binder.door) continue;
             // Somebody new wakes us to count; while it is shut nobody does.
             const TcpDoor::State state = binder.door->tend(boot_now());
+            tell(binder, state);
             if (state != TcpDoor::State::open) longest = std::min(longest, kDoorAgainMs);
             if (state == TcpDoor::State::shut) continue;
             items.push_back({nullptr, binder.door->fd(), ZMQ_POLLIN, 0});
@@ -271,6 +277,23 @@ class ZmqLink final : public Link {
     uint64_t dropped() const override { return dropped_; }
 
   private:
+    static void tell(Binder& binder, TcpDoor::State state) {
+        if (state == binder.told) return;
+        const Instant now = boot_now();
+        const bool first = binder.told_at.ns == 0;
+        if (!first && now - binder.told_at < kDoorToldEvery) return;
+        binder.told = state;
+        binder.told_at = now;
+        const char* event = "the door is open to everybody again";
+        if (state == TcpDoor::State::barred) {
+            event = "addresses that hold too many connections are barred";
+        } else if (state == TcpDoor::State::shut) {
+            event = "too many connections: nobody new is let in for a moment";
+        }
+        note(state == TcpDoor::State::open ? NoteLevel::info : NoteLevel::warning, event,
+             {{"endpoint", binder.endpoint}});
+    }
+
     // False: not taken, the message is unchanged.
     static bool put(zmq::socket_t& socket, zmq::message_t& part, bool more) {
         try {
