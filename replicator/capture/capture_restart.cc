@@ -230,6 +230,8 @@ Result<bool> Capturer::State::restart_without_readers(bool truncate) {
     }
     // Before the restart, not with it: an engine that dies in between has announced the mark.
     if (!is_marked(now->change)) TANIST_TRY(mark_now(*now));
+    // Without a WAL nothing says where the database stands in a log that a power cut shortens.
+    if (truncate) TANIST_TRY(log.sync());
     WalIndexHeader before = *now;
     before.change = known.wal.change;
     // Said before it is so: whoever kills the engine in between leaves a WAL whose beginning is
@@ -241,11 +243,7 @@ Result<bool> Capturer::State::restart_without_readers(bool truncate) {
     const WalIndexHeader fresh = restart_wal_index(index, before, salt2);
     known.wal = {fresh.salt.salt1, fresh.salt.salt2, 0, fresh.change, 0, 0};
     known.live = true;
-    if (truncate) {
-        // Nothing else would then say where the database stands in a log that a power cut shortens.
-        TANIST_TRY(log.sync());
-        TANIST_TRY(handle.truncate_wal());
-    }
+    if (truncate) TANIST_TRY(handle.truncate_wal());
     TANIST_TRY(announce());
     return true;
 }

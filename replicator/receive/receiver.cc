@@ -318,7 +318,8 @@ Status Receiver::State::take_records(const Envelope& envelope, ByteView bytes) {
     return ok_status();
 }
 
-// An ABORT that is not durable is not seen by whoever applies the commit in front of it.
+// Whoever applies looks behind a commit for its ABORT, and sees what is durable. When all that is
+// received is settled, it may be told before it is durable: who applies waits for that.
 void Receiver::State::tell_committed() {
     const Lsn end = received.position.lsn;
     const Lsn may = appliable(committed <= end ? end : std::min(durable, end), committed);

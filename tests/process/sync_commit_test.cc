@@ -306,3 +306,18 @@ TEST_CASE("sync: after a power cut, what cannot be found in the log is not taken
     CHECK(eventually([&] { return app.run("INSERT INTO t VALUES(6)") == SQLITE_OK; }));
     CHECK(cluster.replica_answers("SELECT group_concat(x) FROM t", "1,2,3,99,6"));
 }
+
+// After a power cut nothing else says where the database stands in its log.
+TEST_CASE("sync: a checkpoint truncates the WAL only behind a durable log") {
+    SyncCluster cluster;
+    App app(cluster.uri("&ack=durable:1&ack_timeout=1min"));
+    REQUIRE(app.run("PRAGMA synchronous=FULL; CREATE TABLE t(x)") == SQLITE_OK);
+    const auto control = Control::open(Layout(cluster.primary()).control(), false, false);
+    REQUIRE(control.ok());
+    for (int i = 0; i < 20; ++i) {
+        // The first of each WAL is synced anyway.
+        for (int k = 0; k < 5; ++k) REQUIRE(app.run("INSERT INTO t VALUES(1)") == SQLITE_OK);
+        if (app.ask("PRAGMA wal_checkpoint(TRUNCATE)") != "0") continue;
+        CHECK((*control)->durable_lsn.load() >= control->captured().position.lsn.value);
+    }
+}

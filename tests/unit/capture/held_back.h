@@ -46,6 +46,13 @@ class HeldBack {
         write_header();
         write_index();
     }
+    // As a writer does whose rule is met, to its end.
+    void succeed() {
+        REQUIRE(decide(PreparePhase::granted));
+        show();
+        publish();
+        die();
+    }
     // Granted, and then SQLite failed.
     void withdraw() {
         const uint64_t at = wal_frame_offset(frame_, before_.page_bytes);

@@ -198,10 +198,7 @@ TEST_CASE("prepare: what its writer has published is never taken back, not at a 
     HeldBack writer(p, 7);
     p.look();
     p.crash();
-    writer.decide(PreparePhase::granted);
-    writer.show();
-    writer.publish();
-    writer.die();
+    writer.succeed();
     Stock(p.path).run("PRAGMA wal_checkpoint(TRUNCATE)");
     Stock(p.path).run("INSERT INTO other VALUES(1)");
     p.start();
@@ -216,10 +213,7 @@ TEST_CASE("prepare: a new epoch keeps the commit that was published before it") 
     HeldBack writer(p, 7);
     p.look();
     p.crash();
-    writer.decide(PreparePhase::granted);
-    writer.show();
-    writer.publish();
-    writer.die();
+    writer.succeed();
     p.options.epoch = Epoch(2);
     p.start();
     p.look();
@@ -245,4 +239,16 @@ TEST_CASE("prepare: a new epoch does not begin beside a writer that was granted 
     writer.die();
     p.start_capture();
     CHECK(p.count(RecordKind::abort) == 1);
+}
+
+// A WAL that is gone says nothing about where the database stands in its log.
+TEST_CASE("capturer: an orderly stop has the whole log on the disk before the WAL is truncated") {
+    Prepared p;
+    Stock(p.path).run("INSERT INTO t VALUES(2, 'b')");
+    p.look();
+    REQUIRE(p.capturer->close_cleanly().ok());
+    CHECK(p.header().max_frame == 0);
+    Result<std::optional<LogSync>> left = p.log->begin_sync(true);
+    REQUIRE(left.ok());
+    CHECK_FALSE(left->has_value());
 }
