@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "tests/failover/cluster.h"
+#include "tests/failover/program.h"
 #include "tests/support/process/arguments.h"
 #include "tests/support/process/database.h"
 
@@ -319,21 +320,5 @@ int play(Arguments& arguments, const std::string& directory) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    ::signal(SIGPIPE, SIG_IGN);
-    Arguments arguments(argc, argv);
-    std::string directory = "/var/tmp/tanist-failover-XXXXXX";
-    if (::mkdtemp(directory.data()) == nullptr) return 1;
-    int code = 1;
-    try {
-        code = play(arguments, directory);
-    } catch (const std::exception& error) {
-        std::printf("%s\n", error.what());
-    }
-    if (code != 0) {
-        std::printf("logs and notes are kept in %s\n", directory.c_str());
-        return code;
-    }
-    std::error_code ignored;
-    std::filesystem::remove_all(directory, ignored);
-    return 0;
+    return play_in_directory(argc, argv, "/var/tmp/tanist-failover-XXXXXX", play);
 }

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "tests/failover/program.h"
 #include "tests/failover/verdict.h"
 #include "tests/support/process/arguments.h"
 #include "tests/support/process/dice.h"
@@ -18,8 +19,6 @@ namespace {
 using namespace tanist::torture;
 using tanist::testing::Arguments;
 using tanist::testing::Dice;
-
-constexpr int kSkipped = 77;  // ctest's SKIP_RETURN_CODE
 
 struct Rig {
     Cluster& cluster;
@@ -235,25 +234,5 @@ int play(Arguments& arguments, const std::string& directory) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    ::signal(SIGPIPE, SIG_IGN);
-    Arguments arguments(argc, argv);
-    if (const std::string why = Network::why_impossible(); !why.empty()) {
-        std::printf("skipped: %s\n", why.c_str());
-        return kSkipped;
-    }
-    std::string directory = "/tmp/tanist-failover-XXXXXX";
-    if (::mkdtemp(directory.data()) == nullptr) return 1;
-    int code = 1;
-    try {
-        code = play(arguments, directory);
-    } catch (const std::exception& error) {
-        std::printf("%s\n", error.what());
-    }
-    if (code == 0) {
-        std::error_code ignored;
-        std::filesystem::remove_all(directory, ignored);
-    } else {
-        std::printf("logs and notes are kept in %s\n", directory.c_str());
-    }
-    return code;
+    return play_in_directory(argc, argv, "/tmp/tanist-failover-XXXXXX", play);
 }

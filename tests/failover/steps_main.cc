@@ -19,6 +19,7 @@
 #include <stdexcept>
 
 #include "tests/crash/machine.h"
+#include "tests/failover/program.h"
 #include "tests/failover/verdict.h"
 #include "tests/support/process/arguments.h"
 #include "tests/support/process/dice.h"
@@ -31,7 +32,6 @@ using std::chrono::seconds;
 using tanist::testing::Arguments;
 using tanist::testing::Dice;
 
-constexpr int kSkipped = 77;  // ctest's SKIP_RETURN_CODE
 constexpr uint32_t kClasses = crash::kStepFile | crash::kStepSend;
 constexpr int kPaceMs = 20;  // of the applications, or their commits would be most of the steps
 
@@ -264,27 +264,7 @@ int play(Arguments& arguments, const std::string& directory) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    ::signal(SIGPIPE, SIG_IGN);
     // An application would start an engine in the place of a daemon that was killed.
     ::setenv("TANIST_DAEMON", "/bin/false", 1);
-    Arguments arguments(argc, argv);
-    if (const std::string why = Network::why_impossible(); !why.empty()) {
-        std::printf("skipped: %s\n", why.c_str());
-        return kSkipped;
-    }
-    std::string directory = "/tmp/tanist-steps-XXXXXX";
-    if (::mkdtemp(directory.data()) == nullptr) return 1;
-    int code = 1;
-    try {
-        code = play(arguments, directory);
-    } catch (const std::exception& error) {
-        std::printf("%s\n", error.what());
-    }
-    if (code == 0) {
-        std::error_code ignored;
-        std::filesystem::remove_all(directory, ignored);
-    } else {
-        std::printf("logs and notes are kept in %s\n", directory.c_str());
-    }
-    return code;
+    return play_in_directory(argc, argv, "/tmp/tanist-steps-XXXXXX", play);
 }

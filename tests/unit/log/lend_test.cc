@@ -13,6 +13,20 @@ struct LendFixture : LogFixture {
     std::optional<ClosedSegment> lend(uint64_t after, uint64_t durable) {
         return log->lend(Lsn(after), Lsn(durable));
     }
+    // The first one, and an open file that stays the same whatever its name becomes.
+    ClosedSegment lend_first() {
+        let_go_of_everything();
+        close_one();
+        const auto lent = lend(0, end_lsn());
+        REQUIRE(lent);
+        file = *File::open(log_dir() + "/" + lent->name, File::Mode::read);
+        return *lent;
+    }
+    Bytes content() const {
+        Bytes bytes(file.stat()->bytes);
+        REQUIRE(file.read_exactly_at(0, bytes).ok());
+        return bytes;
+    }
     // Retention drops whatever it may, until files are used again.
     void let_go_of_everything() {
         options.bytes_max = 1;
@@ -24,13 +38,9 @@ struct LendFixture : LogFixture {
             REQUIRE(log->retain(Lsn(0), 0).ok());
         }
     }
-};
 
-Bytes content(const File& file) {
-    Bytes bytes(file.stat()->bytes);
-    REQUIRE(file.read_exactly_at(0, bytes).ok());
-    return bytes;
-}
+    File file;
+};
 
 }  // namespace
 
@@ -56,25 +66,17 @@ TEST_CASE_FIXTURE(LendFixture,
 }
 
 TEST_CASE_FIXTURE(LendFixture, "log: a lent segment's file is not written again while it is lent") {
-    let_go_of_everything();
-    close_one();
-    const auto lent = lend(0, end_lsn());
-    REQUIRE(lent);
-    const File file = *File::open(log_dir() + "/" + lent->name, File::Mode::read);
-    const Bytes before = content(file);
+    const ClosedSegment lent = lend_first();
+    const Bytes before = content();
     grow();
-    CHECK(log->stat().first > lent->last.position.lsn);
-    CHECK(content(file) == before);
+    CHECK(log->stat().first > lent.last.position.lsn);
+    CHECK(content() == before);
 }
 
 TEST_CASE_FIXTURE(LendFixture, "log: a segment that was given back is used again") {
-    let_go_of_everything();
-    close_one();
-    const auto lent = lend(0, end_lsn());
-    REQUIRE(lent);
-    const File file = *File::open(log_dir() + "/" + lent->name, File::Mode::read);
-    const Bytes before = content(file);
+    lend_first();
+    const Bytes before = content();
     log->give_back();
     grow();
-    CHECK(content(file) != before);
+    CHECK(content() != before);
 }
