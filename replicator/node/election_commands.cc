@@ -44,7 +44,15 @@ bool Node::State::decide_by_vote(node_order::Command& command) {
     const OperatorCommand& asked = command.asked;
     const bool ours = asked.kind == Kind::promote || asked.kind == Kind::switchover ||
                       asked.kind == Kind::pause || asked.kind == Kind::resume;
-    if (!ours || !failover) return false;
+    if (!ours || !votes.votes()) return false;
+    if (!failover) {
+        const Json refused =
+            failure({Errc::refused,
+                     voters_missing.empty() ? "this node does not vote just now" : voters_missing});
+        audit_answer(asked, refused);
+        command.answer(dump(refused));
+        return true;
+    }
     PendingCommand begun;
     begun.who = asked.who;
     begun.began = boot_now();

@@ -370,7 +370,8 @@ Result<std::unique_ptr<Node>> Node::start(const SqliteApi& api, NodeOptions opti
     State* state = made.get();
     state->membership = std::make_unique<MembershipWorker>(state->layout);
     TANIST_TRY(state->start_role());
-    if (state->votes.votes()) TANIST_TRY(state->start_failover());
+    const bool can_vote = state->votes.votes() && state->voters_missing.empty();
+    if (can_vote) TANIST_TRY(state->start_failover());
     auto admin = AdminServer::start(state->layout.directory,
                                     {.status = [state] { return status_json(state->layout); },
                                      .command =

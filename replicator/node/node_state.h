@@ -60,10 +60,10 @@ struct PendingCommand {
     Json result;  // when it succeeds
     std::string who;
     std::string target;
-    Epoch before;         // the newest token's epoch when it began
-    NodeKey node;         // promote, switchover: who is to become the primary
-    bool paused = false;  // pause: what is wanted
-    bool left = false;    // switchover: the primacy was given up
+    Epoch before;             // the newest token's epoch when it began
+    NodeKey node;             // promote, switchover: who is to become the primary
+    bool paused = false;      // pause: what is wanted
+    bool left = false;        // switchover: the primacy was given up
     Instant began{0};
     Instant give_up{0};
 };
@@ -122,6 +122,8 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::unique_ptr<Witness> witness;
     std::unique_ptr<FailoverHost> failover;  // guarded by `roles`, like the pointers above
     failover::ConfigId voters_id;            // guarded by `roles`
+    std::string voters_missing;              // node thread: why it has no list, though it has voted
+    failover::ConfigId voters_least;         // node thread: an older list is not taken
     Suffrage votes;
     std::optional<WriteHold> drained;  // node thread: writers are held for a switchover
     std::optional<PendingCommand> pending;
@@ -171,9 +173,14 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::optional<failover::LogState> log_state() override;
     void ordered(ElectionOrder order) override { orders.put(std::move(order)); }
 
-    // -- elections.cc; node thread unless said otherwise
+    // -- own_voters.cc; node thread, or before it runs
+    Result<std::optional<failover::Config>> config_voted_under() const;
+    Result<bool> find_voters();
     Status open_voters();
+    Result<std::vector<Member>> members_known(const VoterList& list) const;
     Status know_members_of(const VoterList& list);
+
+    // -- elections.cc; node thread unless said otherwise
     Status start_failover();
     Status suspect_own_log();
     void stop_failover(bool for_good);
