@@ -282,7 +282,9 @@ void Node::State::on(election::Follow& order) {
         give_way_to("epoch " + std::to_string(theirs.value) + " has another primary");
     }
     if (file.role == Role::witness) control->epoch.store(theirs.value);
-    if (!pending || pending->kind == PendingCommand::Kind::pause) return;
+    const bool awaits = pending && (pending->kind == PendingCommand::Kind::promote ||
+                                    pending->kind == PendingCommand::Kind::switchover);
+    if (!awaits) return;
     if (theirs <= pending->before) return;
     const bool wanted = order.token.holder() == pending->node;
     finish_pending(wanted ? ok_status() : Status(Error{Errc::refused, "another node was elected"}));

@@ -238,6 +238,11 @@ void Node::State::handle(node_order::Command& command) {
 
 Json Node::State::execute(const OperatorCommand& command) {
     using Kind = OperatorCommand::Kind;
+    if (command.kind == Kind::recover) {
+        return failure({Errc::refused,
+                        "nobody votes here: failover is manual, so no log is suspect and no ballot "
+                        "can be lost"});
+    }
     if (file.role == Role::witness) {
         return failure({Errc::refused, "a witness holds no data, and no role that could change"});
     }

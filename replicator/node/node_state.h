@@ -54,7 +54,7 @@ using NodeOrder = std::variant<node_order::Command, node_order::TakeOver, node_o
 
 // A command whose end the elections decide; its answer waits for that.
 struct PendingCommand {
-    enum class Kind { promote, switchover, pause };
+    enum class Kind { promote, switchover, pause, recover };
     Kind kind = Kind::promote;
     AdminServer::Answer answer;
     Json result;  // when it succeeds
@@ -64,6 +64,7 @@ struct PendingCommand {
     NodeKey node;             // promote, switchover: who is to become the primary
     bool paused = false;      // pause: what is wanted
     bool left = false;        // switchover: the primacy was given up
+    bool log_counts = false;  // recover: as failover::OperatorWord has it
     Instant began{0};
     Instant give_up{0};
 };
@@ -92,6 +93,16 @@ struct PromotionPlan {
     bool behind = false;    // one of those: a node that answers has more of the history
     bool majority = false;  // of the data members can be asked
     Epoch next;
+};
+
+// What an operator's word would replace. `needed`: something; `impossible`: why it must not;
+// `more_at`: who has more of the history, so that this node's log does not count.
+struct RecoveryPlan {
+    Json json;
+    bool needed = false;
+    std::string impossible;
+    std::string more_at;
+    failover::OperatorWord word;
 };
 
 struct Node::State final : RoleHost, FailoverOwner {
@@ -226,8 +237,13 @@ struct Node::State final : RoleHost, FailoverOwner {
     Json begin_promotion(const OperatorCommand& asked, PendingCommand& begun);
     Json begin_switchover(const OperatorCommand& asked, PendingCommand& begun);
     Json begin_pause(const OperatorCommand& asked, PendingCommand& begun);
+    bool is_done(const PendingCommand& command) const;
     void finish_pending(const Status& outcome);
     void tend_pending();
+
+    // -- operator_word.cc
+    RecoveryPlan plan_recovery();
+    Json begin_recovery(const OperatorCommand& asked, PendingCommand& begun);
 
     // -- node.cc; node thread unless said otherwise
     Status open();
