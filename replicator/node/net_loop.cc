@@ -220,8 +220,10 @@ void NetLoop::act(receiver_action::AppendAbandon&) {
 }
 
 void NetLoop::act(receiver_action::CommittedUpTo& action) {
-    shared_.committed_lsn.store(action.lsn.value);
-    if (shared_.durable_lsn.load() >= action.lsn.value)
+    const Lsn before{shared_.committed_lsn.exchange(action.lsn.value)};
+    // Of what is not durable yet the store thread tells when it is.
+    const Lsn durable{shared_.durable_lsn.load()};
+    if (appliable(durable, action.lsn) > appliable(durable, before))
         shared_.to_apply.put(apply_command::Apply{});
 }
 

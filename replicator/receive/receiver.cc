@@ -29,7 +29,7 @@ struct Receiver::State {
     Epoch epoch;         // durable
     Epoch epoch_seen;    // highest; >= epoch
     ReplicaState state = ReplicaState::empty;
-    std::string reason, primary_name;
+    std::string reason, primary_name, told_refusal;
     std::optional<Session> session;
     NodeKey primary;  // of epoch `epoch`, once heard
     Position primary_end;
@@ -40,7 +40,7 @@ struct Receiver::State {
     bool log_failed = false;  // until the next AppendAbandoned
     int abandons = 0;         // AppendAbandon without its answer
     Lsn durable, applied;
-    Lsn committed, committed_told;
+    Lsn committed, committed_told, committed_here;
     SyncStep sync = SyncStep::none;
     SyncBegin sync_begin;
     SyncEnd sync_end;
@@ -65,7 +65,6 @@ struct Receiver::State {
         message.body = std::move(body);
         emit(act::Send{to, std::move(message)});
     }
-    std::string told_refusal;
     Refusal refusal;
     void refuse(LinkId to, const Envelope& about, RefuseCode code, std::string text) {
         send(to, about.session, epoch_seen, Refuse{code, std::move(text)});
@@ -89,6 +88,9 @@ struct Receiver::State {
     void data(const Envelope& envelope, const Data& data);
     Status take_records(const Envelope& envelope, ByteView bytes);
     void tell_committed();
+    void tell_settled(Lsn to) {
+        if (std::exchange(committed_told, to) != to) emit(act::CommittedUpTo{to});
+    }
     void heartbeat(const Heartbeat& beat);
     void sync_message(const ev::Received& event);
     void begin_sync(const ev::Received& event, const SyncBegin& begin);
@@ -236,8 +238,7 @@ void Receiver::State::on(const ev::EpochDurable& event) {
 }
 
 void Receiver::State::on(const ev::AppendAbandoned& event) {
-    if (abandons > 0) --abandons;
-    if (abandons > 0) return;
+    if (abandons > 0 && --abandons > 0) return;
     unanswered.clear();
     log_failed = false;
     received = accepted = event.end;
@@ -261,6 +262,8 @@ void Receiver::State::welcome() {
     welcome.applied = applied;
     welcome.credit = session->credit.granted();
     committed = Lsn(0);
+    // Another primary's records may come in the places of those that are not here yet.
+    tell_settled(committed_here);
     send(session->link, session->id, epoch, welcome);
     emit(act::Report{"connected to the primary " + session->name + ", epoch " +
                      std::to_string(session->epoch.value)});
@@ -294,8 +297,8 @@ void Receiver::State::data(const Envelope& envelope, const Data& data) {
     }
     if (!taken.ok()) {
         const bool other = taken.error().code == Errc::refused;
-        return break_session(other ? RefuseCode::diverged : RefuseCode::protocol,
-                             taken.error().message);
+        const RefuseCode code = other ? RefuseCode::diverged : RefuseCode::protocol;
+        return break_session(code, taken.error().message);
     }
     session->credit.accepted(body_bytes);
 }
@@ -318,14 +321,11 @@ Status Receiver::State::take_records(const Envelope& envelope, ByteView bytes) {
     return ok_status();
 }
 
-// Whoever applies looks behind a commit for its ABORT, and sees what is durable. When all that is
-// received is settled, it may be told before it is durable: who applies waits for that.
+// Told before it is durable here: whoever applies then need not wait for us when it is.
 void Receiver::State::tell_committed() {
-    const Lsn end = received.position.lsn;
-    const Lsn may = appliable(committed <= end ? end : std::min(durable, end), committed);
-    if (may <= committed_told) return;
-    committed_told = may;
-    emit(act::CommittedUpTo{may});
+    const Lsn here = std::min(durable, received.position.lsn);
+    committed_here = std::max(committed_here, appliable(here, committed));
+    tell_settled(std::max(committed_told, committed));
 }
 
 void Receiver::State::on(const ev::Appended& event) {
@@ -408,7 +408,7 @@ void Receiver::State::on(const ev::LogReset& event) {
     received = accepted = event.base;
     if (open()) session->credit.taken_to(session->credit.queued());
     durable = event.base.position.lsn;
-    committed_told = Lsn(0);
+    tell_settled(committed_here = Lsn(0));
     bool ours = event.base.position == sync_begin.base && event.base.chain == sync_begin.base_chain;
     if (sync != SyncStep::resetting || !ours || !open()) return;
     sync = SyncStep::copying;
@@ -540,7 +540,7 @@ void Receiver::State::check_invariants() const {
     assert(!open() || session->epoch <= epoch);
     assert(sync == SyncStep::none || session || sync == SyncStep::installing);
     assert(sync == SyncStep::none || state != ReplicaState::following);
-    assert(committed_told <= received.position.lsn || abandons > 0 || log_failed);
+    assert(committed_here <= committed_told);
 }
 
 Receiver::Receiver(ReceiverStart start) : state_(new State) {

@@ -131,9 +131,11 @@ struct AppendFinish {
     RecordHeader header;
 };                        // answered by Appended or AppendFailed
 struct AppendAbandon {};  // drop what was begun; always answered by AppendAbandoned
+// The records up to it are settled, also those that are not here yet. appliable() says how far the
+// log may be applied.
 struct CommittedUpTo {
     Lsn lsn;
-};  // records up to it may be applied
+};
 struct ResetLog {
     LogPoint base;
 };  // a sync begins: the log restarts at its base
