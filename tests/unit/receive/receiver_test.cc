@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <variant>
 
 using namespace tanist;
@@ -34,6 +35,26 @@ struct ReceiverFixture {
         envelope.session = 77;
         envelope.epoch = Epoch(epoch);
         actions = receiver.step(receiver_event::Received{1, envelope, hello}, Instant{1});
+    }
+    // The primary of epoch 5, whose session is open.
+    void follow() {
+        hello(5, group);
+        actions = receiver.step(receiver_event::AppendAbandoned{{}}, Instant{1});
+        REQUIRE(sent<Welcome>() != nullptr);
+    }
+    // From a socket of that number.
+    void sync_begin(LinkId from, uint64_t number) {
+        Envelope envelope;
+        envelope.type = MessageType::sync_begin;
+        envelope.session = 77;
+        envelope.epoch = Epoch(5);
+        envelope.offset = number;
+        actions = receiver.step(receiver_event::Received{from, envelope, SyncBegin{}}, Instant{1});
+    }
+    bool throws_its_log_away() const {
+        return std::any_of(actions.begin(), actions.end(), [](const ReceiverAction& action) {
+            return std::holds_alternative<receiver_action::ResetLog>(action);
+        });
     }
     template <class T>
     const T* sent(Envelope* envelope = nullptr) const {
@@ -85,4 +106,29 @@ TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a refusal is shown until a minute 
     CHECK(receiver.view().refusal != "");
     receiver.step(receiver_event::Tick{}, Instant{1 + kRefusalShown.count()});
     CHECK(receiver.view().refusal == "");
+}
+
+// It would throw away what it has acknowledged since, and nobody would send it again.
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a sync_begin that comes late is not obeyed") {
+    follow();
+    sync_begin(3, 2);
+    CHECK(throws_its_log_away());
+    sync_begin(2, 1);
+    CHECK_FALSE(throws_its_log_away());
+    sync_begin(3, 2);
+    CHECK_FALSE(throws_its_log_away());
+    sync_begin(4, 3);
+    CHECK(throws_its_log_away());
+}
+
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: an acknowledgement names the sync it comes after") {
+    follow();
+    sync_begin(3, 2);
+    Envelope envelope;
+    actions = receiver.step(receiver_event::Durable{Lsn(0)}, Instant{1});
+    REQUIRE(sent<Ack>(&envelope) != nullptr);
+    CHECK(envelope.offset == 0);
+    actions = receiver.step(receiver_event::LogReset{{}}, Instant{1});
+    REQUIRE(sent<Ack>(&envelope) != nullptr);
+    CHECK(envelope.offset == 2);
 }
