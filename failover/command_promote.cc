@@ -1,6 +1,3 @@
-#include <array>
-#include <cstdio>
-
 #include "failover/commands.h"
 #include "failover/node_command.h"
 
@@ -37,14 +34,6 @@ void print_plan(const std::string& target, const Json& plan) {
     print_line("  the epoch would be " + std::to_string(plan.value("next_epoch", uint64_t{0})));
     print_line("  Applications then write to " + target +
                "; connections without the extension must be opened anew there.");
-}
-
-bool operator_agrees() {
-    std::printf("Do it? [y/N] ");
-    std::fflush(stdout);
-    std::array<char, 16> answer{};
-    if (std::fgets(answer.data(), answer.size(), stdin) == nullptr) return false;
-    return answer[0] == 'y' || answer[0] == 'Y';
 }
 
 CommandAsk ask_to_promote(const PromoteOptions& options, bool dry_run) {

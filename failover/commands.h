@@ -81,6 +81,16 @@ struct PromoteOptions {
 };
 int run_promote(const PromoteOptions& options);
 
+struct RecoverOptions {
+    std::string target;  // the suspect node's database, or its tanist:// address
+    std::string as;      // with a tanist:// address: the directory of an operator's key
+    bool accept_suspect = false;
+    bool dry_run = false;
+    bool yes = false;  // do not ask
+    bool json = false;
+};
+int run_recover(const RecoverOptions& options);
+
 struct SwitchoverOptions {
     std::string target;  // the primary's database, or its daemon's admin socket
     std::string as;      // with a tanist:// address: the directory of an operator's key

@@ -73,4 +73,12 @@ std::string say_seconds(double seconds) {
     return text.data();
 }
 
+bool operator_agrees() {
+    std::printf("Do it? [y/N] ");
+    std::fflush(stdout);
+    std::array<char, 16> answer{};
+    if (std::fgets(answer.data(), answer.size(), stdin) == nullptr) return false;
+    return answer[0] == 'y' || answer[0] == 'Y';
+}
+
 }  // namespace tanist

@@ -22,6 +22,7 @@ int print_error(const Error& error, bool json, ExitCode code);
 std::string table(const std::vector<std::vector<std::string>>& rows);
 std::string say_bytes(uint64_t bytes);    // "1.5 MB"
 std::string say_seconds(double seconds);  // "0.2 s", "3 min"
+bool operator_agrees();                   // asks, and reads the answer
 bool terminal();                          // stdout is one
 
 }  // namespace tanist

@@ -28,6 +28,7 @@ struct Options {
     PromoteOptions promote;
     PauseOptions pause;
     DivergedOptions diverged;
+    RecoverOptions recover;
     SwitchoverOptions switchover;
     TokenOptions token;
 };
@@ -198,6 +199,23 @@ void define_promote(CLI::App& app, PromoteOptions& options, Chosen& chosen) {
     command->callback([&] { chosen = [&] { return run_promote(options); }; });
 }
 
+void define_recover(CLI::App& app, RecoverOptions& options, Chosen& chosen) {
+    CLI::App* command = app.add_subcommand("recover",
+                                           "Let a voter count again whose log may lack what it had "
+                                           "acknowledged, or that does not know "
+                                           "what it promised; shows the plan first");
+    add_target(*command, "that node's database, on its machine", options.target, options.as);
+    command->add_flag("--accept-suspect", options.accept_suspect,
+                      "your word: nobody has more, and what is missing is lost");
+    command->add_flag("--dry-run", options.dry_run, "show the plan and do nothing");
+    command->add_flag("--yes", options.yes, "do not ask");
+    finish_command(*command,
+                   "  tanist recover replica.db --dry-run\n"
+                   "  tanist recover replica.db --accept-suspect\n",
+                   options.json);
+    command->callback([&] { chosen = [&] { return run_recover(options); }; });
+}
+
 void define_switchover(CLI::App& app, SwitchoverOptions& options, Chosen& chosen) {
     CLI::App* command = app.add_subcommand(
         "switchover",
@@ -314,6 +332,7 @@ int run(int argc, char** argv) {
     define_log(app, options.log, chosen);
     define_fence(app, options.fence, chosen);
     define_promote(app, options.promote, chosen);
+    define_recover(app, options.recover, chosen);
     define_switchover(app, options.switchover, chosen);
     define_pause(app, options.pause, chosen);
     define_diverged(app, options.diverged, chosen);

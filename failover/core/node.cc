@@ -165,6 +165,9 @@ void Node::on(const event::Acknowledged& event) {
 }
 
 void Node::on(const event::BarrierAppended& event) {
+    if (holder_.active() && event.at.position.epoch == holder_.epoch()) {
+        voter_.on_own_barrier(event.at.position, out_);
+    }
     holder_.on_barrier_appended(event.at, now_, out_);
 }
 
@@ -193,6 +196,12 @@ void Node::on(const event::Promote& event) {
 
 void Node::on(const event::Pause& event) {
     report(holder_.set_paused(event.paused, now_, out_), "pause");
+}
+
+void Node::on(const event::Recover& event) {
+    Status taken = holder_.active() ? Error{Errc::refused, "it is the primary"}
+                                    : voter_.take_word(event.word, now_, out_);
+    report(taken, "recovery");
 }
 
 void Node::report(const Status& status, const char* what) {

@@ -63,11 +63,14 @@ struct Promote {
 struct Pause {
     bool paused = true;
 };
+struct Recover {
+    OperatorWord word;
+};
 }  // namespace event
 using Event = std::variant<event::Tick, event::Received, event::Persisted, event::PersistFailed,
                            event::LogMoved, event::Progress, event::Acknowledged,
                            event::BarrierAppended, event::Drained, event::AppGone, event::CleanStop,
-                           event::SwitchOver, event::Promote, event::Pause>;
+                           event::SwitchOver, event::Promote, event::Pause, event::Recover>;
 
 enum class NodeRole : uint8_t { replica, candidate, primary, witness, stopped };
 const char* to_string(NodeRole role);
@@ -129,6 +132,7 @@ class Node {
     void on(const event::SwitchOver& event);
     void on(const event::Promote& event);
     void on(const event::Pause& event);
+    void on(const event::Recover& event);
     void receive(const NodeKey& from, const Message& message);
     void take(const NodeKey& from, const Renew& m);
     void take(const NodeKey& from, const RenewAck& m);

@@ -37,6 +37,14 @@ struct VoterStart {
     std::optional<Promise> promise;  // of the promise file, if it was written in this boot
 };
 
+// An operator's word in place of what this voter cannot find out any more.
+struct OperatorWord {
+    Epoch seen;          // the highest epoch that anybody who answers knows
+    uint16_t nonce = 0;  // of the generation that is promised where the ballot is lost
+    // Its log counts as it is. False: it only votes again, for the majority.
+    bool log_counts = false;
+};
+
 class Voter {
   public:
     // `standing` must outlive the voter.
@@ -60,6 +68,9 @@ class Voter {
     }
     void on_tick(Instant now, Actions& out);
     void on_clean_stop(Actions& out);
+    void on_own_barrier(Position barrier, Actions& out);
+    // refused: there is no epoch left to promise.
+    Status take_word(const OperatorWord& word, Instant now, Actions& out);
     // A token seen anywhere: verified, kept if it is the newest, promised.
     Status adopt(const Token& token, Actions& out);
 
@@ -128,7 +139,7 @@ class Voter {
     bool counts_as_data() const;
     void ask_anew(Instant now);
     bool has_learned() const;
-    void replace_lost_ballot(Instant now, Actions& out);
+    void replace_lost_ballot(Instant now, const char* by, Actions& out);
     void ask_for_end(Instant now, Actions& out);
     void clear_suspect(Actions& out);
 

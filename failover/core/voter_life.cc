@@ -1,6 +1,7 @@
 // The voter's start, its ballot on disk, and how a voter that lost its ballot learns better.
 #include <algorithm>
 
+#include "failover/core/epoch_parts.h"
 #include "failover/core/mutation.h"
 #include "failover/core/voter.h"
 
@@ -110,7 +111,7 @@ void Voter::on_promise_told(const NodeKey& from, const PromiseTold& told, Instan
     if (told.lost) return ask_anew(now);
     ballot_.promised = std::max(ballot_.promised, told.promised);
     if (told.policy.id > ballot_.policy.id) ballot_.policy = told.policy;
-    if (has_learned()) replace_lost_ballot(now, out);
+    if (has_learned()) replace_lost_ballot(now, "what the other voters told", out);
 }
 
 void Voter::ask_anew(Instant now) {
@@ -130,7 +131,7 @@ bool Voter::has_learned() const {
     return missing.size() == 1 || !is_majority(standing_.config, missing);
 }
 
-void Voter::replace_lost_ballot(Instant now, Actions& out) {
+void Voter::replace_lost_ballot(Instant now, const char* by, Actions& out) {
     ballot_.lost = false;
     ballot_.promised = std::max(ballot_.promised, standing_.log.end.position.epoch);
     if (token_ && token_->epoch() < ballot_.promised) token_.reset();
@@ -139,7 +140,23 @@ void Voter::replace_lost_ballot(Instant now, Actions& out) {
     // It may have promised a lease a moment before it lost the ballot.
     withhold_until_ = std::max(withhold_until_, now + standing_.config.timing.promise);
     promised_serial_ = policy_serial_ = persist(std::nullopt, out);
-    out.push_back(action::Report{"the lost ballot is replaced by what the other voters told"});
+    out.push_back(action::Report{std::string("the lost ballot is replaced by ") + by});
+}
+
+// No candidate can have asked yet for an epoch of a generation that nobody has begun: who promises
+// that keeps every promise that it may have forgotten.
+Status Voter::take_word(const OperatorWord& word, Instant now, Actions& out) {
+    const Epoch known = std::max({word.seen, highest_seen_, standing_.log.end.position.epoch});
+    const std::optional<Epoch> fresh = forced_epoch(known, word.nonce);
+    if (!fresh) return Error{Errc::refused, "there is no higher epoch left"};
+    if (word.log_counts) ballot_.suspect = false;
+    if (ballot_.lost) {
+        ballot_.promised = std::max(ballot_.promised, *fresh);
+        replace_lost_ballot(now, "an operator's word", out);
+    } else {
+        persist(std::nullopt, out);
+    }
+    return ok_status();
 }
 
 // ---- suspect
@@ -152,6 +169,13 @@ void Voter::ask_for_end(Instant now, Actions& out) {
         token_ && token_->epoch() == ballot_.promised && token_->holder() != standing_.self();
     if (!may_ask) return;
     out.push_back(action::Send{token_->holder(), EndAsk{token_->epoch(), ask_nonce_}});
+}
+
+// The history of an epoch is what its holder has.
+void Voter::on_own_barrier(Position barrier, Actions& out) {
+    if (!token_ || token_->holder() != standing_.self()) return;
+    told_end_ = {token_->epoch(), barrier.lsn};
+    clear_suspect(out);
 }
 
 void Voter::on_end_told(const NodeKey& from, const EndTold& told, Actions& out) {

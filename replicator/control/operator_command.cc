@@ -25,6 +25,7 @@ constexpr Name kNames[] = {
     {Kind::switchover, "switchover"},
     {Kind::pause, "pause"},
     {Kind::resume, "resume"},
+    {Kind::recover, "recover"},
     {Kind::members_list, "members list"},
     {Kind::members_add, "members add"},
     {Kind::members_remove, "members remove"},

@@ -26,6 +26,7 @@ struct OperatorCommand {
         switchover,
         pause,
         resume,
+        recover,
         members_list,  // changes nothing
         members_add,
         members_remove,

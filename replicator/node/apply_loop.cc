@@ -40,7 +40,8 @@ Status ApplyLoop::open(std::string* sync_reason) {
     reader_ = shared_.log->reader();
     TANIST_TRY(open_applier());
     *sync_reason = why_log_does_not_fit(applier_->applied());
-    log_was_short_ = applier_->applied().position.lsn > shared_.log->end().position.lsn;
+    log_was_short_ =
+        shared_.log_was_cut || applier_->applied().position.lsn > shared_.log->end().position.lsn;
     return ok_status();
 }
 

@@ -21,7 +21,8 @@ class ApplyLoop {
     Status open(std::string* sync_reason);
     LogPoint applied() const;
     bool has_database() const { return has_database_.load(); }  // for other threads, too
-    // The log ended before the database when this was opened: a part of it is lost.
+    // When this was opened, the log ended before the database, or before what had been synced: a
+    // part of it is lost.
     bool log_was_short() const { return log_was_short_; }
     void start() {
         thread_ = std::thread([this] { run(); });

@@ -43,8 +43,17 @@ bool Node::State::decide_by_vote(node_order::Command& command) {
     using Kind = OperatorCommand::Kind;
     const OperatorCommand& asked = command.asked;
     const bool ours = asked.kind == Kind::promote || asked.kind == Kind::switchover ||
-                      asked.kind == Kind::pause || asked.kind == Kind::resume;
-    if (!ours || !failover) return false;
+                      asked.kind == Kind::pause || asked.kind == Kind::resume ||
+                      asked.kind == Kind::recover;
+    if (!ours || !votes.votes()) return false;
+    if (!failover) {
+        const Json refused =
+            failure({Errc::refused,
+                     voters_missing.empty() ? "this node does not vote just now" : voters_missing});
+        audit_answer(asked, refused);
+        command.answer(dump(refused));
+        return true;
+    }
     PendingCommand begun;
     begun.who = asked.who;
     begun.began = boot_now();
@@ -57,6 +66,8 @@ bool Node::State::decide_by_vote(node_order::Command& command) {
         answered = begin_promotion(asked, begun);
     } else if (asked.kind == Kind::switchover) {
         answered = begin_switchover(asked, begun);
+    } else if (asked.kind == Kind::recover) {
+        answered = begin_recovery(asked, begun);
     } else {
         answered = begin_pause(asked, begun);
     }
@@ -189,6 +200,7 @@ void Node::State::finish_pending(const Status& outcome) {
     if (!pending) return;
     PendingCommand done = std::move(*std::exchange(pending, std::nullopt));
     const char* what = done.kind == PendingCommand::Kind::promote      ? "promote"
+                       : done.kind == PendingCommand::Kind::recover    ? "recover"
                        : done.kind == PendingCommand::Kind::switchover ? "switchover"
                        : done.paused                                   ? "pause"
                                                                        : "resume";
@@ -206,14 +218,21 @@ void Node::State::finish_pending(const Status& outcome) {
     done.answer(dump(done.result));
 }
 
+// Of those whose end no order tells.
+bool Node::State::is_done(const PendingCommand& command) const {
+    const failover::NodeView view = failover->view();
+    if (command.kind == PendingCommand::Kind::recover) {
+        return !view.lost_ballot && (!view.suspect || !command.log_counts);
+    }
+    return command.kind == PendingCommand::Kind::pause &&
+           view.holder == failover::HolderPhase::open && view.policy.paused == command.paused;
+}
+
 void Node::State::tend_pending() {
     if (!pending || !failover) return;
-    const failover::NodeView view = failover->view();
-    if (pending->kind == PendingCommand::Kind::pause &&
-        view.holder == failover::HolderPhase::open && view.policy.paused == pending->paused) {
-        return finish_pending(ok_status());
-    }
+    if (is_done(*pending)) return finish_pending(ok_status());
     if (boot_now() < pending->give_up) return;
+    const failover::NodeView view = failover->view();
     if (pending->kind == PendingCommand::Kind::switchover && pending->left) {
         return finish_pending(
             Error{Errc::unknown_outcome, pending->target +

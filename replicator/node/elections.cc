@@ -22,46 +22,10 @@ void nap() {
 
 }  // namespace
 
-// -- the list of voters
+// -- the list of voters; the start: own_voters.cc
 
-// Requires: bound. From here on nothing is allowed that a voter has not allowed.
-Status Node::State::open_voters() {
-    auto list = read_voter_list(layout.voters());
-    if (!list) return std::move(list).error();
-    // A daemon that was killed may have left that it is the primary and its gate is open.
-    control.set_failover("");
-    if (!*list) {
-        control->lease_deadline_ns.store(0);
-        control->writers_wait.store(0);
-        control->confirmations.store(0);
-        return ok_status();
-    }
-    if (bound_endpoints.empty()) {
-        return Error{Errc::refused, layout.db +
-                                        " is a member of a group that elects its primary; "
-                                        "start its tanistd with --listen ENDPOINT"};
-    }
-    votes.begin();
-    voters_id = (*list)->config.id;
-    control->writers_wait.store(file.role == Role::primary ? 1 : 0);
-    control->lease_deadline_ns.store(kLongAgo);
-    return ok_status();
-}
-
-// What a replica has heard of who belongs to the cluster may be older than the list of voters under
-// which it is elected, or nothing. Requires: no replica runs here, which would keep a roster.
-Status Node::State::know_members_of(const VoterList& list) {
-    auto held = read_members(layout.members());
-    if (!held) return std::move(held).error();
-    auto listed = read_member_list(layout.member_list());
-    if (!listed) return std::move(listed).error();
-    std::vector<Member> members = members_under(list, *held, *listed);
-    if (members == *held) return ok_status();
-    return write_members(layout.members(), members);
-}
-
-// A log that is gone, or from a backup, may lack commits that it was acknowledged to hold: its word
-// must not help somebody who lacks them, too. What is known only now is on the disk before the
+// A log that is gone, cut, or from a backup, may lack commits that it was acknowledged to hold: its
+// word must not help somebody who lacks them, too. What is known only now is on the disk before the
 // first vote.
 Status Node::State::suspect_own_log() {
     using failover::BallotCondition;
@@ -165,7 +129,7 @@ void Node::State::handle(node_order::NewVoters& news) {
 // does not vote yet. `founder` has the first turn: what this node promises it is as good as a
 // renewal of its lease.
 Status Node::State::adopt_voters(const VoterList& list, const NodeKey& founder) {
-    if (list.config.id <= voters_id) return ok_status();
+    if (list.config.id <= voters_id || list.config.id < voters_least) return ok_status();
     votes.begin();
     stop_failover(false);
     if (engine) {
@@ -187,10 +151,10 @@ Status Node::State::adopt_voters(const VoterList& list, const NodeKey& founder) 
         const Instant until = boot_now() + list.config.timing.promise;
         TANIST_TRY(promise->write({founder, file.epoch, until}));
     }
-    const auto before = read_voter_list(layout.voters());
-    if (!before) return before.error();
+    auto before = read_voter_list(layout.voters());
+    if (!before && before.error().code != Errc::corrupt) return std::move(before).error();
     TANIST_TRY(write_voter_list(layout.voters(), list));
-    TANIST_TRY(keep_promise(*before, list));
+    TANIST_TRY(keep_promise(before ? *before : std::nullopt, list));
     auto renewed = take_voting_key(list);
     if (!renewed) return std::move(renewed).error();
     {
@@ -206,6 +170,7 @@ Status Node::State::adopt_voters(const VoterList& list, const NodeKey& founder) 
                              std::to_string(list.config.members.size()) + " voters";
     note(NoteLevel::info, "this node votes", {{"database", layout.db}, {"voters", what}});
     TANIST_TRY(audit(layout, {"tanistd", "voters", layout.db, what}));
+    if (!std::exchange(voters_missing, "").empty()) control.set_problem("");
     return start_failover();
 }
 
@@ -223,6 +188,7 @@ void Node::State::tend_elections() {
 // from what is on the disk, as after a restart of the daemon, and writes that before anything else.
 // So it does when none could be started with a new list of voters.
 void Node::State::revive_failover() {
+    if (!voters_missing.empty()) return control.set_problem(voters_missing);
     const bool lost =
         failover ? failover->view().role == failover::NodeRole::stopped : votes.votes();
     if (!lost || boot_now() - revived < kReviveEvery) return;
@@ -316,7 +282,9 @@ void Node::State::on(election::Follow& order) {
         give_way_to("epoch " + std::to_string(theirs.value) + " has another primary");
     }
     if (file.role == Role::witness) control->epoch.store(theirs.value);
-    if (!pending || pending->kind == PendingCommand::Kind::pause) return;
+    const bool awaits = pending && (pending->kind == PendingCommand::Kind::promote ||
+                                    pending->kind == PendingCommand::Kind::switchover);
+    if (!awaits) return;
     if (theirs <= pending->before) return;
     const bool wanted = order.token.holder() == pending->node;
     finish_pending(wanted ? ok_status() : Status(Error{Errc::refused, "another node was elected"}));

@@ -58,6 +58,7 @@ struct Engine::State {
     std::unique_ptr<CaptureLoop> capture;
     std::unique_ptr<ShipLoop> ship;
     bool stopped = false;
+    bool log_was_cut = false;  // it ends before what was synced once
     Instant idle_since{0};
 
     Status open();
@@ -109,6 +110,7 @@ Status Engine::State::open() {
         note(NoteLevel::warning, "the log's tail was torn and has been cut",
              {{"bytes", std::to_string(log->recovery().torn_bytes)},
               {"reason", log->recovery().torn_reason}});
+    log_was_cut = Lsn(control->durable_lsn.load()) > log->end().position.lsn;
     begin_acks();
     return ok_status();
 }
@@ -275,7 +277,7 @@ failover::LogState Engine::log_state() const {
 }
 
 bool Engine::log_was_short() const {
-    return state_->options.elected && state_->log->recovery().created;
+    return state_->options.elected && (state_->log->recovery().created || state_->log_was_cut);
 }
 
 // The capture thread syncs, which alone writes the log.

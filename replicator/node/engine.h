@@ -53,7 +53,7 @@ class Engine {
     uint64_t members_kept() const;  // see ShipLoop
     LogPoint log_end() const;
     failover::LogState log_state() const;  // for elections; any thread
-    bool log_was_short() const;            // an elected primary's was gone when this was started
+    bool log_was_short() const;            // an elected primary's was gone, or cut, at the start
     Status sync_log();                     // everything that it holds, now
     Status settle_under_write_lock();      // see Capturer
     void append_barrier();                 // an EPOCH record of this epoch, soon

@@ -238,6 +238,11 @@ void Node::State::handle(node_order::Command& command) {
 
 Json Node::State::execute(const OperatorCommand& command) {
     using Kind = OperatorCommand::Kind;
+    if (command.kind == Kind::recover) {
+        return failure({Errc::refused,
+                        "nobody votes here: failover is manual, so no log is suspect and no ballot "
+                        "can be lost"});
+    }
     if (file.role == Role::witness) {
         return failure({Errc::refused, "a witness holds no data, and no role that could change"});
     }
@@ -370,7 +375,8 @@ Result<std::unique_ptr<Node>> Node::start(const SqliteApi& api, NodeOptions opti
     State* state = made.get();
     state->membership = std::make_unique<MembershipWorker>(state->layout);
     TANIST_TRY(state->start_role());
-    if (state->votes.votes()) TANIST_TRY(state->start_failover());
+    const bool can_vote = state->votes.votes() && state->voters_missing.empty();
+    if (can_vote) TANIST_TRY(state->start_failover());
     auto admin = AdminServer::start(state->layout.directory,
                                     {.status = [state] { return status_json(state->layout); },
                                      .command =

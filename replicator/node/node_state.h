@@ -54,16 +54,17 @@ using NodeOrder = std::variant<node_order::Command, node_order::TakeOver, node_o
 
 // A command whose end the elections decide; its answer waits for that.
 struct PendingCommand {
-    enum class Kind { promote, switchover, pause };
+    enum class Kind { promote, switchover, pause, recover };
     Kind kind = Kind::promote;
     AdminServer::Answer answer;
     Json result;  // when it succeeds
     std::string who;
     std::string target;
-    Epoch before;         // the newest token's epoch when it began
-    NodeKey node;         // promote, switchover: who is to become the primary
-    bool paused = false;  // pause: what is wanted
-    bool left = false;    // switchover: the primacy was given up
+    Epoch before;             // the newest token's epoch when it began
+    NodeKey node;             // promote, switchover: who is to become the primary
+    bool paused = false;      // pause: what is wanted
+    bool left = false;        // switchover: the primacy was given up
+    bool log_counts = false;  // recover: as failover::OperatorWord has it
     Instant began{0};
     Instant give_up{0};
 };
@@ -96,6 +97,16 @@ struct PromotionPlan {
     Epoch next;
 };
 
+// What an operator's word would replace. `needed`: something; `impossible`: why it must not;
+// `more_at`: who has more of the history, so that this node's log does not count.
+struct RecoveryPlan {
+    Json json;
+    bool needed = false;
+    std::string impossible;
+    std::string more_at;
+    failover::OperatorWord word;
+};
+
 struct Node::State final : RoleHost, FailoverOwner {
     State(const SqliteApi& sqlite, NodeOptions o)
         : api(sqlite),
@@ -124,6 +135,8 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::unique_ptr<Witness> witness;
     std::unique_ptr<FailoverHost> failover;  // guarded by `roles`, like the pointers above
     failover::ConfigId voters_id;            // guarded by `roles`
+    std::string voters_missing;              // node thread: why it has no list, though it has voted
+    failover::ConfigId voters_least;         // node thread: an older list is not taken
     Suffrage votes;
     std::optional<WriteHold> drained;  // node thread: writers are held for a switchover
     std::optional<PendingCommand> pending;
@@ -173,9 +186,14 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::optional<failover::LogState> log_state() override;
     void ordered(ElectionOrder order) override { orders.put(std::move(order)); }
 
-    // -- elections.cc; node thread unless said otherwise
+    // -- own_voters.cc; node thread, or before it runs
+    Result<std::optional<failover::Config>> config_voted_under() const;
+    Result<bool> find_voters();
     Status open_voters();
+    Result<std::vector<Member>> members_known(const VoterList& list) const;
     Status know_members_of(const VoterList& list);
+
+    // -- elections.cc; node thread unless said otherwise
     Status start_failover();
     Status suspect_own_log();
     void stop_failover(bool for_good);
@@ -221,8 +239,13 @@ struct Node::State final : RoleHost, FailoverOwner {
     Json begin_promotion(const OperatorCommand& asked, PendingCommand& begun);
     Json begin_switchover(const OperatorCommand& asked, PendingCommand& begun);
     Json begin_pause(const OperatorCommand& asked, PendingCommand& begun);
+    bool is_done(const PendingCommand& command) const;
     void finish_pending(const Status& outcome);
     void tend_pending();
+
+    // -- operator_word.cc
+    RecoveryPlan plan_recovery();
+    Json begin_recovery(const OperatorCommand& asked, PendingCommand& begun);
 
     // -- node.cc; node thread unless said otherwise
     Status open();

@@ -50,10 +50,8 @@ Result<std::vector<Member>> Node::State::other_members() const {
 
 // Those, and the other voters: a roster that has not come must not make this node the majority.
 Result<std::vector<Member>> Node::State::whom_to_ask() const {
-    auto members = read_members(layout.members());
-    if (!members) return members;
-    if (failover) *members = members_under(failover->list(), std::move(*members), keys.list());
-    erase_self(*members);
+    auto members = failover ? members_known(failover->list()) : read_members(layout.members());
+    if (members) erase_self(*members);
     return members;
 }
 

@@ -75,6 +75,7 @@ struct ReplicaShared {
     NodeKey identity;
     Control control;
     std::unique_ptr<Log> log;  // null until adopted; then made by the store thread
+    bool log_was_cut = false;  // it ends before what was synced once in this boot; set with the log
     StagedForm staged_form;    // of a delta sync's pages; set with the log
     Mailbox<StoreCommand> to_store;
     Mailbox<ApplyCommand> to_apply;
@@ -88,6 +89,7 @@ struct ReplicaShared {
         log = std::move(opened).value();
         if (options->seal) staged_form = StagedForm(options->cipher);
         uint64_t end = log->end().position.lsn.value;
+        log_was_cut = control->durable_lsn.load() > end;
         durable_lsn.store(end);
         control->durable_lsn.store(end);
         log_is_open.store(true, std::memory_order_release);

@@ -17,6 +17,10 @@ std::string text(const Json& json, const char* key) {
     auto at = json.find(key);
     return at != json.end() && at->is_string() ? at->get<std::string>() : "";
 }
+bool flag(const Json& json, const char* key) {
+    auto at = json.find(key);
+    return at != json.end() && at->is_boolean() && at->get<bool>();
+}
 uint64_t number(const Json& json, const char* key) {
     auto at = json.find(key);
     return at != json.end() && at->is_number_unsigned() ? at->get<uint64_t>() : 0;
@@ -40,6 +44,9 @@ void read_status(const std::string& status, Epoch epoch, PolledStatus& into) {
     into.votes = failover.is_object();
     if (!into.votes) return;
     into.elected = Epoch(number(failover, "epoch"));
+    into.leads = text(failover, "role") == "primary";
+    into.suspect = flag(failover, "suspect");
+    into.lost_ballot = flag(failover, "lost_ballot");
     const Json withholds = failover.value("withholds_seconds", Json());
     if (withholds.is_number()) into.withholds = Nanos(int64_t(withholds.get<double>() * 1e9));
 }

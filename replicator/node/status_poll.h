@@ -26,6 +26,9 @@ struct PolledStatus {
     bool votes = false;
     Epoch elected;       // of the newest token that it knows
     Nanos withholds{0};  // for how long it votes for nobody (Voter::withholds_until)
+    bool leads = false;  // it holds an epoch
+    bool suspect = false;
+    bool lost_ballot = false;
 };
 
 // In the order of `members`, with the keys of this node. Returns when all have answered, or after

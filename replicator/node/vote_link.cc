@@ -16,6 +16,8 @@ constexpr Nanos kSilentAfterKey = 250ms;
 // One that takes nothing is opened anew, but not more often than this.
 constexpr Nanos kReopenEvery = 100ms;
 constexpr Nanos kHandEvery = 500ms;
+// Who has the list is asked again: it may have lost it since.
+constexpr Nanos kAskEvery = 2s;
 constexpr Nanos kLookAtKeysEvery = 500ms;
 
 bool send_on(Link& link, LinkId to, Body content) {
@@ -111,7 +113,8 @@ void VoteLink::tend(Instant now) {
         const bool unsure = rotating(peer) != nullptr && peer.speaks_as.is_zero();
         const Nanos silent = unsure ? kSilentAfterKey : kSilentAfter;
         if (peer.asked.ns != 0 && now - peer.asked >= silent) reopen(peer, now);
-        if (peer.has < list_id_ && now - peer.handed >= kHandEvery) hand_list(peer, now);
+        const Nanos every = peer.has < list_id_ ? kHandEvery : kAskEvery;
+        if (now - peer.handed >= every) hand_list(peer, now);
     }
 }
 
@@ -134,7 +137,7 @@ void VoteLink::hand_list(Peer& peer, Instant now) {
     const bool keyed = door_.list().version > 0;
     if (keyed && !door_.list().rights_of(door_.identity().key()).has(Right::lead)) return;
     peer.handed = now;
-    put(peer, Voters{door_.identity().key(), list_}, now);
+    put(peer, Voters{door_.identity().key(), peer.has < list_id_ ? list_ : Bytes{}}, now);
 }
 
 void VoteLink::look_at_keys(Instant now) {

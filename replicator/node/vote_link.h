@@ -41,7 +41,7 @@ class VoteLink {
         unsigned attempts = 0;
         NodeKey speaks_as;  // the key of its last message: it serves under the same one
         failover::ConfigId has;
-        Instant handed{0};  // when the list was last sent
+        Instant handed{0};  // when the list was last sent, or asked for
     };
     void reopen(Peer& peer, Instant now);
     const ListedNode* rotating(const Peer& peer) const;

@@ -145,6 +145,16 @@ Status write_voter_list(const std::string& path, const VoterList& list) {
     return replace_file(path, encode(list));
 }
 
+std::optional<VoterList> list_of(const failover::Config& config, const VoterList& older) {
+    VoterList list{config, {}};
+    for (const failover::Member& member : config.members) {
+        const VoterAddress* address = older.find(member.node);
+        if (address == nullptr) return std::nullopt;
+        list.addresses.push_back(*address);
+    }
+    return list;
+}
+
 void replace_voter(VoterList& list, const NodeKey& old_key, const NodeKey& new_key) {
     auto& members = list.config.members;
     for (auto& member : members) {

@@ -37,6 +37,10 @@ Result<VoterList> decode_voter_list(ByteView bytes);
 Result<std::optional<VoterList>> read_voter_list(const std::string& path);
 Status write_voter_list(const std::string& path, const VoterList& list);
 
+// The list of a config that is newer than `older`: a forced promotion died between the two files,
+// or `older` comes from a backup. Nothing: it does not say where each member is.
+std::optional<VoterList> list_of(const failover::Config& config, const VoterList& older);
+
 // `new_key` votes where `old_key` did; everything else stays. Requires: old_key is in it.
 void replace_voter(VoterList& list, const NodeKey& old_key, const NodeKey& new_key);
 

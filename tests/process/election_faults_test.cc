@@ -21,6 +21,37 @@ std::string log_of(const Voter& node) { return Layout(node.db).log(); }
 
 void cut(const std::string& path) { fs::resize_file(path, 100); }
 
+// Each 64th byte is another one.
+void garble(const std::string& path) {
+    std::string bytes = file_text(path);
+    for (size_t at = 7; at < bytes.size(); at += 64) bytes[at] = static_cast<char>(~bytes[at]);
+    write_text(path, bytes);
+}
+
+std::string last_segment_of(const Voter& node) {
+    std::string last;
+    for (const auto& entry : fs::directory_iterator(log_of(node))) {
+        const std::string name = entry.path().filename();
+        if (name.ends_with(".log") && name[0] == '0') last = std::max(last, entry.path().string());
+    }
+    return last;
+}
+
+// Half of what its log holds.
+uint64_t middle_of_log(const Voter& node) {
+    const std::string bytes = file_text(last_segment_of(node));
+    return bytes.find_last_not_of('\0') / 2;
+}
+
+// A damaged log is not guessed at: the daemon ends with one sentence, which names the way on.
+void begin_log_anew(Electorate& group, Voter& node) {
+    Daemon refused(group.dir, group.arguments_of(node));
+    CHECK_FALSE(refused.ready());
+    CHECK(refused.wait() == 1);
+    CHECK_MESSAGE(refused.says("move that directory away to begin a new log"), refused.said());
+    fs::rename(log_of(node), log_of(node) + ".damaged");
+}
+
 // b comes back without the knowledge of what it promised, while a is away: it must not help anybody
 // to be elected before everybody has told it.
 void lose_ballot(Electorate& group, const std::function<void()>& damage) {
@@ -58,7 +89,8 @@ void lose_log(Electorate& group, Voter& kept, Voter& damaged, const std::functio
     REQUIRE_MESSAGE(eventually([&] { return group.failover(damaged)["suspect"] == true; }),
                     group.story());
     REQUIRE(eventually([&] { return group.failover(damaged)["withholds_seconds"].is_null(); }));
-    REQUIRE(eventually([&] { return group.failover(group.b)["candidate"] == "asking"; }));
+    REQUIRE_MESSAGE(eventually([&] { return group.failover(group.b)["candidate"] == "asking"; }),
+                    group.story());
     CHECK_FALSE(group.is_primary(group.b));
     CHECK_FALSE(group.is_primary(damaged));
     group.start(kept);
@@ -79,6 +111,11 @@ TEST_CASE("election faults: a voter whose ballot is gone helps nobody before it 
 TEST_CASE("election faults: a voter whose ballot is cut helps nobody before it has learned") {
     Electorate group;
     lose_ballot(group, [&] { cut(ballot_of(group.b)); });
+}
+
+TEST_CASE("election faults: a voter whose ballot is garbled helps nobody before it has learned") {
+    Electorate group;
+    lose_ballot(group, [&] { garble(ballot_of(group.b)); });
 }
 
 TEST_CASE("election faults: a ballot from a backup is noticed") {
@@ -113,9 +150,67 @@ TEST_CASE("election faults: a log from a backup elects nobody who lacks a commit
     });
 }
 
+TEST_CASE("election faults: a replica whose log is cut elects nobody who lacks a commit") {
+    Electorate group;
+    lose_log(group, group.a, group.c, [&] {
+        fs::resize_file(last_segment_of(group.c), middle_of_log(group.c));
+        begin_log_anew(group, group.c);
+    });
+}
+
+TEST_CASE("election faults: a replica whose log is garbled elects nobody who lacks a commit") {
+    Electorate group;
+    lose_log(group, group.a, group.c, [&] {
+        std::string bytes = file_text(last_segment_of(group.c));
+        bytes[middle_of_log(group.c)] ^= 1;
+        write_text(last_segment_of(group.c), bytes);
+        begin_log_anew(group, group.c);
+    });
+}
+
 TEST_CASE("election faults: a primary whose log is gone elects nobody who lacks a commit") {
     Electorate group;
     lose_log(group, group.c, group.a, [&] { fs::remove_all(log_of(group.a)); });
+}
+
+TEST_CASE("election faults: a primary whose log is cut elects nobody who lacks a commit") {
+    Electorate group;
+    lose_log(group, group.c, group.a, [&] {
+        fs::resize_file(last_segment_of(group.a), middle_of_log(group.a));
+        begin_log_anew(group, group.a);
+    });
+}
+
+TEST_CASE("election faults: a primary's log from a backup elects nobody who lacks a commit") {
+    Electorate group;
+    REQUIRE(group.writes_soon(group.a, "first"));
+    REQUIRE(group.equal_soon(group.a, {&group.c}));
+    const std::string backup = group.dir.path("backup");
+    fs::copy(log_of(group.a), backup);
+    lose_log(group, group.c, group.a, [&] {
+        fs::remove_all(log_of(group.a));
+        fs::copy(backup, log_of(group.a));
+    });
+}
+
+// The witness's vote is half of what makes b the primary.
+TEST_CASE("election faults: a witness whose ballot is gone helps nobody before it has learned") {
+    Electorate group(true);
+    REQUIRE(group.writes_soon(group.a, "kept"));
+    REQUIRE(group.equal_soon(group.a, {&group.b}));
+    group.c.daemon.kill();
+    fs::remove(ballot_of(group.c));
+    group.a.daemon.kill();
+    group.start(group.c);
+    REQUIRE(eventually([&] { return group.failover(group.c)["lost_ballot"] == true; }));
+    REQUIRE(eventually([&] { return !group.failover(group.b)["refusals"].empty(); }));
+    CHECK_FALSE(group.is_primary(group.b));
+    group.start(group.a);
+    const Voter* next = group.elected({&group.a, &group.b});
+    REQUIRE_MESSAGE(next != nullptr, group.story());
+    CHECK(eventually([&] { return group.failover(group.c)["lost_ballot"] == false; }));
+    CHECK(group.writes_soon(*next, "after"));
+    CHECK(next->ask("SELECT count(*) FROM t WHERE x = 'kept'") == "1");
 }
 
 TEST_CASE("election faults: tokens that are lost come again, old ones are not obeyed") {

@@ -39,6 +39,31 @@ TEST_CASE("elections: after the primary's death a replica is elected and the oth
         eventually([&] { return group.failover(other)["holder"]["endpoint"] == next->endpoint; }));
 }
 
+// The classic case of primary and backup: the commit is on b's disk and b has said so; the
+// primary's application was let go on, and dies before anybody is told.
+TEST_CASE("elections: what a replica had acknowledged is kept although the client was never told") {
+    Electorate group;
+    REQUIRE(group.writes_soon(group.a, "before"));
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
+    group.c.pause();  // nobody but b can acknowledge
+    OpenOptions options;
+    options.extension = kExtension;
+    options.parameters = "vfs=tanist&ack=durable:1";
+    Application writer(group.a.db, options);
+    writer.send("INSERT INTO t VALUES('held')", Accident::stop_after_commit_frame);
+    REQUIRE(writer.answer() == "stopped");
+    group.a.daemon.kill();
+    writer.kill();
+    group.c.go_on();
+    REQUIRE_MESSAGE(group.elected({&group.b, &group.c}) == &group.b, group.story());
+    CHECK(group.b.ask("SELECT count(*) FROM t WHERE x = 'held'") == "1");
+    CHECK(group.writes_soon(group.b, "after"));
+    group.start(group.a);
+    CHECK(group.equal_soon(group.b, {&group.a, &group.c}));
+    CHECK(group.a.ask("SELECT count(*) FROM t") == "3");
+    CHECK(group.run("diverged list a.db --json").says("\"diverged\":[]"));
+}
+
 // As it is when the primary dies before it has told who belongs to the cluster.
 TEST_CASE("elections: who knows the voters alone finds the members among them") {
     Electorate group;

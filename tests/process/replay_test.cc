@@ -111,6 +111,28 @@ TEST_CASE_FIXTURE(Replay, "replay: renewals, grants and releases of an earlier e
     still_follows_b(epoch);
 }
 
+// Signed by every voter of ours, for a cluster that has another number.
+TEST_CASE_FIXTURE(Replay, "replay: certificates and votes of another cluster move nobody") {
+    failover::Token other = token_of("b");
+    const uint64_t epoch = other.epoch().value;
+    other.terms.cluster.bytes[0] ^= 1;
+    other.terms.epoch = Epoch(epoch + 1);
+    other.terms.candidate = identity_of("c").key();
+    other.grants.clear();
+    for (const std::string& voter : all) other.grants.push_back(grant_of(voter, other.terms));
+    failover::VoteAsk ask;
+    ask.terms = other.terms;
+    for (const char* to : {"a", "b", "w"}) {
+        say("c", to, failover::Announce{other});
+        say("c", to, ask);
+        CHECK(failover(to)["promised"] == epoch);
+        CHECK(epoch_of(to) == epoch);
+    }
+    CHECK(is_primary("a"));
+    CHECK(eventually([&] { return !write("a", 1).starts_with("error"); }));
+    CHECK(equal_soon("a", {"b", "c"}));
+}
+
 TEST_CASE("replay: an old member list brings nobody back, even from whom it was signed by") {
     KeyedCluster cluster;
     cluster.start_engine();

@@ -22,9 +22,11 @@ enum class Accident {
     none,
     // SIGKILL: the commit frame is in the WAL, the wal-index does not count it.
     die_after_commit_frame,
+    // Says "stopped" there and waits for go().
+    stop_after_commit_frame,
     // SIGKILL: one of the two copies of the wal-index header counts it.
     die_between_headers,
-    // Says "stopped" and waits for go(): a checkpoint has read the wal-index header and has not
+    // The same: a checkpoint has read the wal-index header and has not
     // used it yet.
     stop_in_checkpoint,
 };
@@ -68,6 +70,10 @@ class Application {
     void go() { send(""); }
     // "" when the application has died.
     std::string answer() { return receive(socket_); }
+    void kill() {
+        ::kill(pid_, SIGKILL);
+        wait();
+    }
     // The number of the signal that ended it, 0 when it ended by itself.
     int wait() {
         int status = 0;
@@ -124,6 +130,11 @@ inline int Application::write_wal(sqlite3_file* file, const void* data, int byte
         my.commit_header = (header[4] | header[5] | header[6] | header[7]) != 0;
     } else if (my.commit_header) {
         if (my.accident == Accident::die_after_commit_frame) ::raise(SIGKILL);
+        if (my.accident == Accident::stop_after_commit_frame) {
+            my.accident = Accident::none;
+            tell(my.socket, "stopped");
+            receive(my.socket);
+        }
         my.commit_written = true;
     }
     return rc;

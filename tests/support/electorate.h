@@ -58,13 +58,16 @@ struct Electorate {
             throw std::runtime_error("nobody was elected: " + story());
         }
     }
-    void start(Voter& node) {
+    std::vector<std::string> arguments_of(const Voter& node) const {
         std::vector<std::string> arguments = {
             "--db",       node.db,     "--listen",           node.endpoint,
             "--failover", "automatic", "--failover-profile", "default"};
         if (node.witness) arguments.push_back("--witness");
         arguments.insert(arguments.end(), more.begin(), more.end());
-        node.daemon = Daemon(dir, arguments);
+        return arguments;
+    }
+    void start(Voter& node) {
+        node.daemon = Daemon(dir, arguments_of(node));
         if (!node.daemon.ready()) throw std::runtime_error(node.daemon.said());
     }
     Outcome run(const std::string& arguments) const {

@@ -259,6 +259,22 @@ TEST_CASE_FIXTURE(VoterFixture,
     CHECK_FALSE(voter->ballot().suspect);
 }
 
+// An operator may have named it, and nobody can tell a primary where its log should end.
+TEST_CASE_FIXTURE(VoterFixture,
+                  "voter: the log of who holds an epoch is the history, so no suspect") {
+    start.ballot.suspect = true;
+    start.condition = BallotCondition::good;
+    restart();
+    adopt(1, 0);
+    own_log(point(1, 3));
+    standing.log.durable = Lsn(2);
+    voter->on_own_barrier(point(1, 3).position, actions);
+    CHECK(voter->ballot().suspect);  // not yet synced
+    standing.log.durable = Lsn(3);
+    voter->on_tick(now, actions);
+    CHECK_FALSE(voter->ballot().suspect);
+}
+
 TEST_CASE_FIXTURE(VoterFixture, "voter: G8, a grant leaves only after the ballot is durable") {
     ask(1, 1);
     const auto* persist = find_action<action::Persist>(actions);
@@ -504,6 +520,40 @@ TEST_CASE_FIXTURE(Amnesiac, "voter: what the own log ends in was promised") {
     tells(2, 5);
     CHECK(knows());
     CHECK(voter->promised() == Epoch(9));
+}
+
+TEST_CASE_FIXTURE(Amnesiac,
+                  "voter: an operator's word replaces a lost ballot by a new generation") {
+    begin(3, {Epoch(9), Lsn(4)});
+    tells(1, 11);
+    REQUIRE(voter->take_word({.seen = Epoch(10), .nonce = 3}, now, actions).ok());
+    persist();
+    REQUIRE(knows());
+    const Epoch fresh = *forced_epoch(Epoch(11), 3);
+    CHECK(voter->promised() == fresh);
+    pass(config.timing.promise);
+    ask(12, 1, point(11, 9));
+    CHECK(refused() == RefuseReason::stale);
+    ask(fresh.value, 1, point(11, 9));
+    CHECK(refused() == RefuseReason::stale);
+    ask(fresh.value + 1, 1, point(11, 9));
+    REQUIRE(granted());
+    CHECK_FALSE(find_message<VoteGrant>(actions)->grant.is_data);  // the log was not accepted
+}
+
+TEST_CASE_FIXTURE(VoterFixture, "voter: an operator's word lets a suspect's log count") {
+    start.condition = BallotCondition::good;
+    start.ballot = voter->ballot();
+    start.ballot.suspect = true;
+    restart();
+    const Epoch before = voter->promised();
+    REQUIRE(voter->take_word({.seen = Epoch(5), .log_counts = true}, now, actions).ok());
+    persist();
+    CHECK(voter->promised() == before);
+    CHECK_FALSE(voter->ballot().suspect);
+    ask(6, 1);
+    REQUIRE(granted());
+    CHECK(find_message<VoteGrant>(actions)->grant.is_data);
 }
 
 TEST_CASE_FIXTURE(VoterFixture,

@@ -70,6 +70,17 @@ TEST_CASE("voter list: a voter that has a new key is the same in everything else
     }
 }
 
+TEST_CASE("voter list: a newer config finds its addresses in an older list, or none at all") {
+    const VoterList old = found(waits_for("durable:1"), {voter(1), voter(2), voter(3)}).value();
+    VoterList forced = old;
+    forced.config.members.erase(forced.config.members.begin());
+    forced.addresses.erase(forced.addresses.begin());
+    CHECK(list_of(forced.config, old) == forced);
+    failover::Config larger = old.config;
+    larger.members.push_back({.node = key(9)});
+    CHECK_FALSE(list_of(larger, old).has_value());
+}
+
 TEST_CASE("voter list: every flipped bit and every missing byte is found") {
     const Bytes good = encode(*found(waits_for("durable:1"), {voter(1), voter(2), voter(3)}));
     for (size_t at = 0; at < good.size(); ++at) {
