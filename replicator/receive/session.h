@@ -29,6 +29,7 @@ struct Session {
     CreditWindow credit;
     uint64_t credit_told = 0;  // consumed() when the last ack left
     int64_t echo_unix_ns = 0;
+    bool receipt_wanted = false;  // of records whose Appended is still to come
     // Numbers of the newest sync that was begun, and of that for which the log was begun anew.
     uint64_t sync_begun = 0;
     uint64_t sync_reset = 0;
