@@ -73,6 +73,11 @@ bool engine_has_compared(DatabaseFile& file) {
     return true;
 }
 
+// Whoever ships the commit asks for it.
+void want_receipt(const Control& control) {
+    control->receipt_wanted_ns.store(boot_now().ns, std::memory_order_relaxed);
+}
+
 // How many confirmations are enough is then no committer's to decide.
 bool voters_decide(const Control& control) {
     return control->confirmations.load(std::memory_order_acquire) != 0;
@@ -191,6 +196,7 @@ void CommitWait::ending(DatabaseFile& file, bool committed) {
     }
     if (!pipelined && policy_.rule.level != AckLevel::applied) return;
     if (!header) return;
+    if (!durable) want_receipt(file.control);
     const WalMoment moment{header->change, header->salt.salt1, header->salt.salt2,
                            header->max_frame};
     unconfirmed_ = Unconfirmed{moment, pipelined ? Lsn(0) : lsn_};
@@ -314,7 +320,9 @@ bool CommitWait::post(DatabaseFile& file, uint32_t page_bytes, Instant deadline)
     frames.checksum_a = load_be32(header_.data() + 16);
     frames.checksum_b = load_be32(header_.data() + 20);
     word_ = post_commit(file.control->prepare, frames);
-    if (policy_.rule.level != AckLevel::received && !synchronous_full_) {
+    if (policy_.rule.level == AckLevel::received) {
+        want_receipt(file.control);
+    } else if (!synchronous_full_) {
         file.control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
     }
     file.call_engine();

@@ -25,9 +25,8 @@ constexpr Nanos kSyncStalledAfter = 10s;
 }  // namespace
 
 struct Receiver::State {
-    ReceiverStart self;  // cluster, group, node, name
-    Epoch epoch;         // durable
-    Epoch epoch_seen;    // highest; >= epoch
+    ReceiverStart self;       // cluster, group, node, name
+    Epoch epoch, epoch_seen;  // durable; the highest, >= epoch
     ReplicaState state = ReplicaState::empty;
     std::string reason, primary_name, told_refusal;
     std::optional<Session> session;
@@ -46,9 +45,8 @@ struct Receiver::State {
     SyncEnd sync_end;
     std::set<uint32_t> asks;  // sent, not wholly answered
     uint32_t last_ask = 0;
-    bool asked_all = false;
     Instant sync_heard, now, heard, last_ack, refused_at;
-    bool ack_wanted = false, stopping = false;
+    bool asked_all = false, ack_wanted = false, stopping = false;
     std::vector<ReceiverAction> out;
 
     // In place: a variant moved from a temporary makes g++ 12 warn about what is not there.
@@ -287,6 +285,7 @@ void Receiver::State::ack() {
 void Receiver::State::data(const Envelope& envelope, const Data& data) {
     const uint64_t body_bytes = kDataPrefixBytes + data.bytes.size();
     committed = std::max(committed, data.committed);
+    session->receipt_wanted |= (envelope.flags & kDataReceiptWanted) != 0;
     bool expected = state == ReplicaState::following || sync >= SyncStep::copying;
     bool repeat = !assembly.open() && envelope.lsn <= accepted.position.lsn;
     if (!expected || repeat || log_failed) return session->credit.discarded(body_bytes);
@@ -336,6 +335,7 @@ void Receiver::State::on(const ev::Appended& event) {
     // While a session opens, what is confirmed belongs to an earlier one's window.
     if (open()) session->credit.taken_to(done.queued);
     ack_wanted = true;
+    if (unanswered.empty() && open() && std::exchange(session->receipt_wanted, false)) ack();
     complete_sync();
 }
 

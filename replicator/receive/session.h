@@ -29,6 +29,7 @@ struct Session {
     CreditWindow credit;
     uint64_t credit_told = 0;  // consumed() when the last ack left
     int64_t echo_unix_ns = 0;
+    bool receipt_wanted = false;  // of records whose Appended is still to come
 
     bool has(LinkId from, const Envelope& message) const {
         return id == message.session && (from == link || from == sync_link);

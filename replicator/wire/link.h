@@ -29,6 +29,7 @@ class Frame {
     Frame(std::shared_ptr<const void> owner, ByteView bytes)
         : owner_(std::move(owner)), bytes_(bytes) {}
     ByteView bytes() const { return bytes_; }
+    // A frame is its bytes, to whoever only reads them. NOLINTNEXTLINE(google-explicit-constructor)
     operator ByteView() const { return bytes_; }
     ByteView operator*() const { return bytes_; }
     explicit operator bool() const { return owner_ != nullptr; }

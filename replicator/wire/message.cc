@@ -15,7 +15,7 @@ constexpr size_t kChecksummedBytes = kEnvelopeBytes - 8;
 Error corrupt(std::string what) { return {Errc::corrupt, std::move(what)}; }
 
 uint16_t flags_known(MessageType type) {
-    if (type == MessageType::data) return kDataLast;
+    if (type == MessageType::data) return kDataLast | kDataReceiptWanted;
     if (type == MessageType::sync_pages) return kSyncPagesLast;
     return 0;
 }
@@ -519,9 +519,10 @@ void encode(const Message& message, Bytes& envelope_out, Bytes& body_out) {
     std::visit([&](const auto& body) { put(writer, body); }, message.body);
     Envelope envelope = message.envelope;
     envelope.type = type_of(message.body);
-    // A chunk's flag is not derivable from the chunk; every other flag is.
-    envelope.flags = envelope.type == MessageType::data ? message.envelope.flags & kDataLast
-                                                        : flags_of(message.body);
+    // A chunk's flags are not derivable from the chunk; every other flag is.
+    envelope.flags = envelope.type == MessageType::data
+                         ? message.envelope.flags & flags_known(MessageType::data)
+                         : flags_of(message.body);
     write_envelope(envelope, body_out, envelope_out);
 }
 
@@ -531,7 +532,7 @@ Bytes encode_data(const Envelope& envelope, Lsn committed, bool last, Bytes& bod
     }
     Envelope header = envelope;
     header.type = MessageType::data;
-    header.flags = last ? kDataLast : uint16_t{0};
+    header.flags = (envelope.flags & kDataReceiptWanted) | (last ? kDataLast : 0);
     Bytes out;
     write_envelope(header, body, out);
     return out;

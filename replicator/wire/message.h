@@ -126,12 +126,14 @@ struct Refuse {
 
 // The log's bytes from (envelope.lsn, envelope.offset) on: a chunk of a long record, or several
 // short records one after the other. A record's first bytes come with its whole header. Flag
-// kDataLast: they end at the end of a record.
+// kDataLast: they end at the end of a record. kDataReceiptWanted: a commit may wait for their
+// receipt, so that is acknowledged before they are durable.
 struct Data {
     Lsn committed;   // encoded in the body's first 8 bytes: records up to it may be applied
     ByteView bytes;  // points into the received frame
 };
 constexpr uint16_t kDataLast = 1;
+constexpr uint16_t kDataReceiptWanted = 2;
 constexpr size_t kDataPrefixBytes = 8;
 
 struct Heartbeat {

@@ -2,7 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <variant>
+
+#include "replicator/base/hash.h"
+#include "replicator/log/record.h"
 
 using namespace tanist;
 
@@ -21,6 +25,7 @@ struct ReceiverFixture {
         start.cluster = cluster;
         start.group = group;
         start.epoch = Epoch(5);
+        start.state = ReplicaState::following;
         return start;
     }
 
@@ -34,6 +39,31 @@ struct ReceiverFixture {
         envelope.session = 77;
         envelope.epoch = Epoch(epoch);
         actions = receiver.step(receiver_event::Received{1, envelope, hello}, Instant{1});
+    }
+    // A whole record, by a primary that said hello; its log has taken it.
+    void record(uint16_t flags) {
+        RecordHeader header;
+        header.kind = RecordKind::epoch;
+        header.group = group;
+        header.epoch = Epoch(5);
+        header.lsn = Lsn(1);
+        header.payload_hash = hash128({});
+        std::array<uint8_t, kRecordHeaderBytes> bytes;
+        seal_record(header, bytes);
+        Envelope envelope;
+        envelope.type = MessageType::data;
+        envelope.flags = kDataLast | flags;
+        envelope.session = 77;
+        envelope.epoch = Epoch(5);
+        envelope.lsn = Lsn(1);
+        receiver.step(receiver_event::Received{1, envelope, Data{Lsn(0), bytes}}, Instant{3});
+        actions = receiver.step(
+            receiver_event::Appended{header.lsn, header.record_bytes(), header.chain}, Instant{4});
+    }
+    void open_session() {
+        hello(5, group);
+        actions = receiver.step(receiver_event::AppendAbandoned{LogPoint{}}, Instant{2});
+        receiver.step(receiver_event::Durable{Lsn(0)}, Instant{2});  // acknowledged just now
     }
     template <class T>
     const T* sent(Envelope* envelope = nullptr) const {
@@ -85,4 +115,24 @@ TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a refusal is shown until a minute 
     CHECK(receiver.view().refusal != "");
     receiver.step(receiver_event::Tick{}, Instant{1 + kRefusalShown.count()});
     CHECK(receiver.view().refusal == "");
+}
+
+TEST_CASE_FIXTURE(ReceiverFixture,
+                  "receiver: a receipt that is wanted is told before the disk is") {
+    open_session();
+    record(kDataReceiptWanted);
+    const Ack* ack = sent<Ack>();
+    REQUIRE(ack != nullptr);
+    CHECK(ack->received == Lsn(1));
+    CHECK(ack->durable == Lsn(0));
+}
+
+TEST_CASE_FIXTURE(ReceiverFixture,
+                  "receiver: a receipt that nobody waits for comes with the disk's") {
+    open_session();
+    record(0);
+    CHECK(sent<Ack>() == nullptr);
+    actions = receiver.step(receiver_event::Durable{Lsn(1)}, Instant{5});
+    REQUIRE(sent<Ack>() != nullptr);
+    CHECK(sent<Ack>()->durable == Lsn(1));
 }

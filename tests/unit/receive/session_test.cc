@@ -332,6 +332,7 @@ class World {
             Envelope envelope = send.envelope;
             envelope.lsn = sent.next;
             envelope.offset = sent.next_offset;
+            envelope.flags = roll(2) == 0 ? kDataReceiptWanted : uint16_t{0};
             packet.envelope = encode_data(envelope, send.committed, count == left, packet.body);
             auto& spent = spent_[envelope.session];
             spent += packet.body.size();
