@@ -87,6 +87,11 @@ int run_promote(const PromoteOptions& options) {
         return print_error(result.error(), options.json);
     }
     if (options.yes) print_plan(options.target, result->value("plan", Json::object()));
+    if (!result->value("old_primary_fenced", true)) {
+        print_line(
+            "  NOT FENCED: too few members know the new epoch. Start the old primary only while " +
+            options.target + " runs.");
+    }
     print_line(options.target + " is the primary, at " + text(*result, "position"));
     return kExitDone;
 }

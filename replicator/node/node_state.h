@@ -92,6 +92,8 @@ struct PromotionPlan {
     std::vector<std::string> unsafe;
     bool behind = false;    // one of those: a node that answers has more of the history
     bool majority = false;  // of the data members can be asked
+    std::vector<Member> answering;
+    size_t needed = 0;  // so many data members, this node among them, must be asked
     Epoch next;
 };
 
@@ -292,7 +294,10 @@ struct Node::State final : RoleHost, FailoverOwner {
     Result<std::vector<Member>> whom_to_ask() const;
     void erase_self(std::vector<Member>& members) const;
     bool may_lead(const NodeKey& key) const;
+    Epoch ask_members(PromotionPlan& plan, const std::vector<Member>& members);
     PromotionPlan plan_promotion();
+    Status claim_next_epoch(const PromotionPlan& plan, bool forced, Json& result);
+    Status nothing_higher_is_kept(Epoch next_epoch);
     Json promote(const OperatorCommand& command);
     // `at`: where the log must end; nothing: wherever it does.
     Status become_primary(Epoch next_epoch, std::optional<LogPoint> at);

@@ -1,14 +1,17 @@
 // A replica becomes the primary: the plan, and the change.
 //
-// Until voters decide (issue D), an operator does: promotion asks every member that it can reach,
-// refuses while one of them is a living primary, holds more of the history, or a majority of the
-// data members does not answer, and takes an epoch of a new generation with a random part, so that
-// two promotions by two operators never make the same epoch.
+// Where nobody votes, an operator decides: promotion asks every member that it can reach, refuses
+// while one of them is a living primary, holds more of the history, or too few of the data members
+// answer, and takes an epoch of a new generation with a random part, so that two promotions by two
+// operators never make the same epoch. Those that answered keep the epoch (epoch_claim.h) before
+// this node's file says that it is the primary: whatever dies then, an old primary that starts
+// finds it, and whoever confirmed its commits does so no more.
 #include "failover/core/epoch_parts.h"
 #include "replicator/base/notes.h"
 #include "replicator/base/random.h"
 #include "replicator/control/audit.h"
 #include "replicator/control/members.h"
+#include "replicator/node/epoch_claim.h"
 #include "replicator/node/node_state.h"
 #include "replicator/node/status_poll.h"
 
@@ -17,6 +20,7 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr Nanos kAskPatience = 1s;
+constexpr Nanos kClaimPatience = 2s;  // a fenced primary becomes a replica meanwhile
 constexpr Nanos kWriterPatience = 10s;
 
 constexpr const char* kMayNotLead =
@@ -65,6 +69,49 @@ bool Node::State::may_lead(const NodeKey& key) const {
     return list.version == 0 || list.rights_of(key).has(Right::lead);
 }
 
+// Who answers, and what that says for and against a promotion. Returns the highest epoch known.
+Epoch Node::State::ask_members(PromotionPlan& plan, const std::vector<Member>& members) {
+    const Position end = control.captured().position;
+    const std::vector<PolledStatus> answers =
+        poll_status(layout, options.settings, members, kAskPatience);
+    Epoch highest{epoch.load()};
+    Json list = Json::array();
+    for (size_t i = 0; i < answers.size(); ++i) {
+        const PolledStatus& answer = answers[i];
+        list.push_back(member_json(members[i], answer));
+        const bool ours =
+            answer.cluster == to_string(file.cluster) && answer.group == to_string(file.group);
+        if (!answer.reached || !ours) continue;
+        plan.answering.push_back(members[i]);
+        highest = std::max(highest, answer.epoch);
+        if (answer.role == "primary") {
+            plan.impossible = answer.endpoint +
+                              " is a living primary; fence it there first (tanist fence), or stop "
+                              "its daemon and its applications";
+        }
+        if (answer.log_end > end) {
+            plan.behind = true;
+            plan.unsafe.push_back(answer.endpoint + " has more of the history, up to " +
+                                  to_string(answer.log_end) + "; promote that one");
+        }
+    }
+    const size_t all = members.size() + 1;
+    const size_t reached = plan.answering.size() + 1;  // with this node
+    plan.needed = failover ? all / 2 + 1 : claims_needed(all, options.settings.commit.rule);
+    plan.json["members"] = list;
+    plan.json["reached"] = reached;
+    plan.json["voters"] = all;
+    plan.json["needed"] = plan.needed;
+    plan.majority = reached * 2 > all;
+    if (reached < plan.needed) {
+        plan.unsafe.push_back("only " + std::to_string(reached) + " of " + std::to_string(all) +
+                              " data members can be asked, which is " +
+                              (plan.majority ? "too few" : "no majority") +
+                              ": the primary may live, and others may have more of the history");
+    }
+    return highest;
+}
+
 PromotionPlan Node::State::plan_promotion() {
     PromotionPlan plan;
     const Position end = control.captured().position;
@@ -78,40 +125,7 @@ PromotionPlan Node::State::plan_promotion() {
         plan.impossible = members.error().message;
         return plan;
     }
-    const std::vector<PolledStatus> answers =
-        poll_status(layout, options.settings, *members, kAskPatience);
-    Epoch highest{epoch.load()};
-    size_t reached = 1;  // this node
-    Json list = Json::array();
-    for (size_t i = 0; i < answers.size(); ++i) {
-        const PolledStatus& answer = answers[i];
-        list.push_back(member_json((*members)[i], answer));
-        const bool ours =
-            answer.cluster == to_string(file.cluster) && answer.group == to_string(file.group);
-        if (!answer.reached || !ours) continue;
-        ++reached;
-        highest = std::max(highest, answer.epoch);
-        if (answer.role == "primary") {
-            plan.impossible = answer.endpoint +
-                              " is a living primary; fence it there first (tanist fence), or stop "
-                              "its daemon and its applications";
-        }
-        if (answer.log_end > end) {
-            plan.behind = true;
-            plan.unsafe.push_back(answer.endpoint + " has more of the history, up to " +
-                                  to_string(answer.log_end) + "; promote that one");
-        }
-    }
-    const size_t all = members->size() + 1;
-    plan.json["members"] = list;
-    plan.json["reached"] = reached;
-    plan.json["voters"] = all;
-    plan.majority = reached * 2 > all;
-    if (!plan.majority) {
-        plan.unsafe.push_back("only " + std::to_string(reached) + " of " + std::to_string(all) +
-                              " data members can be asked, which is no majority: the primary may "
-                              "live, and others may have more of the history");
-    }
+    const Epoch highest = ask_members(plan, *members);
     const uint64_t lost = heard > end.lsn ? heard.value - end.lsn.value : 0;
     plan.json["lost_commits_at_least"] = lost;
     if (lost > 0) {
@@ -119,6 +133,9 @@ PromotionPlan Node::State::plan_promotion() {
                               " more commits when it was last heard; they would be lost");
     }
     if (!replica) plan.impossible = layout.db + " is a primary already";
+    if (replica && !failover && !replica->log_state().whole) {
+        plan.impossible = layout.db + " is empty or needs a sync from a primary";
+    }
     if (replica && file.cluster.is_zero()) {
         plan.impossible = layout.db + " has never had a primary, so there is nothing to promote";
     }
@@ -130,6 +147,36 @@ PromotionPlan Node::State::plan_promotion() {
     plan.json["impossible"] = plan.impossible;
     plan.json["unsafe"] = plan.unsafe;
     return plan;
+}
+
+// Who answered keeps the epoch before it is used. What a member confirmed after the plan, to a
+// primary that lives where this node cannot see it, is at its end now, and would be lost.
+Status Node::State::claim_next_epoch(const PromotionPlan& plan, bool forced, Json& result) {
+    const EpochClaim claim{file.cluster, file.group, plan.next, {control.captured().position, {}}};
+    const std::vector<ClaimAnswer> answers =
+        claim_epoch(layout, options.settings, plan.answering, claim, kClaimPatience);
+    const Position end = control.captured().position;
+    size_t kept = 1;  // this node's own file will say it
+    std::string missing;
+    for (size_t i = 0; i < answers.size(); ++i) {
+        const std::string& member = plan.answering[i].endpoint;
+        if (!answers[i].kept) {
+            missing += ". " + member + ": " +
+                       (answers[i].refusal.empty() ? "no answer" : answers[i].refusal);
+            continue;
+        }
+        ++kept;
+        if (answers[i].end > end && !forced) {
+            return Error{Errc::refused, member + " has more of the history by now, up to " +
+                                            to_string(answers[i].end) + "; promote that one"};
+        }
+    }
+    result["epoch_kept_by"] = kept;
+    result["old_primary_fenced"] = kept >= plan.needed;
+    if (kept >= plan.needed || forced) return ok_status();
+    return Error{Errc::refused, "only " + std::to_string(kept) + " of the " +
+                                    std::to_string(plan.needed) +
+                                    " nodes that it takes keep the new epoch" + missing};
 }
 
 Json Node::State::promote(const OperatorCommand& command) {
@@ -158,7 +205,8 @@ Json Node::State::promote(const OperatorCommand& command) {
                                    "begun, epoch " + std::to_string(plan.next.value) +
                                        (word.empty() ? "" : ", asserted dead: " + word)});
     if (!logged) return failure(logged.error());
-    Status done = become_primary(plan.next, std::nullopt);
+    Status done = claim_next_epoch(plan, forced, result);
+    if (done) done = become_primary(plan.next, std::nullopt);
     if (!done) {
         Json failed = failure(done.error());
         failed["plan"] = plan.json;
@@ -178,6 +226,16 @@ void Node::State::audit_outcome_of(AuditEntry command, const Status& outcome) {
     if (!written) note(NoteLevel::warning, "not audited", {{"reason", written.error().message}});
 }
 
+// While it was a replica it may have kept another operator's claim. Requires: it is none any more.
+Status Node::State::nothing_higher_is_kept(Epoch next_epoch) {
+    auto now = read_node_file(layout.node());
+    if (!now) return std::move(now).error();
+    file = std::move(now).value();
+    if (file.epoch < next_epoch) return ok_status();
+    return Error{Errc::refused, "a primary of epoch " + std::to_string(file.epoch.value) +
+                                    " has been here meanwhile"};
+}
+
 // Nobody may write from the moment at which the database is at the log's end until the engine
 // watches: SQLite's write lock is held all the while.
 Status Node::State::become_primary(Epoch next_epoch, std::optional<LogPoint> at) {
@@ -188,6 +246,7 @@ Status Node::State::become_primary(Epoch next_epoch, std::optional<LogPoint> at)
     }
     auto finished = old->finish(at);
     old.reset();
+    if (finished && !failover) finished = nothing_higher_is_kept(next_epoch);
     auto begun = finished ? open_as_primary(next_epoch) : std::move(finished);
     if (begun) return begun;
     // Still a replica, unless the node file says otherwise.

@@ -59,6 +59,7 @@ struct Receiver::State {
         Message message;
         message.envelope.session = session_id;
         message.envelope.epoch = as;
+        if (std::holds_alternative<Ack>(body)) message.envelope.offset = session->sync_reset;
         message.envelope.lsn = received.position.lsn;
         message.body = std::move(body);
         emit(act::Send{to, std::move(message)});
@@ -345,8 +346,8 @@ void Receiver::State::on(const ev::AppendFailed& event) {
     assembly.drop();
     ++abandons;
     emit(act::AppendAbandon{});
-    std::string why = (event.no_space ? "its disk is full: " : "its log failed: ") + event.reason;
-    if (session) break_session(RefuseCode::storage, why);
+    const std::string what = event.no_space ? "its disk is full: " : "its log failed: ";
+    if (session) break_session(RefuseCode::storage, what + event.reason);
 }
 
 void Receiver::State::on(const ev::SendFailed& event) {
@@ -388,9 +389,9 @@ void Receiver::State::on(const ev::NeedsSync& event) {
 }
 
 void Receiver::State::begin_sync(const ev::Received& event, const SyncBegin& begin) {
+    if (!session->begin_sync(event.from, event.envelope.offset)) return;
     abort_sync("a new sync begins");
     abandon();
-    session->sync_link = event.from;
     sync = SyncStep::resetting;
     sync_begin = begin;
     sync_heard = now;
@@ -411,6 +412,7 @@ void Receiver::State::on(const ev::LogReset& event) {
     tell_settled(committed_here = Lsn(0));
     bool ours = event.base.position == sync_begin.base && event.base.chain == sync_begin.base_chain;
     if (sync != SyncStep::resetting || !ours || !open()) return;
+    session->sync_reset = session->sync_begun;
     sync = SyncStep::copying;
     sync_heard = now;
     emit(act::SyncBegan{sync_begin});
@@ -434,9 +436,7 @@ void Receiver::State::ask_for_end() {
     if (sync != SyncStep::copying || !asked_all || !asks.empty() || !open()) return;
     sync = SyncStep::ending;
     sync_heard = now;
-    SyncAsk ask;
-    ask.ask = last_ask + 1;
-    send(session->sync_link, session->id, epoch, ask);
+    send(session->sync_link, session->id, epoch, SyncAsk{last_ask + 1, 0, 0, {}});
 }
 
 void Receiver::State::sync_message(const ev::Received& event) {

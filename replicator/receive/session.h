@@ -30,7 +30,17 @@ struct Session {
     uint64_t credit_told = 0;  // consumed() when the last ack left
     int64_t echo_unix_ns = 0;
     bool receipt_wanted = false;  // of records whose Appended is still to come
+    // Numbers of the newest sync that was begun, and of that for which the log was begun anew.
+    uint64_t sync_begun = 0;
+    uint64_t sync_reset = 0;
 
+    // Whether it is no sync that an older sync socket brings late.
+    bool begin_sync(LinkId from, uint64_t number) {
+        if (number <= sync_begun) return false;
+        sync_begun = number;
+        sync_link = from;
+        return true;
+    }
     bool has(LinkId from, const Envelope& message) const {
         return id == message.session && (from == link || from == sync_link);
     }

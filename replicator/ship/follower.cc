@@ -58,6 +58,7 @@ struct Follower::State {
     Lsn end_seen, committed_told;
     LogPoint welcome_end;  // while checking
     Lsn sync_base, sync_end;
+    uint64_t syncs = 0;  // begun in this session; the number of the newest
     LagHistory lag_history;
     Instant now, heard, started, due, last_beat, last_commit, sync_begun;
     Nanos backoff = limits::kReconnectMin;
@@ -100,7 +101,7 @@ struct Follower::State {
     void on_time();
     void welcome(const Welcome& welcome);
     void check_history(const LogPoint& ours);
-    void acknowledged(const Ack& ack);
+    void acknowledged(const Ack& ack, uint64_t of_sync);
     void refuse(const Envelope& envelope, const Refuse& refuse);
     void sync_ask(const SyncAsk& ask);
     void message(const Envelope& envelope, const Body& body, bool on_sync_socket);
@@ -134,7 +135,7 @@ void Follower::State::connect() {
     do session = next_random(random);
     while (session == 0);
     started = heard = now;
-    sent = credit = 0;
+    sent = credit = syncs = 0;
     sending = false;
     emit(act::Connect{});
     Hello hello;
@@ -291,8 +292,15 @@ void Follower::State::on(const ev::HistoryLookedUp& event) {
     check_history(*event.point);
 }
 
-void Follower::State::acknowledged(const Ack& ack) {
+// `of_sync`: the last one for which the replica had begun its log anew. What it said of its log
+// before the newest sync may have been thrown away since: of that only the credit counts.
+void Follower::State::acknowledged(const Ack& ack, uint64_t of_sync) {
     if (!up()) return;
+    if (ack.credit > credit) {
+        credit = ack.credit;
+        log_grew = true;
+    }
+    if (of_sync != syncs) return;
     // A session that works, not merely one that was welcomed, ends the back-off: a full disk
     // welcomes and then refuses.
     if (ack.received > received || now - started >= limits::kReconnectMax) {
@@ -306,10 +314,6 @@ void Follower::State::acknowledged(const Ack& ack) {
     durable = later(ack.durable, durable);
     applied = later(ack.applied, applied);
     bool changed = received != was[0] || durable != was[1] || applied != was[2];
-    if (ack.credit > credit) {
-        credit = ack.credit;
-        log_grew = true;
-    }
     if (phase == Phase::streaming && std::max(received, applied) > log.end.position.lsn) {
         return fail("it acknowledged what was never sent", false);
     }
@@ -367,7 +371,7 @@ void Follower::State::message(const Envelope& envelope, const Body& body, bool o
     if (auto* greeting = std::get_if<Welcome>(&body)) {
         if (phase == Phase::connecting) welcome(*greeting);
     } else if (auto* ack = std::get_if<Ack>(&body)) {
-        acknowledged(*ack);
+        acknowledged(*ack, envelope.offset);
     } else if (auto* need = std::get_if<NeedSync>(&body)) {
         if (up()) start_sync(need->reason);
     } else if (auto* ask = std::get_if<SyncAsk>(&body)) {
@@ -380,7 +384,13 @@ void Follower::State::on(const ev::SyncSourceReady& event) {
     sync = SyncStep::begun;
     sync_begun = now;
     sync_base = event.begin.base.lsn;
-    send(event.begin, true);
+    // What it holds beyond is about to be thrown away.
+    received = std::min(received, sync_base);
+    durable = std::min(durable, sync_base);
+    Message begin{envelope(), event.begin};
+    begin.envelope.lsn = log.end.position.lsn;
+    begin.envelope.offset = ++syncs;
+    emit(act::Send{std::move(begin), true});
     beat();
 }
 

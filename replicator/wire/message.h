@@ -82,7 +82,7 @@ struct Envelope {
     uint64_t session = 0;  // random, chosen by the primary per session
     Epoch epoch;           // the sender's
     Lsn lsn;               // meaning depends on the type
-    uint64_t offset = 0;   // data: within the record's bytes
+    uint64_t offset = 0;   // data: within the record's bytes; sync_begin, ack: number of a sync
     uint32_t body_bytes = 0;
     uint32_t body_hash = 0;  // low half of hash64 of the body; 0 when there is none
 };

@@ -72,10 +72,11 @@ class Cluster {
     void free_disk(int node);
 
     // -- waiting for facts; false: not within a minute
-    bool writes_soon(int node);        // an acknowledgement to its client, from now on
-    bool any_writes_soon();            // to anybody
-    bool any_other_writes(int than);   // has ever, in this run of the clients
-    bool all_follow_soon(int holder);  // every other node has what was committed until now
+    uint64_t acknowledged(int node) const;  // to its client, ever
+    bool writes_soon(int node);             // an acknowledgement to its client, from now on
+    bool any_writes_soon();                 // to anybody
+    bool any_other_writes(int than);        // has ever, in this run of the clients
+    bool all_follow_soon(int holder);       // every other node has what was committed until now
     uint64_t end_of(int node) { return status(node)["log"].value("end", uint64_t{0}); }
     bool all_have(int holder, uint64_t end);  // by what the holder knows just now
     bool one_primary_soon(int not_on);
@@ -106,7 +107,6 @@ class Cluster {
     void found_primary();
     bool all_vote();
     std::string notes_of(int node) const { return directory_ + "/notes-" + name(node); }
-    uint64_t acknowledged(int node) const;
     std::set<uint64_t> saved_values(int node);
 
     ClusterOptions options_;

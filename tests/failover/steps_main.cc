@@ -3,7 +3,7 @@
 //
 //   failover_steps --build DIR [--failover automatic] [--ack RULE] [--settings TOML] [--seed N]
 //                  [--acts switchover,takeover,rejoin] [--victims old,next,third]
-//                  [--first STEP] [--stride N] [--plays N]
+//                  [--first STEP] [--stride N] [--plays N] [--old-first PERCENT]
 //
 // A step is anything that changes or syncs a file or a name, or a message handed to ZeroMQ, by the
 // victim's daemon (tests/crash/journal.h). The applications write all the while.
@@ -122,18 +122,27 @@ const Act kActs[] = {{"switchover", switchover, {kOld, kNext, kThird}},
 
 // -- a blow
 
-// Daemons and applications are started again where they died, and nothing else is done. Only where
-// no voters elect does an operator come when nobody is primary; and who was just being promoted is
-// started before the old primary, which would not know of it (docs/failover.md, "In the daemons").
-void recover(Stage& stage) {
+// What it acknowledges now must not be lost.
+void let_it_serve(Cluster& cluster, int old) {
+    const uint64_t before = cluster.acknowledged(old);
+    soon([&] { return cluster.acknowledged(old) > before + 5 || cluster.role(old) == "replica"; },
+         seconds(5));
+}
+
+// Daemons and applications are started again where they died, the old primary before or after who
+// was to be the next, and nothing else is done. Only where no voters elect does an operator come
+// when nobody is primary.
+void recover(Stage& stage, bool old_first) {
     Cluster& cluster = stage.cluster;
-    const int victim = stage.nodes[stage.victim];
     stage.machine().disarm();
-    if (stage.struck()) cluster.kill_node(victim);
-    for (const int node : {victim, stage.old(), stage.next(), stage.third()}) {
+    if (stage.struck()) cluster.kill_node(stage.nodes[stage.victim]);
+    std::vector<int> order = {stage.next(), stage.third(), stage.old()};
+    if (old_first) order = {stage.third(), stage.old(), stage.next()};
+    for (const int node : order) {
         if (cluster.daemon_runs(node)) continue;
         cluster.start_daemon(node);
         cluster.start_client(node);
+        if (old_first && node == stage.old() && !stage.automatic) let_it_serve(cluster, node);
     }
     if (stage.automatic || soon([&] { return cluster.primary() >= 0; }, seconds(5))) return;
     const std::string refused = cluster.promote_any(-1);
@@ -143,9 +152,10 @@ void recover(Stage& stage) {
 struct Course {
     std::vector<std::string> acts;
     std::vector<std::string> victims;
-    uint64_t first = 1;   // step
-    uint64_t stride = 1;  // 1: every step
-    uint64_t plays = 0;   // of each act and victim at most; 0: until the steps end
+    uint64_t first = 1;       // step
+    uint64_t stride = 1;      // 1: every step
+    uint64_t plays = 0;       // of each act and victim at most; 0: until the steps end
+    unsigned old_first = 50;  // percent of the blows: the old primary comes before the next one
     Dice dice{1};
 };
 
@@ -158,7 +168,7 @@ struct Rig {
 };
 
 // Whether the victim was struck. Throws what is wrong.
-bool play_blow(Rig& rig, const Act& act, Part victim, uint64_t step) {
+bool play_blow(Rig& rig, const Act& act, Part victim, uint64_t step, bool old_first) {
     Cluster& cluster = rig.cluster;
     must(cluster.converges(), "the nodes do not come together");
     const int old = cluster.primary();
@@ -171,11 +181,12 @@ bool play_blow(Rig& rig, const Act& act, Part victim, uint64_t step) {
     act.play(stage);
     const bool struck = stage.struck();
     if (struck) {
-        std::printf("%s, %s: step %llu, %s\n", act.name, kPartNames[victim],
-                    static_cast<unsigned long long>(step), stage.machine().struck_at().c_str());
+        std::printf("%s, %s: step %llu, %s%s\n", act.name, kPartNames[victim],
+                    static_cast<unsigned long long>(step), stage.machine().struck_at().c_str(),
+                    old_first ? "; the old primary first" : "");
         std::fflush(stdout);
     }
-    recover(stage);
+    recover(stage, old_first);
     must(cluster.any_writes_soon(), "nobody acknowledges anything after the blow");
     cluster.stop_clients();
     const std::string wrong = judge(cluster, promise_of(rig.options), rig.totals);
@@ -186,7 +197,7 @@ bool play_blow(Rig& rig, const Act& act, Part victim, uint64_t step) {
 void play_steps(Rig& rig, Course& course, const Act& act, Part victim) {
     uint64_t step = course.first + course.dice.below(course.stride);
     uint64_t blows = 0;
-    while (play_blow(rig, act, victim, step)) {
+    while (play_blow(rig, act, victim, step, course.dice.chance(course.old_first))) {
         step += course.stride;
         if (++blows == course.plays) break;
     }
@@ -229,6 +240,7 @@ int play(Arguments& arguments, const std::string& directory) {
     course.first = static_cast<uint64_t>(arguments.number("first", 1));
     course.stride = static_cast<uint64_t>(arguments.number("stride", 1));
     course.plays = static_cast<uint64_t>(arguments.number("plays", 0));
+    course.old_first = static_cast<unsigned>(arguments.number("old-first", 50));
     course.dice = Dice(static_cast<uint64_t>(arguments.number("seed", 1)));
     arguments.finish(0, "failover_steps --build DIR; see docs/testing.md");
     const std::string layer = options.build + "/tests/crash/crash_layer.so";

@@ -107,7 +107,13 @@ struct Files : Electorate {
         two.daemon.kill();
         damage(damaged, file, how);
         start(damaged);
-        CHECK(writes(damaged, "nobody may write this").starts_with("error"));
+        // Waiting for nobody, so that only the gate can refuse it.
+        OpenOptions async;
+        async.extension = kExtension;
+        async.parameters = "vfs=tanist&ack=async";
+        CHECK(Application(damaged.db, async)
+                  .run("INSERT INTO t VALUES('by nobody')")
+                  .starts_with("error"));
         CHECK_FALSE(is_primary(damaged));
         start(one);
         start(two);

@@ -24,6 +24,10 @@ inline Bytes counted(size_t count) {
     return bytes;
 }
 
+inline bool names_a_sync(const Body& body) {
+    return std::holds_alternative<SyncBegin>(body) || std::holds_alternative<Ack>(body);
+}
+
 inline std::vector<Message> wire_samples() {
     static const Bytes chunk = counted(300);
     static const Bytes images = counted(3 * 512);
@@ -88,6 +92,7 @@ inline std::vector<Message> wire_samples() {
             message.envelope.offset = 512;
             message.envelope.flags = kDataLast;
         }
+        if (names_a_sync(message.body)) message.envelope.offset = 2;
         messages.push_back(std::move(message));
     }
     return messages;

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <variant>
 
@@ -39,6 +40,20 @@ struct ReceiverFixture {
         envelope.session = 77;
         envelope.epoch = Epoch(epoch);
         actions = receiver.step(receiver_event::Received{1, envelope, hello}, Instant{1});
+    }
+    // From a socket of that number.
+    void sync_begin(LinkId from, uint64_t number) {
+        Envelope envelope;
+        envelope.type = MessageType::sync_begin;
+        envelope.session = 77;
+        envelope.epoch = Epoch(5);
+        envelope.offset = number;
+        actions = receiver.step(receiver_event::Received{from, envelope, SyncBegin{}}, Instant{1});
+    }
+    bool throws_its_log_away() const {
+        return std::any_of(actions.begin(), actions.end(), [](const ReceiverAction& action) {
+            return std::holds_alternative<receiver_action::ResetLog>(action);
+        });
     }
     // A whole record, by a primary that said hello; its log has taken it.
     void record(uint16_t flags) {
@@ -135,4 +150,29 @@ TEST_CASE_FIXTURE(ReceiverFixture,
     actions = receiver.step(receiver_event::Durable{Lsn(1)}, Instant{5});
     REQUIRE(sent<Ack>() != nullptr);
     CHECK(sent<Ack>()->durable == Lsn(1));
+}
+
+// It would throw away what it has acknowledged since, and nobody would send it again.
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a sync_begin that comes late is not obeyed") {
+    open_session();
+    sync_begin(3, 2);
+    CHECK(throws_its_log_away());
+    sync_begin(2, 1);
+    CHECK_FALSE(throws_its_log_away());
+    sync_begin(3, 2);
+    CHECK_FALSE(throws_its_log_away());
+    sync_begin(4, 3);
+    CHECK(throws_its_log_away());
+}
+
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: an acknowledgement names the sync it comes after") {
+    open_session();
+    sync_begin(3, 2);
+    Envelope envelope;
+    actions = receiver.step(receiver_event::Durable{Lsn(0)}, Instant{1});
+    REQUIRE(sent<Ack>(&envelope) != nullptr);
+    CHECK(envelope.offset == 0);
+    actions = receiver.step(receiver_event::LogReset{{}}, Instant{1});
+    REQUIRE(sent<Ack>(&envelope) != nullptr);
+    CHECK(envelope.offset == 2);
 }

@@ -4,10 +4,14 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <map>
+#include <numeric>
 #include <random>
 #include <set>
+#include <stdexcept>
 
 #include "replicator/base/hash.h"
 #include "replicator/receive/receiver.h"
@@ -513,10 +517,25 @@ class World {
     Bytes payload_;
 };
 
+// The first thousand, and those that found something; or TANIST_SEEDS=FIRST-LAST.
+std::vector<uint32_t> seeds() {
+    uint32_t first = 1;
+    uint32_t last = 1000;
+    const char* asked = std::getenv("TANIST_SEEDS");
+    if (asked != nullptr && std::sscanf(asked, "%u-%u", &first, &last) != 2) {
+        throw std::invalid_argument("TANIST_SEEDS=FIRST-LAST");
+    }
+    std::vector<uint32_t> seeds(last - first + 1);
+    std::iota(seeds.begin(), seeds.end(), first);
+    // A sync_begin that came late made a replica throw away what it had acknowledged since.
+    if (asked == nullptr) seeds.push_back(10942);
+    return seeds;
+}
+
 }  // namespace
 
 TEST_CASE("session: after faults stop, every record is there exactly once and in order") {
-    for (uint32_t seed = 1; seed <= 1000; ++seed) {
+    for (const uint32_t seed : seeds()) {
         CAPTURE(seed);
         World world(seed, Lsn(seed % 3 == 0 ? 40 : 0));
         for (int i = 0; i < 1500 && world.broken_rule.empty(); ++i) world.turn(true);

@@ -26,6 +26,7 @@ struct FollowerFixture {
     Follower follower{identity(), 7};
     std::vector<FollowerAction> actions;
     uint64_t session = 0;
+    uint64_t syncs = 0;  // for so many the replica has begun its log anew
 
     static FollowerIdentity identity() {
         FollowerIdentity self;
@@ -43,6 +44,7 @@ struct FollowerFixture {
         Envelope envelope;
         envelope.session = session;
         envelope.epoch = Epoch(epoch);
+        envelope.offset = syncs;
         step(ev::Received{envelope, std::move(body)});
     }
     void receive_on_sync_socket(Body body) {
@@ -171,11 +173,31 @@ TEST_CASE_FIXTURE(FollowerFixture, "follower: NeedSync begins a sync, and its en
     receive_on_sync_socket(SyncAsk{.ask = 2, .first = 0, .count = 0, .hashes = {}});
     REQUIRE(action<act::SettleSync>() != nullptr);
     step(ev::SyncSourceEnded{log.end.position});
+    syncs = 1;
     ack(10, 9);
     CHECK(action<act::Acknowledged>() == nullptr);
     ack(10, 10);
     CHECK(action<act::StopSync>() != nullptr);
     CHECK(action<act::Acknowledged>()->applied == Lsn(10));
+    CHECK(follower.view().state == PeerState::streaming);
+}
+
+// The two sockets keep no order between them: an acknowledgement may be as old as the sync.
+TEST_CASE_FIXTURE(FollowerFixture, "follower: what was said of a log that is gone does not count") {
+    stream();
+    receive(NeedSync{"its database was replaced"});
+    SyncBegin begin;
+    begin.base = log.end.position;
+    step(ev::SyncSourceReady{begin});
+    CHECK(action<act::Send>()->message.envelope.offset == 1);
+    receive_on_sync_socket(SyncAsk{.ask = 1, .first = 0, .count = 0, .hashes = {}});
+    step(ev::SyncSourceEnded{log.end.position});
+    ack(10, 10);
+    CHECK(action<act::Acknowledged>() == nullptr);
+    CHECK(follower.view().state == PeerState::syncing);
+    syncs = 1;
+    ack(10, 10);
+    CHECK(action<act::Acknowledged>() != nullptr);
     CHECK(follower.view().state == PeerState::streaming);
 }
 
