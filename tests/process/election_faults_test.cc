@@ -62,7 +62,8 @@ void lose_ballot(Electorate& group, const std::function<void()>& damage) {
     group.start(group.b);
     REQUIRE(eventually([&] { return group.failover(group.b)["lost_ballot"] == true; }));
     REQUIRE(eventually([&] { return group.failover(group.c)["promise_seconds"].is_null(); }));
-    REQUIRE(eventually([&] { return !group.failover(group.c)["refusals"].empty(); }));
+    REQUIRE_MESSAGE(eventually([&] { return !group.failover(group.c)["refusals"].empty(); }),
+                    group.story());
     CHECK_FALSE(group.is_primary(group.b));
     CHECK_FALSE(group.is_primary(group.c));
     group.start(group.a);
