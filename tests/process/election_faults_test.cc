@@ -56,6 +56,8 @@ void begin_log_anew(Electorate& group, Voter& node) {
 // to be elected before everybody has told it.
 void lose_ballot(Electorate& group, const std::function<void()>& damage) {
     REQUIRE(group.writes_soon(group.a, "kept"));
+    // c is to be a candidate, and one that is still getting its first copy is none.
+    REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
     group.b.daemon.kill();
     damage();
     group.a.daemon.kill();

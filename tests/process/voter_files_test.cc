@@ -54,9 +54,13 @@ struct Files : Electorate {
     void write(const Voter& node) {
         REQUIRE_MESSAGE(writes_soon(node, "row " + std::to_string(++rows)), story());
     }
+    // Of what an earlier damage took, too: it is handed to the node again.
+    bool has_soon(const Voter& node, const std::string& file) {
+        return eventually([&] { return path_exists(path_of(node, file)); });
+    }
     void back_up(const std::string& file) {
         for (Voter* node : nodes()) {
-            REQUIRE(eventually([&] { return path_exists(path_of(*node, file)); }));
+            REQUIRE(has_soon(*node, file));
             fs::copy_file(path_of(*node, file), dir.path(node->name + ".backup"));
         }
     }
@@ -83,6 +87,7 @@ struct Files : Electorate {
         Voter& third = *others(old)[1];
         write(old);
         REQUIRE(equal_soon(old, {&damaged, &third}));
+        REQUIRE_MESSAGE(has_soon(damaged, file), story());
         damaged.daemon.kill();
         write(old);  // what the damaged one lacks
         damage(damaged, file, how);
@@ -100,6 +105,7 @@ struct Files : Electorate {
         Voter& two = *others(damaged)[1];
         write(damaged);
         REQUIRE(equal_soon(damaged, {&one, &two}));
+        REQUIRE_MESSAGE(has_soon(damaged, file), story());
         damaged.daemon.kill();
         REQUIRE_MESSAGE(elected({&one, &two}) != nullptr, story());
         write(primary());
