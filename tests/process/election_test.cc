@@ -45,7 +45,7 @@ TEST_CASE("elections: what a replica had acknowledged is kept although the clien
     Electorate group;
     REQUIRE(group.writes_soon(group.a, "before"));
     REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
-    group.c.pause();  // nobody but b can acknowledge
+    group.c.daemon.kill();  // nobody but b can acknowledge
     OpenOptions options;
     options.extension = kExtension;
     options.parameters = "vfs=tanist&ack=durable:1";
@@ -54,7 +54,7 @@ TEST_CASE("elections: what a replica had acknowledged is kept although the clien
     REQUIRE(writer.answer() == "stopped");
     group.a.daemon.kill();
     writer.kill();
-    group.c.go_on();
+    group.start(group.c);
     REQUIRE_MESSAGE(group.elected({&group.b, &group.c}) == &group.b, group.story());
     CHECK(group.b.ask("SELECT count(*) FROM t WHERE x = 'held'") == "1");
     CHECK(group.writes_soon(group.b, "after"));
