@@ -273,7 +273,7 @@ TEST_CASE("engine: the WAL stays bounded under a steady writer") {
     insert(app, 20'000);
     const auto wal = stat_path(cluster.primary() + "-wal");
     REQUIRE(wal.ok());
-    CHECK(wal->bytes < 8000 * 4120);
+    CHECK(wal->bytes < 12'000 * 4120);
     CHECK(cluster.replica_answers(kCount, "20000"));
     CHECK(rebases(cluster) == gaps);
 }
@@ -361,7 +361,8 @@ TEST_CASE(
     for (int i = 0; i < 5; ++i) {
         App app(cluster.uri());
         REQUIRE(app.run("INSERT INTO t VALUES(1)") == SQLITE_OK);
-        CHECK(app.ask("PRAGMA wal_checkpoint(TRUNCATE)") == "0");  // not busy
+        // Not busy, but for the moments in which the engine itself writes back.
+        CHECK(eventually([&] { return app.ask("PRAGMA wal_checkpoint(TRUNCATE)") == "0"; }));
     }
 }
 
