@@ -150,6 +150,9 @@ int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
     if (rc != SQLITE_OK) return rc;
     if (!writer && engine_must_mark(file)) {
         real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+        // Not before: an engine that is quick would find WRITE taken, and try again only at the
+        // next ring, to find it taken again.
+        file.control.ring(true);
         return SQLITE_BUSY;
     }
     at_lock_ = moment();
@@ -169,9 +172,7 @@ bool WalGate::engine_must_mark(DatabaseFile& file) {
     const int64_t now = coarse_now_ns();
     if (waits_for_mark_ns_ == 0) waits_for_mark_ns_ = now;
     if (now - waits_for_mark_ns_ > kMarkPatienceNs) return false;
-    if (!file.engine_answers() && !file.ensure_engine()) return false;
-    file.control.ring(true);
-    return true;
+    return file.engine_answers() || file.ensure_engine();
 }
 
 // Between two leases of the same primary, or while it hands over, writers wait for a moment here
