@@ -1,5 +1,5 @@
 #include "failover/commands.h"
-#include "failover/node_command.h"
+#include "failover/planned_command.h"
 
 namespace tanist {
 namespace {
@@ -57,42 +57,20 @@ int run_promote(const PromoteOptions& options) {
                             "promotion may lose commits"},
                            options.json, kExitUsage);
     }
-    const bool quiet = options.json;
-    if (options.dry_run || (!options.yes && !quiet)) {
-        Result<Json> planned = command_node(ask_to_promote(options, true));
-        if (!planned) return print_error(planned.error(), options.json);
-        const Json plan = planned->value("plan", Json::object());
-        if (quiet) {
-            print_json(*planned);
-        } else {
-            print_plan(options.target, plan);
-        }
-        if (options.dry_run) return kExitDone;
-        if (!operator_agrees()) {
-            return print_error(
-                {Errc::refused, "not promoted: nobody said yes (--yes does not ask)"},
-                options.json);
-        }
-    }
-    Json whole;
-    Result<Json> result = command_node(ask_to_promote(options, false), &whole);
-    if (options.json && whole.is_object()) {
-        print_json(whole);
-        return result ? kExitDone : exit_code_of(result.error());
-    }
-    if (!result) {
-        if (options.yes && whole.is_object()) {
-            print_plan(options.target, whole.value("plan", Json::object()));
-        }
-        return print_error(result.error(), options.json);
-    }
-    if (options.yes) print_plan(options.target, result->value("plan", Json::object()));
-    if (!result->value("old_primary_fenced", true)) {
+    const PlannedEnd end =
+        run_planned({.ask = [&](bool dry_run) { return ask_to_promote(options, dry_run); },
+                     .print_plan = [&](const Json& plan) { print_plan(options.target, plan); },
+                     .not_done = "not promoted",
+                     .dry_run = options.dry_run,
+                     .yes = options.yes,
+                     .json = options.json});
+    if (!end.result) return end.code;
+    if (!end.result->value("old_primary_fenced", true)) {
         print_line(
             "  NOT FENCED: too few members know the new epoch. Start the old primary only while " +
             options.target + " runs.");
     }
-    print_line(options.target + " is the primary, at " + text(*result, "position"));
+    print_line(options.target + " is the primary, at " + text(*end.result, "position"));
     return kExitDone;
 }
 

@@ -1,5 +1,5 @@
 #include "failover/commands.h"
-#include "failover/node_command.h"
+#include "failover/planned_command.h"
 
 namespace tanist {
 namespace {
@@ -62,31 +62,15 @@ int run_recover(const RecoverOptions& options) {
                             "--accept-suspect is your word"},
                            options.json, kExitUsage);
     }
-    if (options.dry_run || (!options.yes && !options.json)) {
-        Result<Json> planned = command_node(ask_to_recover(options, true));
-        if (!planned) return print_error(planned.error(), options.json);
-        if (options.json) {
-            print_json(*planned);
-        } else {
-            print_plan(planned->value("plan", Json::object()));
-        }
-        if (options.dry_run) return kExitDone;
-        if (!planned->value("already", false) && !operator_agrees()) {
-            return print_error({Errc::refused,
-                                "nothing was done: nobody said yes (--yes does not "
-                                "ask)"},
-                               options.json);
-        }
-    }
-    Json whole;
-    Result<Json> result = command_node(ask_to_recover(options, false), &whole);
-    if (options.json && whole.is_object()) {
-        print_json(whole);
-        return result ? kExitDone : exit_code_of(result.error());
-    }
-    if (options.yes && whole.is_object()) print_plan(whole.value("plan", Json::object()));
-    if (!result) return print_error(result.error(), options.json);
-    print_line(options.target + (result->value("already", false)
+    const PlannedEnd end =
+        run_planned({.ask = [&](bool dry_run) { return ask_to_recover(options, dry_run); },
+                     .print_plan = print_plan,
+                     .not_done = "nothing was done",
+                     .dry_run = options.dry_run,
+                     .yes = options.yes,
+                     .json = options.json});
+    if (!end.result) return end.code;
+    print_line(options.target + (end.result->value("already", false)
                                      ? " counts already: it is not suspect, and knows its ballot"
                                      : " counts again"));
     return kExitDone;
