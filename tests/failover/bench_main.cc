@@ -122,11 +122,14 @@ struct Bench {
     // Where voters elect, an operator comes when nobody else does, and after the dead primary's
     // promise.
     void wait_for_the_operator(int dead) {
-        const int node = (dead + 1) % Cluster::kNodes;
+        const auto is_free = [&](int node) {
+            const auto status = cluster.status(node);
+            return status.contains("failover") &&
+                   status["failover"].value("promise_seconds", nlohmann::json(0)).is_null();
+        };
         must(soon([&] {
-                 const auto status = cluster.status(node);
-                 return status.contains("failover") &&
-                        status["failover"].value("promise_seconds", nlohmann::json(0)).is_null();
+                 return is_free((dead + 1) % Cluster::kNodes) &&
+                        is_free((dead + 2) % Cluster::kNodes);
              }),
              "the promise does not end");
     }
