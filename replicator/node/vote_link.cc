@@ -1,5 +1,7 @@
 #include "replicator/node/vote_link.h"
 
+#include <algorithm>
+
 #include "replicator/base/file.h"
 #include "replicator/base/notes.h"
 #include "replicator/control/members.h"
@@ -9,10 +11,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A connection on which nothing is answered for so long is opened anew.
+// A connection on which nothing is answered for so long is opened anew; each time in a row it gets
+// twice the time, because a new one takes about five round trips, however long those are.
 constexpr Nanos kSilentAfter = 1s;
-// The same while the voter has two keys and was not heard under one of them.
-constexpr Nanos kSilentAfterKey = 250ms;
+constexpr Nanos kSilentAtMost = 4s;
+// While the voter has two keys and was not heard under one of them, it gets a part of that only.
+constexpr int kPartForEachKey = 4;
 // One that takes nothing is opened anew, but not more often than this.
 constexpr Nanos kReopenEvery = 100ms;
 constexpr Nanos kHandEvery = 500ms;
@@ -39,7 +43,9 @@ Status VoteLink::open(const VoterList& list) {
     list_id_ = list.config.id;
     list_ = encode(list);
     for (const VoterAddress& address : list.addresses) {
-        if (address.node != door_.identity().key()) peers_[address.node].address = address;
+        if (address.node == door_.identity().key()) continue;
+        peers_[address.node].address = address;
+        peers_[address.node].patience = kSilentAfter;
     }
     return ok_status();
 }
@@ -98,6 +104,7 @@ void VoteLink::heard(const NodeKey& from, Instant now) {
     }
     peer->second.heard = now;
     peer->second.asked = Instant{0};
+    peer->second.patience = kSilentAfter;
     peer->second.speaks_as = from;
 }
 
@@ -111,8 +118,11 @@ void VoteLink::tend(Instant now) {
     look_at_keys(now);
     for (auto& [node, peer] : peers_) {
         const bool unsure = rotating(peer) != nullptr && peer.speaks_as.is_zero();
-        const Nanos silent = unsure ? kSilentAfterKey : kSilentAfter;
-        if (peer.asked.ns != 0 && now - peer.asked >= silent) reopen(peer, now);
+        const Nanos silent = unsure ? peer.patience / kPartForEachKey : peer.patience;
+        if (peer.asked.ns != 0 && now - peer.asked >= silent) {
+            peer.patience = std::min(2 * peer.patience, kSilentAtMost);
+            reopen(peer, now);
+        }
         const Nanos every = peer.has < list_id_ ? kHandEvery : kAskEvery;
         if (now - peer.handed >= every) hand_list(peer, now);
     }

@@ -43,6 +43,7 @@ class VoteLink {
         Instant heard{0};
         Instant asked{0};  // when something was first sent after it was last heard; zero: nothing
         unsigned attempts = 0;
+        Nanos patience{0};  // how long what was asked may stay unanswered
         NodeKey speaks_as;  // the key of its last message: it serves under the same one
         failover::ConfigId has;
         Instant handed{0};  // when the list was last sent, or asked for

@@ -18,7 +18,6 @@ using namespace tanist::testing;
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr const char* kDelayMs = "200";
 
 std::chrono::seconds how_long() {
     const char* asked = std::getenv("TANIST_JITTER_SECONDS");
@@ -33,11 +32,18 @@ struct FarNode {
     Daemon daemon;
 };
 
+struct Delay {
+    std::string least_ms, most_ms;
+};
+
 struct FarGroup {
     TempDir dir;
+    Delay delay;
+    std::string profile;
     FarNode a, b, c;
 
-    FarGroup() {
+    FarGroup(Delay of_each, std::string timing)
+        : delay(std::move(of_each)), profile(std::move(timing)) {
         StockSqlite(dir.path("a.db")).must("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
         must("init a.db");
         start(b, "b", "2");
@@ -56,16 +62,16 @@ struct FarGroup {
         ChildOptions options;
         options.talk = true;
         options.log = dir.path(name + ".road.log");
-        node.carrier =
-            Child({TANIST_BUILD_DIR "/tests/process/slow_road", node.road, socket, kDelayMs, seed},
-                  options);
+        node.carrier = Child({TANIST_BUILD_DIR "/tests/process/slow_road", node.road, socket,
+                              delay.least_ms, delay.most_ms, seed},
+                             options);
         REQUIRE(node.carrier.read_line(std::chrono::seconds(60)) == "open");
         std::filesystem::create_directories(node.db + "-tanist");
         const std::string ack = name == "a" ? "ack = \"durable:1\"\n" : "";
         write_text(node.db + "-tanist/tanist.toml",
                    ack + "advertise = \"ipc://" + node.road + "\"\n");
         node.daemon = Daemon(dir, {"--db", node.db, "--listen", "ipc://" + socket, "--failover",
-                                   "automatic", "--failover-profile", "default"});
+                                   "automatic", "--failover-profile", profile});
         REQUIRE_MESSAGE(node.daemon.ready(), node.daemon.said());
     }
     void must(const std::string& arguments) const {
@@ -95,7 +101,7 @@ struct FarGroup {
 }  // namespace
 
 TEST_CASE("elections: nobody is replaced for 200 ms of jitter, with the default profile") {
-    FarGroup group;
+    FarGroup group({"0", "200"}, "default");
     const auto epoch = group.failover(group.a).value("epoch", uint64_t{0});
     REQUIRE(epoch > 0);
     Application app(group.a.db, {.parameters = "vfs=tanist", .extension = kExtension});
@@ -115,4 +121,10 @@ TEST_CASE("elections: nobody is replaced for 200 ms of jitter, with the default 
     // The road is slow indeed.
     CHECK(*std::max_element(took.begin(), took.end()) >= std::chrono::milliseconds(100));
     MESSAGE(took.size() << " commits in " << how_long().count() << " s");
+}
+
+TEST_CASE("elections: a group whose members are 400 ms apart founds itself, with the wan profile") {
+    const FarGroup group({"400", "400"}, "wan");
+    Application app(group.a.db, {.parameters = "vfs=tanist", .extension = kExtension});
+    CHECK_MESSAGE(!app.run("INSERT INTO t VALUES('far')").starts_with("error"), group.story());
 }

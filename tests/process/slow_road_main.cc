@@ -1,8 +1,8 @@
 // A network that takes its time, where the kernel has none (netem): a Unix-domain socket whose
-// connections lead to another one, each piece of bytes later by up to DELAY ms, in either way, in
+// connections lead to another one, each piece of bytes later by LEAST to MOST ms, in either way, in
 // order.
 //
-//   slow_road FROM TO DELAY SEED
+//   slow_road FROM TO LEAST MOST SEED
 //
 // FROM and TO are paths. Prints "open" when FROM can be connected to, and runs until it is killed.
 #include <fcntl.h>
@@ -106,7 +106,8 @@ struct Connection {
 
 class Road {
   public:
-    Road(const std::string& from, std::string to, int delay_ms, uint32_t seed)
+    Road(const std::string& from, std::string to, std::uniform_int_distribution<int> delay_ms,
+         uint32_t seed)
         : to_(std::move(to)), delay_ms_(delay_ms), random_(seed), listener_(unix_socket()) {
         ::unlink(from.c_str());
         const sockaddr_un address = address_of(from);
@@ -128,7 +129,7 @@ class Road {
             if ((waits[0].revents & POLLIN) != 0) accept();
             for (Connection& connection : connections_) {
                 for (Way* way : {&connection.there, &connection.back}) {
-                    if (way->reads()) way->take(milliseconds(random_() % (delay_ms_ + 1)));
+                    if (way->reads()) way->take(milliseconds(delay_ms_(random_)));
                     way->deliver(Clock::now());
                 }
             }
@@ -153,7 +154,7 @@ class Road {
     }
 
     std::string to_;
-    uint32_t delay_ms_;
+    std::uniform_int_distribution<int> delay_ms_;
     std::mt19937 random_;
     int listener_;
     std::list<Connection> connections_;
@@ -162,12 +163,14 @@ class Road {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 5) {
-        std::fprintf(stderr, "slow_road FROM TO DELAY SEED\n");
+    if (argc != 6) {
+        std::fprintf(stderr, "slow_road FROM TO LEAST MOST SEED\n");
         return 2;
     }
     try {
-        Road road(argv[1], argv[2], std::stoi(argv[3]), static_cast<uint32_t>(std::stoul(argv[4])));
+        Road road(argv[1], argv[2],
+                  std::uniform_int_distribution(std::stoi(argv[3]), std::stoi(argv[4])),
+                  static_cast<uint32_t>(std::stoul(argv[5])));
         std::printf("open\n");
         std::fflush(stdout);
         road.run();
