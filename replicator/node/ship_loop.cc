@@ -323,6 +323,14 @@ void ShipLoop::end_settled() {
     }
 }
 
+// Whoever refuses for that reason belongs to our cluster and group. A stranger at a member's
+// endpoint says which epoch it has, too, and that one means nothing here.
+bool ShipLoop::refuses_epoch(const Incoming& incoming, const Envelope& envelope) const {
+    if (envelope.type != MessageType::refuse || envelope.epoch <= options_.self.epoch) return false;
+    auto body = decode_body(envelope, incoming.body.bytes());
+    return body && std::get<Refuse>(*body).code == RefuseCode::stale_epoch;
+}
+
 // What is no business of the session's Follower.
 bool ShipLoop::served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope) {
     if (peer == nullptr) {
@@ -337,8 +345,7 @@ bool ShipLoop::served_apart(Peer* peer, const Incoming& incoming, const Envelope
         answer_history(incoming, envelope);
         return true;
     }
-    if (envelope.type == MessageType::refuse && envelope.epoch > options_.self.epoch &&
-        options_.host != nullptr) {
+    if (refuses_epoch(incoming, envelope) && options_.host != nullptr) {
         options_.host->superseded({envelope.epoch, peer->member.endpoint});
     }
     return false;

@@ -77,6 +77,7 @@ class ShipLoop {
     void receive_all();
     void serve_status(const Incoming& incoming, const Envelope& envelope);
     bool served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope);
+    bool refuses_epoch(const Incoming& incoming, const Envelope& envelope) const;
     void answer_history(const Incoming& incoming, const Envelope& envelope);
     void step(Peer& peer, const FollowerEvent& event);
     void perform(Peer& peer, FollowerAction&& action);
