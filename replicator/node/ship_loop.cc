@@ -345,8 +345,8 @@ bool ShipLoop::served_apart(Peer* peer, const Incoming& incoming, const Envelope
         answer_history(incoming, envelope);
         return true;
     }
-    if (refuses_epoch(incoming, envelope) && options_.host != nullptr) {
-        options_.host->superseded({envelope.epoch, peer->member.endpoint});
+    if (refuses_epoch(incoming, envelope)) {
+        options_.superseded({envelope.epoch, peer->member.endpoint});
     }
     return false;
 }

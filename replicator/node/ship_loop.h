@@ -29,6 +29,8 @@ struct ShipLoopOptions {
     std::function<std::string()> status_json;  // answers status_ask
     RoleHost* host = nullptr;                  // whose link it uses; null: its own
     bool ships = true;  // false: it serves its endpoint and connects to nobody
+    // On the ship thread: a member refuses our epoch, and names a higher one.
+    std::function<void(const Superseded&)> superseded;
 };
 
 class ShipLoop {
