@@ -12,6 +12,10 @@ namespace {
 using namespace std::chrono_literals;
 constexpr Nanos kMembersEvery = 500ms;
 constexpr Nanos kWaitLongest = 1s;
+// What came over a connection and was not read yet is lost when libzmq notices that it was cut. No
+// answer keeps a key that was taken off in force for longer than the second.
+constexpr Nanos kAnswerIsRead = 500ms;
+constexpr Nanos kAnswerFirst = 3s;
 
 }  // namespace
 
@@ -247,6 +251,17 @@ size_t ShipLoop::free_slot() const {
     }
 }
 
+// A list that takes a key off cuts every connection, also that of the operator who ordered it, and
+// is to hear that it was done.
+bool ShipLoop::may_take_list() {
+    const Instant now = boot_now();
+    if (options_.host != nullptr && options_.host->changes_members()) members_changing_ = now;
+    const bool awaited = now - members_changing_ < kAnswerIsRead;
+    if (awaited && now - list_looked_ < kAnswerFirst) return false;
+    list_looked_ = now;
+    return true;
+}
+
 // The list goes to whoever lacks it; a new key of this node begins every session anew.
 void ShipLoop::tend_keys() {
     std::vector<Member> members;
@@ -264,7 +279,7 @@ void ShipLoop::tend_keys() {
         members.insert(members.end(), witnesses_.begin(), witnesses_.end());
         witness_links_->tend(*link_, witnesses_, boot_now());
     }
-    announcer_->look(*link_, members, links);
+    if (may_take_list()) announcer_->look(*link_, members, links);
     members_kept_.store(announcer_->kept_by_all(members));
     if (options_.self.node == door_->identity().key()) return;
     options_.self.node = door_->identity().key();

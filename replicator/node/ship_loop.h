@@ -76,6 +76,7 @@ class ShipLoop {
     void send_apart(Peer& peer, Body message);
     void tell_roster();
     void tend_keys();
+    bool may_take_list();
     void receive_all();
     void serve_status(const Incoming& incoming, const Envelope& envelope);
     bool served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope);
@@ -126,6 +127,8 @@ class ShipLoop {
     std::vector<Member> witnesses_;
     int64_t members_changed_ns_ = -1;
     Instant members_looked_{0};
+    Instant list_looked_{0};
+    Instant members_changing_{0};  // when a command was last at that
     Instant roster_looked_{0};
     SyncJob jobs_ = 0;
     std::deque<std::pair<Peer*, FollowerEvent>> pending_;  // events raised by actions
