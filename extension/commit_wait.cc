@@ -10,6 +10,7 @@
 #include "replicator/base/event.h"
 #include "replicator/base/file.h"
 #include "replicator/control/prepare_slot.h"
+#include "replicator/control/waited.h"
 #include "replicator/wal/wal_index.h"
 
 namespace tanist {
@@ -38,13 +39,6 @@ bool take_header_back(DatabaseFile& file, const ControlPrepare& slot) {
     const uint32_t page_bytes = slot.page_bytes.load(std::memory_order_relaxed);
     return write_real(file.wal, kNoHeader.data(), kNoHeader.size(),
                       static_cast<int64_t>(wal_frame_offset(frame, page_bytes))) == SQLITE_OK;
-}
-
-// Durable when it returns, in whatever processes and threads at once.
-Status make_empty_file(const std::string& path, const std::string& directory) {
-    auto made = File::open(path, File::Mode::create);
-    if (!made.ok()) return std::move(made).error();
-    return sync_directory(directory);
 }
 
 // After a power cut the database may lack commits that were confirmed; the first engine of a boot
@@ -120,7 +114,7 @@ int CommitWait::may_wait(DatabaseFile& file) {
                                             "be held back"};
     }
     if (possible.ok() && !marked_ && !path_exists(file.layout.waited())) {
-        possible = make_empty_file(file.layout.waited(), file.layout.directory);
+        possible = make_waited(file.layout, file.control);
     }
     if (!possible.ok()) {
         file.last_error = possible.error().message;

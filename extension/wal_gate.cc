@@ -10,6 +10,7 @@
 #include "extension/host.h"
 #include "replicator/base/event.h"
 #include "replicator/base/file.h"
+#include "replicator/control/waited.h"
 #include "replicator/wal/wal_index.h"
 
 namespace tanist {
@@ -417,7 +418,7 @@ int WalGate::take_restart(DatabaseFile& file, sqlite3_file* real) {
 
 // Of a WAL that begins in this transaction: what was committed before it. Said before its first
 // frame is written, because a writer may be killed in its first commit, and a recovery then leaves
-// nothing but its salts.
+// nothing but its salts. Where commits wait, a power cut may do so, too.
 void WalGate::note_begun(const DatabaseFile& file, uint32_t salt1, uint32_t salt2) const {
     if (!file.control || !at_lock_is_settled_) return;
     const WalBegun last = file.control.begun();
@@ -434,6 +435,10 @@ void WalGate::note_begun(const DatabaseFile& file, uint32_t salt1, uint32_t salt
         begun.after = {captured.change, captured.salt1, captured.salt2, captured.frame};
     }
     file.control.set_begun(begun);
+    // Without it the commit is as good; the engine may refuse to start after a power cut just now.
+    if (Status noted = note_wal_begun(file.layout, begun); !noted.ok()) {
+        log_line(noted.error().message);
+    }
 }
 
 // Salts at 16 and 20 (walformat 1.1).

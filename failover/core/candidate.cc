@@ -246,7 +246,14 @@ void Candidate::on_refuse(const NodeKey& from, const Refuse& refuse, Instant now
         return;
     }
     const bool voting = phase_ == CandidatePhase::promising || phase_ == CandidatePhase::voting;
-    const bool lost = refuse.promised > ask_.terms.epoch || from == standing_.self();
+    const bool own = from == standing_.self();
+    if (voting && own && refuse.remaining > Nanos(0) && ask_.order && now < order_until_) {
+        // An operator who comes early waits for this node's own promise, and not longer.
+        phase_ = CandidatePhase::resting;
+        next_ = now + refuse.remaining;
+        return;
+    }
+    const bool lost = refuse.promised > ask_.terms.epoch || own;
     if (voting && (lost || !can_still_win())) rest(now);
 }
 

@@ -4,6 +4,7 @@
 //   asking --nobody new within a retry--> asking again      --quorum would--> promising
 //   promising --own vote durable--> voting --quorum--> (won) idle
 //   voting --lost, or no quorum in time--> resting --a round or two, then more--> delaying
+//   promising, by an order --own promise lives--> resting --its end--> promising
 //   any --higher promise, a holder is heard, stop()--> idle
 //
 // With a ReleaseCert that names it, or an operator's order, it begins at promising: nobody's

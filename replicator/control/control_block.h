@@ -274,6 +274,7 @@ struct WalBegun {
     uint32_t salt1 = 0;
     uint32_t salt2 = 0;
     WalMoment after;
+    bool operator==(const WalBegun&) const = default;
 };
 
 // The acknowledgements by value.

@@ -21,7 +21,7 @@
 //   diverged/     commits that a failover discarded           node/diverged_tail.h
 //   archived      how far the log has been archived         node/archive.h
 //   intent        replica: which LSN the database is at     apply/intent.h
-//   waited        empty: a commit of this database has waited for replicas
+//   waited        a commit of this database has waited      control/waited.h
 //   voters        who votes in elections; absent: nobody    node/voter_list.h
 //   ballot, token what this voter promised, and to whom     failover/adapters/ballot_store.h
 //   promise       until when a holder may count on it       node/promise_file.h

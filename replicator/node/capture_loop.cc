@@ -38,6 +38,7 @@ CaptureLoop::CaptureLoop(const SqliteApi& api, CaptureLoopOptions options, Log& 
       control_(control),
       log_grew_(std::move(log_grew)),
       nap_(kNapShortest),
+      wal_floor_(log),
       syncer_([this](Lsn lsn) { durable_through(lsn); }, [this] { wake(); }) {}
 
 CaptureLoop::~CaptureLoop() { stop(); }
@@ -311,6 +312,7 @@ void CaptureLoop::maintain() {
     if (now - maintained_ < kMaintainEvery) return;
     maintained_ = now;
     tell_archive();
+    wal_floor_.saw(control_.captured());
     if (auto kept = log_.retain(needed(), options_.settings.log_segment_bytes * 4); !kept)
         note(NoteLevel::warning, "log retention failed", {{"reason", kept.error().message}});
     LogStat stat = log_.stat();
@@ -319,10 +321,10 @@ void CaptureLoop::maintain() {
     sync_now_and_then(now);
 }
 
-// By a replica or the archive; zero: not yet known.
+// By a replica, the archive, or this node after a power cut; zero: not yet known.
 Lsn CaptureLoop::needed() const {
-    const Lsn replicas{view_.needed_lsn.load()};
-    return options_.archive == nullptr ? replicas : std::min(replicas, options_.archive->needs());
+    const Lsn here = std::min(Lsn{view_.needed_lsn.load()}, wal_floor_.needed());
+    return options_.archive == nullptr ? here : std::min(here, options_.archive->needs());
 }
 
 void CaptureLoop::tell_archive() {

@@ -21,6 +21,7 @@
 #include "replicator/node/archive_loop.h"
 #include "replicator/node/file_watch.h"
 #include "replicator/node/log_syncer.h"
+#include "replicator/node/wal_floor.h"
 
 namespace tanist {
 
@@ -110,6 +111,7 @@ class CaptureLoop {
     Nanos nap_{0};
     int quiet_looks_ = 0;
     Instant maintained_{0};
+    WalFloor wal_floor_;
     uint64_t archivable_ = 0;  // durable_lsn when the archive was told of it
     Instant synced_{0};
     uint32_t syncs_asked_ = 0;  // before the last look

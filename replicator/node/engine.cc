@@ -10,6 +10,7 @@
 #include "replicator/control/identity.h"
 #include "replicator/control/setup.h"
 #include "replicator/control/status.h"
+#include "replicator/control/waited.h"
 #include "replicator/node/archive_loop.h"
 #include "replicator/node/capture_loop.h"
 #include "replicator/node/daemonize.h"
@@ -134,7 +135,7 @@ Result<bool> Engine::State::catch_up_with_own_log(const SqliteApi& api) {
     if (ran_before || options.database_is_at_log_end || options.database_has_log || !log->last() ||
         !path_exists(layout.db) || stopped_cleanly())
         return false;
-    auto replayed = replay_own_tail(api, layout.db, *log);
+    auto replayed = replay_own_tail(api, layout.db, *log, read_wal_begun(layout));
     if (replayed) return *replayed > 0;
     if (path_exists(layout.waited())) {
         Error error = std::move(replayed).error();

@@ -309,8 +309,9 @@ void FailoverHost::publish_policy(const failover::NodeView& view) {
 void FailoverHost::publish(Instant now) {
     const failover::NodeView seen = node_->view();
     publish_policy(seen);
+    const bool promises = seen.promise_until > now;
     const auto shape = std::make_tuple(seen.role, seen.promised, seen.gate.state, seen.holder,
-                                       seen.candidate, seen.policy);
+                                       seen.candidate, seen.policy, promises);
     if (shape == shape_ && now - published_ < kPublishEvery) return;
     shape_ = shape;
     published_ = now;

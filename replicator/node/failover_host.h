@@ -149,7 +149,7 @@ class FailoverHost {
     Instant hopeful_until_{0};  // closed means "wait" until then
     Instant published_{0};
     std::tuple<failover::NodeRole, Epoch, failover::GateState, failover::HolderPhase,
-               failover::CandidatePhase, failover::Policy>
+               failover::CandidatePhase, failover::Policy, bool>
         shape_;  // as it was last published
     std::atomic<bool> disk_fails_{false};
     std::atomic<bool> stopping_{false};

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -26,6 +25,7 @@
 #include "replicator/node/replica.h"
 #include "replicator/node/role_host.h"
 #include "replicator/node/ship_lock.h"
+#include "replicator/node/vote_link.h"
 #include "replicator/node/witness.h"
 #include "replicator/node/write_hold.h"
 
@@ -74,14 +74,6 @@ struct NetworkAnswer {
     LinkId to = 0;
     uint64_t session = 0;
     std::string json;
-};
-
-// What each of some members said of itself; nothing where it did not answer.
-using VoterAnswers = std::vector<std::optional<VotersHave>>;
-// Members are asked on a thread of its own: who is silent must not hold the node thread up.
-struct VoterInquiry {
-    std::vector<Member> members;
-    std::future<VoterAnswers> answers;
 };
 
 // What a promotion would do. `impossible`: why it cannot be done at all; `unsafe`: why it must not

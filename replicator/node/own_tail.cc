@@ -32,9 +32,9 @@ Result<bool> ends_at(const RecordHeader& record, const WalEnd& wal, const ShowsC
 }
 
 // SQLite reads the header of a WAL only when a frame follows it.
-Result<WalEnd> end_of_wal(SqliteHandle& handle, const WalIndexHeader& now) {
-    WalEnd end{now.salt.salt1, now.salt.salt2, now.max_frame, now.frame_checksum.a,
-               now.frame_checksum.b};
+Result<WalEnd> read_wal_end(SqliteHandle& handle, const WalIndexHeader& now) {
+    WalEnd end{now.salt.salt1,       now.salt.salt2,       now.max_frame,
+               now.frame_checksum.a, now.frame_checksum.b, {}};
     if (end.frame != 0) return end;
     uint8_t bytes[kWalHeaderBytes];
     Result<size_t> found = handle.read_wal(0, bytes);
@@ -45,6 +45,14 @@ Result<WalEnd> end_of_wal(SqliteHandle& handle, const WalIndexHeader& now) {
         end.salt1 = header->salt.salt1;
         end.salt2 = header->salt.salt2;
     }
+    return end;
+}
+
+Result<WalEnd> end_of_wal(SqliteHandle& handle, const WalIndexHeader& now,
+                          const std::optional<WalBegun>& begun) {
+    Result<WalEnd> end = read_wal_end(handle, now);
+    if (!end || !begun) return end;
+    if (begun->salt1 == end->salt1 && begun->salt2 == end->salt2) end->after = begun->after;
     return end;
 }
 
@@ -96,6 +104,11 @@ Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal, const ShowsCommit& 
             // So it has when the WAL was restarted since; each restart adds one to its salt.
             const uint32_t restarts = wal.salt1 - record->wal.salt1;
             if (restarts >= 1 && restarts <= kRestartsMax) return OwnPlace{};
+            // Or it has a salt of chance, and that it follows was noted.
+            if (wal.after && wal.after->salt1 == record->wal.salt1 &&
+                wal.after->salt2 == record->wal.salt2) {
+                return OwnPlace{};
+            }
             // So it is when the next WAL has no header yet, and after a TRUNCATE.
             if (wal.salt1 == 0 && wal.salt2 == 0 && record->kind == RecordKind::commit) {
                 Result<bool> has = shows(*record);
@@ -125,7 +138,8 @@ Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal, const ShowsCommit& 
     return OwnPlace{newest ? Kind::unknown : Kind::covered, {}};
 }
 
-Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_path, Log& log) {
+Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_path, Log& log,
+                                 const std::optional<WalBegun>& begun) {
     auto handle = SqliteHandle::open(api, db_path, {});
     if (!handle) return std::move(handle).error();
     auto checkpoints = SqliteHandle::open(api, db_path, {});
@@ -134,7 +148,7 @@ Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_pat
     if (!header) return std::move(header).error();
     if (!*header) return uint64_t{0};
     const WalIndexHeader& now = **header;
-    auto wal_end = end_of_wal(**handle, now);
+    auto wal_end = end_of_wal(**handle, now, begun);
     if (!wal_end) return std::move(wal_end).error();
     const std::unique_ptr<LogReader> reader = log.reader();
     auto place = find_own_place(log, *wal_end, [&](const RecordHeader& record) {

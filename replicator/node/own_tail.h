@@ -10,8 +10,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
+#include "replicator/control/control_block.h"
 #include "replicator/log/log.h"
 #include "replicator/wal/sqlite_api.h"
 
@@ -25,6 +27,8 @@ struct WalEnd {
     uint32_t frame = 0;
     uint32_t checksum_a = 0;
     uint32_t checksum_b = 0;
+    // Where the WAL before it ended; absent where the extension noted nothing of this one.
+    std::optional<WalMoment> after;
 };
 
 // Where the database stands in the history of its log.
@@ -44,7 +48,9 @@ using ShowsCommit = std::function<Result<bool>(const RecordHeader&)>;
 Result<OwnPlace> find_own_place(Log& log, const WalEnd& wal, const ShowsCommit& shows);
 
 // Replays what the database lacks as one commit. How many commits of the log that were; zero: it
-// lacked none. corrupt: its place is not known. busy: somebody writes it.
-Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_path, Log& log);
+// lacked none. `begun`: what control/waited.h has. corrupt: its place is not known. busy: somebody
+// writes it.
+Result<uint64_t> replay_own_tail(const SqliteApi& api, const std::string& db_path, Log& log,
+                                 const std::optional<WalBegun>& begun);
 
 }  // namespace tanist

@@ -164,9 +164,10 @@ void VoteLink::look_at_keys(Instant now) {
     }
 }
 
-std::vector<std::optional<VotersHave>> ask_who(const Layout& layout, const Settings& settings,
-                                               const std::vector<Member>& members, Nanos patience) {
-    std::vector<std::optional<VotersHave>> answers(members.size());
+VoterAnswers ask_who(const Layout& layout, const Settings& settings,
+                     const std::vector<Member>& members, Nanos patience,
+                     const std::atomic<bool>* give_up, const Event* wake) {
+    VoterAnswers answers(members.size());
     auto link = Link::create();
     Door door(layout, settings);
     if (!link || !door.open(**link)) return answers;
@@ -175,9 +176,12 @@ std::vector<std::optional<VotersHave>> ask_who(const Layout& layout, const Setti
         auto to = door.connect(**link, members[i].endpoint, members[i].key);
         if (to && send_on(**link, *to, Voters{door.identity().key(), {}})) asked[*to] = i;
     }
+    std::vector<int> wakes;
+    if (wake != nullptr) wakes.push_back(wake->fd());
     const Instant deadline = boot_now() + patience;
     for (Instant now = boot_now(); now < deadline && !asked.empty(); now = boot_now()) {
-        (*link)->wait({}, deadline - now);
+        (*link)->wait(wakes, deadline - now);
+        if (give_up != nullptr && give_up->load()) break;
         while (auto incoming = (*link)->receive()) {
             auto at = asked.find(incoming->from);
             auto envelope = decode_envelope(incoming->envelope);
@@ -191,6 +195,24 @@ std::vector<std::optional<VotersHave>> ask_who(const Layout& layout, const Setti
         }
     }
     return answers;
+}
+
+VoterInquiry::VoterInquiry(const Layout& layout, const Settings& settings,
+                           std::vector<Member> members, Nanos patience)
+    : members_(std::move(members)),
+      answers_(std::async(std::launch::async, [this, &layout, &settings, patience] {
+          return ask_who(layout, settings, members_, patience, &given_up_, &wake_);
+      })) {}
+
+// answers_ waits for the thread.
+VoterInquiry::~VoterInquiry() {
+    given_up_.store(true);
+    wake_.signal();
+}
+
+std::optional<VoterAnswers> VoterInquiry::take() {
+    if (answers_.wait_for(0s) != std::future_status::ready) return std::nullopt;
+    return answers_.get();
 }
 
 }  // namespace tanist

@@ -6,11 +6,15 @@
 // Whoever may lead the cluster also hands the list of voters on, until the other has it.
 #pragma once
 
+#include <atomic>
+#include <future>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "failover/core/message.h"
+#include "replicator/base/event.h"
 #include "replicator/control/members.h"
 #include "replicator/node/door.h"
 #include "replicator/node/voter_list.h"
@@ -62,8 +66,33 @@ class VoteLink {
     Instant keys_looked_{0};
 };
 
-// Who is at these endpoints; nothing where nobody answered within `patience`.
-std::vector<std::optional<VotersHave>> ask_who(const Layout& layout, const Settings& settings,
-                                               const std::vector<Member>& members, Nanos patience);
+// What each of some members said of itself; nothing where it did not answer.
+using VoterAnswers = std::vector<std::optional<VotersHave>>;
+// Who is at these endpoints. Returns when all have answered, after `patience`, or at once when
+// `give_up` is true; `wake` is signalled then. Both null: nobody gives up.
+VoterAnswers ask_who(const Layout& layout, const Settings& settings,
+                     const std::vector<Member>& members, Nanos patience,
+                     const std::atomic<bool>* give_up, const Event* wake);
+
+// The same on a thread of its own, so that who is silent or far away holds nobody up. Given up when
+// this goes. What it is made of must live longer.
+class VoterInquiry {
+  public:
+    VoterInquiry(const Layout& layout, const Settings& settings, std::vector<Member> members,
+                 Nanos patience);
+    ~VoterInquiry();
+    VoterInquiry(const VoterInquiry&) = delete;
+    VoterInquiry& operator=(const VoterInquiry&) = delete;
+
+    const std::vector<Member>& members() const { return members_; }
+    // Once. Nothing: they are still being asked.
+    std::optional<VoterAnswers> take();
+
+  private:
+    std::vector<Member> members_;
+    std::atomic<bool> given_up_{false};
+    Event wake_;
+    std::future<VoterAnswers> answers_;
+};
 
 }  // namespace tanist

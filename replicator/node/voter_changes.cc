@@ -19,8 +19,10 @@ namespace {
 using namespace std::chrono_literals;
 constexpr Nanos kFoundEvery = 1s;
 constexpr Nanos kChangeEvery = 2s;
-constexpr Nanos kAskPatience = 300ms;
-constexpr Nanos kHoldPatience = 1s;  // writers wait so long for a change at most
+// Until a new connection answers there are five round trips; nobody waits for them here...
+constexpr Nanos kAskPatience = 3s;
+constexpr Nanos kForcePatience = 1s;  // ...and here the operator does
+constexpr Nanos kHoldPatience = 1s;   // writers wait so long for a change at most
 constexpr Nanos kAppGoneAfter = 40ms;
 constexpr Nanos kLookEvery = 1ms;
 
@@ -79,18 +81,12 @@ Result<VoterFacts> Node::State::facts_of(const Member& member,
 
 // Nothing: they are being asked, and this is to be called again.
 std::optional<VoterAnswers> Node::State::answers_of(const std::vector<Member>& members) {
-    const bool asked = inquiry && inquiry->members == members;
-    if (asked && inquiry->answers.wait_for(0s) == std::future_status::ready) {
-        VoterAnswers answers = inquiry->answers.get();
-        inquiry.reset();
-        return answers;
+    if (!inquiry || inquiry->members() != members) {
+        inquiry.emplace(layout, options.settings, members, kAskPatience);
     }
-    if (!asked) {
-        inquiry = VoterInquiry{members, std::async(std::launch::async, [this, members] {
-                                   return ask_who(layout, options.settings, members, kAskPatience);
-                               })};
-    }
-    return std::nullopt;
+    auto answers = inquiry->take();
+    if (answers) inquiry.reset();
+    return answers;
 }
 
 Result<std::optional<VoterList>> Node::State::gather_voters() {
@@ -265,7 +261,8 @@ Status Node::State::force_voters(Epoch forced) {
                           .endpoint = address.endpoint,
                           .key = address.secured ? address.node : NodeKey{}});
     }
-    const auto answers = ask_who(layout, options.settings, others, kAskPatience);
+    const auto answers =
+        ask_who(layout, options.settings, others, kForcePatience, nullptr, nullptr);
     for (size_t i = 0; i < others.size(); ++i) {
         if (!answers[i]) remove_voter(next, now.at(others[i].endpoint)->node);
     }

@@ -91,11 +91,21 @@ void Machine::arm(const Strike& strike) {
     memory_->strike_at.store(strike.at);
 }
 
-std::string Machine::take_journal() {
-    if (!keeps_journal_) return "";
+void Machine::lock() {
     if (::pthread_mutex_lock(&memory_->lock) == EOWNERDEAD) {
         ::pthread_mutex_consistent(&memory_->lock);
     }
+}
+
+void Machine::between_entries(const std::function<void()>& action) {
+    lock();
+    action();
+    ::pthread_mutex_unlock(&memory_->lock);
+}
+
+std::string Machine::take_journal() {
+    if (!keeps_journal_) return "";
+    lock();
     std::string journal(memory_->journal_bytes.load(), '\0');
     size_t done = 0;
     while (done < journal.size()) {

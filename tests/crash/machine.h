@@ -4,6 +4,7 @@
 // The caller starts and reaps the processes; one thread.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -37,12 +38,17 @@ class Machine {
     uint64_t steps() const { return memory_->steps.load(); }
     std::string struck_at() const { return memory_->struck_at; }
 
+    // Does it while no process is within an entry of the journal: who is killed there has done what
+    // the journal does not say, and the disk that is made of it would have what the files have not.
+    void between_entries(const std::function<void()>& action);
     // Keeps the journal short; the processes may live. "" or what went wrong.
     std::string take_journal();
     // The power is gone and comes again, with a new boot id. Requires: no process lives.
     std::string lose_power(testing::Dice& dice, Stakes& stakes);
 
   private:
+    void lock();
+
     std::string root_;
     std::string directory_;
     std::string layer_;

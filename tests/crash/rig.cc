@@ -199,7 +199,7 @@ std::string Rig::play(uint64_t at) {
     if (case_.victim != Role::writer) {
         // The blow may fall while the daemon starts.
         Daemon& daemon = case_.victim == Role::engine ? engine_ : replica_daemon_;
-        daemon.child.kill();
+        machine.between_entries([&] { daemon.child.kill(); });
     }
     if (case_.newborn) empty_replica();
     machine.arm({case_.victim, case_.blow, classes, at});

@@ -5,8 +5,10 @@
 //                  --part switchover|promote|automatic|app_killed|disk_full|rejoin|busy
 //                  [--ack RULE] [--settings 'failover_profile = "lan"'] [--votes 1] [--keep FILE]
 //
-// --votes: voters elect in `switchover` and `promote`, too. --keep: the values are added to FILE,
-// and what is printed is of all that are in it, so that many runs may be done in small parts.
+// --votes: voters elect in `switchover`, `promote` and `rejoin`, too. The last needs --ack
+// durable:1 then: where commits wait for nobody, nobody is elected without an operator. --keep: the
+// values are added to FILE, and what is printed is of all that are in it, so that many runs may be
+// done in small parts.
 #include <signal.h>
 #include <unistd.h>
 
@@ -120,11 +122,14 @@ struct Bench {
     // Where voters elect, an operator comes when nobody else does, and after the dead primary's
     // promise.
     void wait_for_the_operator(int dead) {
-        const int node = (dead + 1) % Cluster::kNodes;
+        const auto is_free = [&](int node) {
+            const auto status = cluster.status(node);
+            return status.contains("failover") &&
+                   status["failover"].value("promise_seconds", nlohmann::json(0)).is_null();
+        };
         must(soon([&] {
-                 const auto status = cluster.status(node);
-                 return status.contains("failover") &&
-                        status["failover"].value("promise_seconds", nlohmann::json(0)).is_null();
+                 return is_free((dead + 1) % Cluster::kNodes) &&
+                        is_free((dead + 2) % Cluster::kNodes);
              }),
              "the promise does not end");
     }
@@ -215,39 +220,49 @@ struct Bench {
         return sum;
     }
 
-    // A node of `gigabytes` comes back with 100 commits that the others do not have.
+    // The others are away; an application without the extension changes 100 rows.
+    void diverge(int node) {
+        const uint64_t end = cluster.end_of(node);
+        Database db;
+        must(db.open(cluster.path(node), {}) == SQLITE_OK, db.trouble());
+        for (int i = 0; i < 100; ++i) {
+            must(db.run("UPDATE big SET x = randomblob(2000) WHERE id = 1 + abs(random() % "
+                        "(SELECT max(id) FROM big))") == SQLITE_OK,
+                 db.trouble());
+        }
+        db.close();
+        must(soon([&] { return cluster.end_of(node) >= end + 100; }),
+             "the commits are not captured");
+    }
+
+    // Another primary, which has commits of its own.
+    int replace(int old) {
+        if (!votes) {
+            const std::string refused = cluster.promote_any(old);
+            must(refused.empty(), refused);
+        }
+        must(cluster.one_primary_soon(old), "nobody is primary");
+        const int holder = cluster.primary();
+        Database db;
+        must(db.open(cluster.path(holder), {}) == SQLITE_OK, db.trouble());
+        must(db.run("UPDATE account SET balance = balance") == SQLITE_OK, db.trouble());
+        db.close();
+        return holder;
+    }
+
+    // A big node comes back with 100 commits that the others do not have: from the start of its
+    // daemon until it has all that the new primary has.
     void rejoin() {
-        Sample time;
+        Sample time(kept);
         for (int64_t run = 0; run < runs; ++run) {
             must(cluster.converges(), "the nodes do not come together");
             const int old = cluster.primary();
-            const int other = (old + 1) % Cluster::kNodes;
-            const int third = (old + 2) % Cluster::kNodes;
-            cluster.kill_daemon(other);
-            cluster.kill_daemon(third);
-            const uint64_t end = cluster.status(old)["log"].value("end", uint64_t{0});
-            Database db;
-            must(db.open(cluster.path(old), {}) == SQLITE_OK, db.trouble());
-            for (int i = 0; i < 100; ++i) {
-                must(db.run("UPDATE big SET x = randomblob(2000) WHERE id = 1 + abs(random() % "
-                            "(SELECT max(id) FROM big))") == SQLITE_OK,
-                     db.trouble());
-            }
-            db.close();
-            must(soon([&] {
-                     return cluster.status(old)["log"].value("end", uint64_t{0}) >= end + 100;
-                 }),
-                 "the commits are not captured");
+            const int others[] = {(old + 1) % Cluster::kNodes, (old + 2) % Cluster::kNodes};
+            for (const int other : others) cluster.kill_daemon(other);
+            diverge(old);
             cluster.kill_daemon(old);
-            cluster.start_daemon(other);
-            cluster.start_daemon(third);
-            const std::string refused = cluster.promote_any(old);
-            must(refused.empty(), refused);
-            must(soon([&] { return cluster.primary() >= 0; }), "nobody is primary");
-            const int holder = cluster.primary();
-            must(db.open(cluster.path(holder), {}) == SQLITE_OK, db.trouble());
-            must(db.run("UPDATE account SET balance = balance") == SQLITE_OK, db.trouble());
-            db.close();
+            for (const int other : others) cluster.start_daemon(other);
+            const int holder = replace(old);
             const uint64_t bytes = wire_bytes(old);
             const int64_t began = boot_ns();
             cluster.start_daemon(old);
@@ -259,8 +274,12 @@ struct Bench {
                  }),
                  "the node does not come back");
             const double ms = static_cast<double>(boot_ns() - began) / kMs;
-            std::printf("run %lld: %.0f ms, %.2f MiB on the wire\n", static_cast<long long>(run),
-                        ms, static_cast<double>(wire_bytes(old) - bytes) / (1 << 20));
+            const uint64_t wire = wire_bytes(old) - bytes;
+            const std::string tails =
+                cluster.tanist(old, "diverged list " + cluster.path(old)).text;
+            std::printf("run %lld: %.0f ms, %.2f MiB on the wire; diverged now:\n%s",
+                        static_cast<long long>(run), ms, static_cast<double>(wire) / (1 << 20),
+                        tails.c_str());
             std::fflush(stdout);
             time.add(ms);
         }

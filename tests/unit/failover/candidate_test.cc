@@ -52,6 +52,11 @@ struct CandidateFixture : VoterFixture {
         refuse.remaining = remaining;
         candidate->on_refuse(key_of(from), refuse, now);
     }
+    VoteAsk campaign_by_order() {
+        actions.clear();
+        candidate->campaign_with(order_of(config, VoteKind::ordered, 0, 0), now, actions);
+        return *asked();
+    }
     // Up to the request to the others, which is returned.
     VoteAsk campaign() {
         tick_for(1s);
@@ -175,6 +180,15 @@ TEST_CASE_FIXTURE(CandidateFixture,
         candidate->on_tick(now, actions);
     }
     CHECK(candidate->phase() == CandidatePhase::idle);
+}
+
+TEST_CASE_FIXTURE(CandidateFixture, "candidate: an order waits for its node's own promise only") {
+    for (const Nanos left : {300ms, 200ms, 100ms}) {
+        refuse(0, campaign_by_order(), RefuseReason::lease, left);
+        CHECK(candidate->deadline(now) == now + left);
+    }
+    tick_for(100ms);
+    CHECK(asked() != nullptr);
 }
 
 TEST_CASE_FIXTURE(CandidateFixture, "candidate: who says when is asked again then") {

@@ -15,8 +15,9 @@ struct Tail {
     TempDir dir;
     GroupId group;
     std::unique_ptr<Log> log;
-    std::set<uint64_t> shown;  // commits whose pages the database shows
-    bool summed = true;        // what is added knows the checksum of its last frame
+    std::set<uint64_t> shown;        // commits whose pages the database shows
+    bool summed = true;              // what is added knows the checksum of its last frame
+    std::optional<WalMoment> after;  // what the extension noted of the WAL that is there
     Tail() {
         group.bytes[0] = 1;
         log = Log::open(dir.path("log"), group, {}).value();
@@ -48,7 +49,8 @@ struct Tail {
         const auto shows = [this](const RecordHeader& record) -> Result<bool> {
             return shown.contains(record.lsn.value);
         };
-        return find_own_place(*log, {salt, salt, frame, frame * 100 + salt, 1}, shows).value();
+        return find_own_place(*log, {salt, salt, frame, frame * 100 + salt, 1, after}, shows)
+            .value();
     }
     OwnPlace::Kind kind(uint32_t salt, uint32_t frame) { return find(salt, frame).kind; }
 };
@@ -123,6 +125,17 @@ TEST_CASE("own_tail: a database that is ahead of the log is left alone") {
     CHECK(tail.kind(9, 4) == OwnPlace::Kind::covered);
     CHECK(tail.kind(4, 4) == OwnPlace::Kind::unknown);
     CHECK(tail.kind(5 + 4097, 4) == OwnPlace::Kind::unknown);
+}
+
+// Found by tests/crash: whoever begins a WAL that the engine restarted draws a salt of chance.
+TEST_CASE("own_tail: a WAL that is noted to follow the log's last lacks nothing") {
+    Tail tail;
+    tail.add(RecordKind::commit, 5, 1);
+    tail.after = WalMoment{1, 5, 5, 3};
+    CHECK(tail.kind(7000, 0) == OwnPlace::Kind::covered);
+    CHECK(tail.kind(7000, 4) == OwnPlace::Kind::covered);
+    tail.after = WalMoment{1, 4, 4, 3};
+    CHECK(tail.kind(7000, 4) == OwnPlace::Kind::unknown);
 }
 
 // Found by tests/crash: after a recovery of an empty WAL the next one's salts are of chance.
