@@ -11,8 +11,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A connection on which nothing is answered for so long is opened anew; each time in a row it gets
-// twice the time, because a new one takes about five round trips, however long those are.
+// A connection on which nothing is answered for so long is opened anew. One that does not come
+// about is given twice the time at each attempt: it takes about five round trips, however long
+// those are.
 constexpr Nanos kSilentAfter = 1s;
 constexpr Nanos kSilentAtMost = 4s;
 // While the voter has two keys and was not heard under one of them, it gets a part of that only.
@@ -54,7 +55,8 @@ void VoteLink::reopen(Peer& peer, Instant now) {
     if (peer.link != 0) link_->close(peer.link);
     peer.link = 0;
     peer.opened = now;
-    peer.asked = Instant{0};
+    peer.asked = peer.held = Instant{0};
+    peer.used = false;
     NodeKey key = peer.address.secured ? peer.address.node : NodeKey{};
     if (const ListedNode* node = rotating(peer)) {
         key = peer.attempts++ % 2 == 0 ? node->key : node->old_key;
@@ -80,6 +82,7 @@ bool VoteLink::put(Peer& peer, Body body, Instant now) {
     }
     if (send_on(*link_, peer.link, std::move(body))) {
         if (peer.asked.ns == 0) peer.asked = now;
+        peer.used = true;
         return true;
     }
     link_->close(peer.link);
@@ -104,7 +107,6 @@ void VoteLink::heard(const NodeKey& from, Instant now) {
     }
     peer->second.heard = now;
     peer->second.asked = Instant{0};
-    peer->second.patience = kSilentAfter;
     peer->second.speaks_as = from;
 }
 
@@ -113,13 +115,24 @@ Instant VoteLink::heard_at(const NodeKey& voter) const {
     return peer == peers_.end() ? Instant{0} : peer->second.heard;
 }
 
+bool VoteLink::is_dead(Peer& peer, Instant now) const {
+    const bool unsure = rotating(peer) != nullptr && peer.speaks_as.is_zero();
+    if (!link_->holds(peer.link)) {
+        if (peer.used) peer.patience = kSilentAfter;
+        peer.held = Instant{0};
+    } else if (peer.held.ns == 0) {
+        peer.held = now;
+    }
+    const Nanos patience = unsure ? peer.patience / kPartForEachKey : peer.patience;
+    const bool silent = peer.asked.ns != 0 && now - peer.asked >= patience;
+    return silent || (peer.held.ns != 0 && now - peer.held >= patience);
+}
+
 void VoteLink::tend(Instant now) {
     receive_all(now);
     look_at_keys(now);
     for (auto& [node, peer] : peers_) {
-        const bool unsure = rotating(peer) != nullptr && peer.speaks_as.is_zero();
-        const Nanos silent = unsure ? peer.patience / kPartForEachKey : peer.patience;
-        if (peer.asked.ns != 0 && now - peer.asked >= silent) {
+        if (is_dead(peer, now)) {
             peer.patience = std::min(2 * peer.patience, kSilentAtMost);
             reopen(peer, now);
         }

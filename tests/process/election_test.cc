@@ -271,7 +271,7 @@ TEST_CASE("elections: without a majority a promotion takes force, and who comes 
     REQUIRE(group.is_primary(group.b));
     StockSqlite(group.b.db).must("INSERT INTO t VALUES('alone')");
     group.start(group.a);
-    CHECK(group.equal_soon(group.b, {&group.a}));
+    CHECK_MESSAGE(group.equal_soon(group.b, {&group.a}), group.story());
     CHECK(eventually([&] { return group.failover(group.b)["voters"].size() == 2; }));
 }
 
