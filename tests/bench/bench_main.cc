@@ -1,6 +1,6 @@
 // The benchmarks of docs/benchmarks.md, in one program and one run.
 //
-//   bench [--part throughput|latency|snapshot|idle|apply|commit|curve] [--quick]
+//   bench [--part throughput|latency|snapshot|idle|apply|commit|curve|leases] [--quick]
 //         [--json FILE]
 //         [--build DIR] [--dir DIR] [--pairs N] [--seconds N] [--only SHAPE]
 //
@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
     setting.only = arguments.text("only", "");
     std::string directory = arguments.text("dir", "/tmp") + "/bench-XXXXXX";
     arguments.finish(0,
-                     "bench [--part throughput|latency|snapshot|idle|apply|commit|curve] "
+                     "bench [--part throughput|latency|snapshot|idle|apply|commit|curve|leases] "
                      "[--quick] "
                      "[--json FILE] [--build DIR] [--dir DIR] [--pairs N] [--seconds N] "
                      "[--only SHAPE]");
@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
         {"apply", tanist::bench::run_apply},           {"commit", tanist::bench::run_commit},
         {"snapshot", tanist::bench::run_snapshot},     {"idle", tanist::bench::run_idle},
         {"curve", tanist::bench::run_curve},           {"postgres", tanist::bench::run_postgres},
+        {"leases", tanist::bench::run_leases},
     };
     bool found = false;
     for (const auto& [name, run] : parts) {

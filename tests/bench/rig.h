@@ -79,6 +79,7 @@ void run_snapshot(const Setting& setting, Report& report);
 void run_commit(const Setting& setting, Report& report);
 void run_postgres(const Setting& setting, Report& report);
 void run_curve(const Setting& setting, Report& report);
+void run_leases(const Setting& setting, Report& report);
 void run_idle(const Setting& setting, Report& report);
 
 }  // namespace tanist::bench
