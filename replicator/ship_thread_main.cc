@@ -2,8 +2,8 @@
 // module only when that is asked for, so an application that does not ask never loads libzmq.
 //
 // The engine's threads take no signals. They end when nobody has had the database open for a
-// while, or with the process; nothing is done at exit, because everything that matters is in files
-// that survive a SIGKILL.
+// while, when the node was superseded, or with the process; nothing is done at exit, because
+// everything that matters is in files that survive a SIGKILL.
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,10 +16,13 @@
 #include "replicator/node/daemonize.h"
 #include "replicator/node/engine.h"
 #include "replicator/node/signals.h"
+#include "replicator/node/write_hold.h"
 #include "replicator/wal/sqlite_host.h"
 
 namespace tanist {
 namespace {
+
+constexpr Nanos kWriterPatience = std::chrono::seconds(10);
 
 struct Hosted {
     std::unique_ptr<Engine> engine;
@@ -42,13 +45,21 @@ std::map<std::string, std::unique_ptr<Hosted>>& hosted() {
     return *map;
 }
 
-void run_until_idle(const std::string& path, Hosted* mine) {
+void run_until_finished(const SqliteApi& api, const std::string& path, Hosted* mine) {
     mine->engine->wait_finished(mine->never.fd());
+    if (mine->engine->superseded()) {
+        // While the engine runs, which captures that like any commit.
+        if (auto marked = mark_read_only(api, path, kWriterPatience); !marked) {
+            note(NoteLevel::error, "processes without the extension are not fenced",
+                 {{"database", path}, {"reason", marked.error().message}});
+        }
+    }
     mine->engine->stop(std::chrono::seconds(2));
     std::lock_guard lock(hosted_mutex());
     hosted().erase(path);
 }
 
+// `api` stays as long as the process.
 Status start(const SqliteApi& api, const std::string& path) {
     std::lock_guard lock(hosted_mutex());
     if (hosted().contains(path)) return ok_status();
@@ -66,7 +77,7 @@ Status start(const SqliteApi& api, const std::string& path) {
     item->engine = std::move(engine).value();
     Hosted* mine = item.get();
     hosted()[path] = std::move(item);
-    std::thread([path, mine] { run_until_idle(path, mine); }).detach();
+    std::thread([&api, path, mine] { run_until_finished(api, path, mine); }).detach();
     return ok_status();
 }
 

@@ -59,6 +59,7 @@ struct Engine::State {
     std::unique_ptr<CaptureLoop> capture;
     std::unique_ptr<ShipLoop> ship;
     bool stopped = false;
+    std::atomic<bool> superseded{false};
     bool log_was_cut = false;  // it ends before what was synced once
     Instant idle_since{0};
 
@@ -69,6 +70,8 @@ struct Engine::State {
     bool stopped_cleanly() const;
     Result<bool> catch_up_with_own_log(const SqliteApi& api);
     bool idle_long_enough();
+    void hear_of(const Superseded& news);
+    void fence(const Superseded& news);
 };
 
 Status Engine::State::open() {
@@ -78,6 +81,13 @@ Status Engine::State::open() {
         return Error{Errc::refused, layout.db +
                                         " is a member of a group that elects its primary, "
                                         "which takes a tanistd: tanistd --db " +
+                                        layout.db + " --listen ENDPOINT"};
+    }
+    if (options.host == nullptr && made->superseded_by.value != 0) {
+        return Error{Errc::refused, layout.db + " was superseded by epoch " +
+                                        std::to_string(made->superseded_by.value) +
+                                        ", and becomes a replica when its tanistd is started: "
+                                        "tanistd --db " +
                                         layout.db + " --listen ENDPOINT"};
     }
     if (options.host == nullptr) {
@@ -193,12 +203,12 @@ Status Engine::State::run(const SqliteApi& api) {
                           .node = identity,
                           .name = layout.db,
                           .epoch = node.epoch};
-    ship =
-        std::make_unique<ShipLoop>(api,
-                                   ShipLoopOptions{layout, options.settings, self,
-                                                   [this] { return tanist::status_json(layout); },
-                                                   options.host, options.holds_epoch},
-                                   *log, control, *capture);
+    ship = std::make_unique<ShipLoop>(
+        api,
+        ShipLoopOptions{layout, options.settings, self,
+                        [this] { return tanist::status_json(layout); }, options.host,
+                        options.holds_epoch, [this](const auto& news) { hear_of(news); }},
+        *log, control, *capture);
     TANIST_TRY(capture->start());
     TANIST_TRY(ship->start());
     if (archive) archive->start();
@@ -218,6 +228,30 @@ bool Engine::State::idle_long_enough() {
                 (!archive || archive->at_rest()) && control.nobody_present();
     if (!idle) idle_since = now;
     return now - idle_since >= options.settings.engine_idle_exit;
+}
+
+// On the ship thread.
+void Engine::State::hear_of(const Superseded& news) {
+    if (options.host != nullptr) return options.host->superseded(news);
+    if (!superseded.load()) fence(news);
+}
+
+// The control block first, which the extension obeys at once; what outlives this boot after it.
+void Engine::State::fence(const Superseded& news) {
+    control->role.store(static_cast<uint32_t>(Role::fenced), std::memory_order_release);
+    NodeFile next = node;
+    next.role = Role::fenced;
+    next.superseded_by = news.epoch;
+    if (auto written = write_node_file(layout.node(), next); !written) {
+        note(NoteLevel::error, "node file", {{"reason", written.error().message}});
+    }
+    note(NoteLevel::error,
+         "superseded: writes are refused; start its tanistd, to make it a replica",
+         {{"database", layout.db},
+          {"epoch", std::to_string(node.epoch.value)},
+          {"newer", std::to_string(news.epoch.value)},
+          {"by", news.by}});
+    superseded.store(true);
 }
 
 Result<std::unique_ptr<Engine>> Engine::start(const SqliteApi& api, EngineOptions options) {
@@ -252,6 +286,10 @@ void Engine::stop(Nanos patience) {
 }
 
 bool Engine::finished(std::string* reason) const {
+    if (state_->superseded.load()) {
+        *reason = "superseded by a primary of a higher epoch";
+        return true;
+    }
     if (!state_->idle_long_enough()) return false;
     *reason = "idle: nobody uses the database and everything is shipped";
     return true;
@@ -262,6 +300,8 @@ void Engine::wait_finished(int wake_fd) {
     while (!wait_readable(wake_fd, 500ms))
         if (finished(&reason)) return;
 }
+
+bool Engine::superseded() const { return state_->superseded.load(); }
 
 uint64_t Engine::members_kept() const { return state_->ship->members_kept(); }
 

@@ -45,9 +45,12 @@ class Engine {
     ~Engine();
     // Ships what is captured, bounded by `patience`, then stops. Idempotent.
     void stop(Nanos patience);
-    // Asked to leave: idle long enough (leave_when_idle), or a fatal error (in `reason`).
+    // Time to leave: idle long enough (leave_when_idle), or superseded.
     bool finished(std::string* reason) const;
-    void wait_finished(int wake_fd);             // returns when finished or wake_fd is readable
+    void wait_finished(int wake_fd);  // returns when finished or wake_fd is readable
+    // Without a host: a higher epoch was heard of, and writes are refused here from then on, by the
+    // control block and the node file. Nobody makes it a replica before a tanistd is started.
+    bool superseded() const;
     std::vector<std::string> endpoints() const;  // as bound; none unless settings.listen
     std::string status_json() const;
     uint64_t members_kept() const;  // see ShipLoop

@@ -62,6 +62,7 @@ Status FailoverHost::open() {
     if (!identity) return std::move(identity).error();
     identity_ = std::move(identity).value();
     signer_ = std::make_unique<IdentitySigner>(*identity_);
+    TANIST_TRY(link_.open(start_.list));
     auto block = Control::open(start_.layout.control(), true, false);
     if (!block) return std::move(block).error();
     control_ = std::move(block).value();
@@ -124,10 +125,6 @@ failover::OperatorCert FailoverHost::sign(failover::OperatorCert order) const {
 }
 
 void FailoverHost::run() {
-    if (auto opened = link_.open(start_.list); !opened) {
-        note(NoteLevel::error, "no voter can be reached", {{"reason", opened.error().message}});
-        return;
-    }
     {
         std::lock_guard lock(suffrage_.mutex_);
         suffrage_.node_ = node_.get();

@@ -30,8 +30,9 @@ std::string answer_to(const Layout& layout, const OperatorCommand& command) {
 
 }  // namespace
 
-MembershipWorker::~MembershipWorker() {
+void MembershipWorker::stop() {
     asked_.close();
+    std::call_once(begun_, [] {});  // it does not begin any more
     if (thread_.joinable()) thread_.join();
 }
 
@@ -44,7 +45,9 @@ void MembershipWorker::run() {
     while (!asked_.closed()) {
         for (Asked& asked : asked_.wait(kWaitLongest)) {
             if (asked_.closed()) return;
+            at_work_.store(true);
             asked.answer(answer_to(layout_, asked.command));
+            at_work_.store(false);
         }
     }
 }

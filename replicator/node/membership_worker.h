@@ -3,6 +3,7 @@
 // its outcome.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -17,7 +18,11 @@ namespace tanist {
 class MembershipWorker {
   public:
     explicit MembershipWorker(Layout layout) : layout_(std::move(layout)) {}
-    ~MembershipWorker();  // the one that is under way is ended; later ones are not begun
+    ~MembershipWorker() { stop(); }
+    // The one that is under way is ended; later ones are not begun, and not answered. Idempotent.
+    void stop();
+    // From before a command changes anything until its answer was given; any thread.
+    bool at_work() const { return at_work_.load(); }
     // Any thread. Requires: it is about members.
     void put(OperatorCommand command, AdminServer::Answer answer);
 
@@ -30,6 +35,7 @@ class MembershipWorker {
 
     Layout layout_;
     Mailbox<Asked> asked_;
+    std::atomic<bool> at_work_{false};
     std::once_flag begun_;
     std::thread thread_;
 };

@@ -404,7 +404,7 @@ void Node::stop(Nanos patience) {
     state_->orders.close();
     if (state_->thread.joinable()) state_->thread.join();
     state_->admin.reset();
-    state_->membership.reset();
+    state_->membership->stop();
     state_->stop_failover(true);
     state_->stop_role(patience);
     state_->hooks.stop();

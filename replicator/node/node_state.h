@@ -164,6 +164,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     bool serve(const Incoming& incoming, const Envelope& envelope) override;
     int answers_fd() const override { return network_answers->fd(); }
     void send_answers() override;
+    bool changes_members() const override { return membership->at_work(); }
     Suffrage& suffrage() override { return votes; }
     // Where voters decide, a higher epoch comes with its token.
     void superseded(const Superseded& news) override {

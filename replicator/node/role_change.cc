@@ -28,19 +28,7 @@ Error replica_has_no_fence(const Layout& layout) {
 // -- fence
 
 // What stock processes obey. Those with the extension obey the control block already.
-Status Node::State::mark_fenced(Nanos patience) {
-    auto hold = WriteHold::take(api, layout.db, patience);
-    if (!hold) return std::move(hold).error();
-    auto marked = hold->set_writable(false);
-    if (!marked) return std::move(marked).error();
-    if (!*marked) {
-        note(NoteLevel::warning,
-             "the database is encrypted: processes without the extension are "
-             "not fenced",
-             {{"database", layout.db}});
-    }
-    return ok_status();
-}
+Status Node::State::mark_fenced(Nanos patience) { return mark_read_only(api, layout.db, patience); }
 
 Json Node::State::fence(const OperatorCommand& command) {
     if (file.role == Role::replica) return failure(replica_has_no_fence(layout));

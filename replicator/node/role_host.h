@@ -44,6 +44,8 @@ class RoleHost {
     // What the host has to say on the link meanwhile: readable when there is something, and said.
     virtual int answers_fd() const = 0;
     virtual void send_answers() = 0;
+    // A command changes the members, and its answer is not said yet.
+    virtual bool changes_members() const = 0;
     // What elections allow. Any thread.
     virtual Suffrage& suffrage() = 0;
     // Any thread; both return at once, and the role is stopped soon after.

@@ -12,6 +12,10 @@ namespace {
 using namespace std::chrono_literals;
 constexpr Nanos kMembersEvery = 500ms;
 constexpr Nanos kWaitLongest = 1s;
+// What came over a connection and was not read yet is lost when libzmq notices that it was cut. No
+// answer keeps a key that was taken off in force for longer than the second.
+constexpr Nanos kAnswerIsRead = 500ms;
+constexpr Nanos kAnswerFirst = 3s;
 
 }  // namespace
 
@@ -247,6 +251,17 @@ size_t ShipLoop::free_slot() const {
     }
 }
 
+// A list that takes a key off cuts every connection, also that of the operator who ordered it, and
+// is to hear that it was done.
+bool ShipLoop::may_take_list() {
+    const Instant now = boot_now();
+    if (options_.host != nullptr && options_.host->changes_members()) members_changing_ = now;
+    const bool awaited = now - members_changing_ < kAnswerIsRead;
+    if (awaited && now - list_looked_ < kAnswerFirst) return false;
+    list_looked_ = now;
+    return true;
+}
+
 // The list goes to whoever lacks it; a new key of this node begins every session anew.
 void ShipLoop::tend_keys() {
     std::vector<Member> members;
@@ -264,7 +279,7 @@ void ShipLoop::tend_keys() {
         members.insert(members.end(), witnesses_.begin(), witnesses_.end());
         witness_links_->tend(*link_, witnesses_, boot_now());
     }
-    announcer_->look(*link_, members, links);
+    if (may_take_list()) announcer_->look(*link_, members, links);
     members_kept_.store(announcer_->kept_by_all(members));
     if (options_.self.node == door_->identity().key()) return;
     options_.self.node = door_->identity().key();
@@ -323,6 +338,14 @@ void ShipLoop::end_settled() {
     }
 }
 
+// Whoever refuses for that reason belongs to our cluster and group. A stranger at a member's
+// endpoint says which epoch it has, too, and that one means nothing here.
+bool ShipLoop::refuses_epoch(const Incoming& incoming, const Envelope& envelope) const {
+    if (envelope.type != MessageType::refuse || envelope.epoch <= options_.self.epoch) return false;
+    auto body = decode_body(envelope, incoming.body.bytes());
+    return body && std::get<Refuse>(*body).code == RefuseCode::stale_epoch;
+}
+
 // What is no business of the session's Follower.
 bool ShipLoop::served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope) {
     if (peer == nullptr) {
@@ -337,9 +360,8 @@ bool ShipLoop::served_apart(Peer* peer, const Incoming& incoming, const Envelope
         answer_history(incoming, envelope);
         return true;
     }
-    if (envelope.type == MessageType::refuse && envelope.epoch > options_.self.epoch &&
-        options_.host != nullptr) {
-        options_.host->superseded({envelope.epoch, peer->member.endpoint});
+    if (refuses_epoch(incoming, envelope)) {
+        options_.superseded({envelope.epoch, peer->member.endpoint});
     }
     return false;
 }

@@ -29,6 +29,8 @@ struct ShipLoopOptions {
     std::function<std::string()> status_json;  // answers status_ask
     RoleHost* host = nullptr;                  // whose link it uses; null: its own
     bool ships = true;  // false: it serves its endpoint and connects to nobody
+    // On the ship thread: a member refuses our epoch, and names a higher one.
+    std::function<void(const Superseded&)> superseded;
 };
 
 class ShipLoop {
@@ -74,9 +76,11 @@ class ShipLoop {
     void send_apart(Peer& peer, Body message);
     void tell_roster();
     void tend_keys();
+    bool may_take_list();
     void receive_all();
     void serve_status(const Incoming& incoming, const Envelope& envelope);
     bool served_apart(Peer* peer, const Incoming& incoming, const Envelope& envelope);
+    bool refuses_epoch(const Incoming& incoming, const Envelope& envelope) const;
     void answer_history(const Incoming& incoming, const Envelope& envelope);
     void step(Peer& peer, const FollowerEvent& event);
     void perform(Peer& peer, FollowerAction&& action);
@@ -123,6 +127,8 @@ class ShipLoop {
     std::vector<Member> witnesses_;
     int64_t members_changed_ns_ = -1;
     Instant members_looked_{0};
+    Instant list_looked_{0};
+    Instant members_changing_{0};  // when a command was last at that
     Instant roster_looked_{0};
     SyncJob jobs_ = 0;
     std::deque<std::pair<Peer*, FollowerEvent>> pending_;  // events raised by actions

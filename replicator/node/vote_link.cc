@@ -48,7 +48,7 @@ void VoteLink::reopen(Peer& peer, Instant now) {
     if (peer.link != 0) link_->close(peer.link);
     peer.link = 0;
     peer.opened = now;
-    peer.asked = Instant{0};
+    peer.asked = peer.held = Instant{0};
     NodeKey key = peer.address.secured ? peer.address.node : NodeKey{};
     if (const ListedNode* node = rotating(peer)) {
         key = peer.attempts++ % 2 == 0 ? node->key : node->old_key;
@@ -106,13 +106,23 @@ Instant VoteLink::heard_at(const NodeKey& voter) const {
     return peer == peers_.end() ? Instant{0} : peer->second.heard;
 }
 
+bool VoteLink::is_dead(Peer& peer, Instant now) const {
+    const bool unsure = rotating(peer) != nullptr && peer.speaks_as.is_zero();
+    const Nanos patience = unsure ? kSilentAfterKey : kSilentAfter;
+    if (!link_->holds(peer.link)) {
+        peer.held = Instant{0};
+    } else if (peer.held.ns == 0) {
+        peer.held = now;
+    }
+    const bool silent = peer.asked.ns != 0 && now - peer.asked >= patience;
+    return silent || (peer.held.ns != 0 && now - peer.held >= patience);
+}
+
 void VoteLink::tend(Instant now) {
     receive_all(now);
     look_at_keys(now);
     for (auto& [node, peer] : peers_) {
-        const bool unsure = rotating(peer) != nullptr && peer.speaks_as.is_zero();
-        const Nanos silent = unsure ? kSilentAfterKey : kSilentAfter;
-        if (peer.asked.ns != 0 && now - peer.asked >= silent) reopen(peer, now);
+        if (is_dead(peer, now)) reopen(peer, now);
         const Nanos every = peer.has < list_id_ ? kHandEvery : kAskEvery;
         if (now - peer.handed >= every) hand_list(peer, now);
     }

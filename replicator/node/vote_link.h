@@ -1,6 +1,7 @@
 // The failover host's connections: one to each other voter, over which this node sends its part of
 // every conversation; the answers come to the endpoint that this node binds. A connection on which
-// the other side does not answer is opened anew, so that a node that comes back is reached soon.
+// the other side does not answer is opened anew, so that a node that comes back is reached soon. So
+// is one that does not come about, however much the other side says: that comes over its own.
 //
 // Whoever may lead the cluster also hands the list of voters on, until the other has it.
 #pragma once
@@ -24,7 +25,7 @@ namespace tanist {
 class VoteLink {
   public:
     VoteLink(Layout layout, const Settings& settings) : door_(std::move(layout), settings) {}
-    // On the thread that uses it from then on.
+    // Before the thread begins that uses it from then on.
     Status open(const VoterList& list);
 
     void send(const NodeKey& to, const failover::Message& message, Instant now);
@@ -42,12 +43,14 @@ class VoteLink {
         Instant opened{0};
         Instant heard{0};
         Instant asked{0};  // when something was first sent after it was last heard; zero: nothing
+        Instant held{0};   // since when `link` holds what it was to send; zero: it does not
         unsigned attempts = 0;
         NodeKey speaks_as;  // the key of its last message: it serves under the same one
         failover::ConfigId has;
         Instant handed{0};  // when the list was last sent, or asked for
     };
     void reopen(Peer& peer, Instant now);
+    bool is_dead(Peer& peer, Instant now) const;
     const ListedNode* rotating(const Peer& peer) const;
     bool put(Peer& peer, Body body, Instant now);
     void receive_all(Instant now);

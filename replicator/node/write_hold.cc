@@ -4,6 +4,7 @@
 
 #include "replicator/apply/wal_writer.h"
 #include "replicator/base/event.h"
+#include "replicator/base/notes.h"
 #include "replicator/sync/page_reader.h"
 
 namespace tanist {
@@ -96,6 +97,19 @@ Result<uint32_t> WriteHold::visible_change() {
 Status WriteHold::sync() {
     TANIST_TRY(slots_->sync_wal());
     return slots_->sync_db();
+}
+
+Status mark_read_only(const SqliteApi& api, const std::string& db, Nanos patience) {
+    auto hold = WriteHold::take(api, db, patience);
+    if (!hold) return std::move(hold).error();
+    auto marked = hold->set_writable(false);
+    if (!marked) return std::move(marked).error();
+    if (!*marked) {
+        note(NoteLevel::warning,
+             "the database is encrypted: processes without the extension are not fenced",
+             {{"database", db}});
+    }
+    return ok_status();
 }
 
 }  // namespace tanist

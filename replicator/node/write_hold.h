@@ -36,4 +36,8 @@ class WriteHold {
     std::unique_ptr<SqliteHandle> sql_;
 };
 
+// Stock processes take `db` for read-only from here on; noted when the first page is encrypted, and
+// they cannot. Errors: of WriteHold::take, and of the disk.
+Status mark_read_only(const SqliteApi& api, const std::string& db, Nanos patience);
+
 }  // namespace tanist

@@ -97,6 +97,8 @@ class Link {
     // them when it has (silence of the peer is for the caller to notice). False: the connection is
     // gone, or that bound is reached; nothing was sent and nothing more will be on this link.
     virtual bool send(LinkId to, ByteView envelope, Bytes body) = 0;
+    // Whether something that was sent waits until this outgoing connection is there.
+    virtual bool holds(LinkId link) const = 0;
     // Waits until something arrived, one of `wake` is readable, or the timeout; zero: only looks.
     // May return early for no reason.
     virtual void wait(const std::vector<int>& wake, Nanos timeout) = 0;

@@ -228,6 +228,11 @@ class ZmqLink final : public Link {
         return false;
     }
 
+    bool holds(LinkId link) const override {
+        auto found = connectors_.find(link);
+        return found != connectors_.end() && !found->second.pending.empty();
+    }
+
     void wait(const std::vector<int>& wake, Nanos timeout) override {
         std::vector<zmq::pollitem_t> items;
         items.reserve(2 * binders_.size() + connectors_.size() + wake.size() + 1);

@@ -224,6 +224,26 @@ TEST_CASE("promote: a primary that was stopped learns while it runs that another
     CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
 }
 
+// A wrong endpoint is a mistake; it must not cost the primary its role.
+TEST_CASE("promote: a higher epoch of another database means nothing") {
+    Trio trio;
+    trio.a.daemon.kill();
+    trio.must("promote b.db --yes");
+    TrioNode other{trio.dir.path("x.db"), "ipc://" + trio.dir.path("x.sock"), {}};
+    StockSqlite(other.db).must("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
+    trio.must("init x.db");
+    for (const TrioNode* stranger : {&trio.b, &trio.c}) {
+        trio.must("members add x.db " + stranger->endpoint);
+    }
+    other.start(trio.dir);
+    for (const int replica : {0, 1}) {
+        CHECK(eventually(
+            [&] { return trio.json("status x.db")["replicas"][replica]["state"] == "refused"; }));
+    }
+    CHECK(trio.role(other) == "primary");
+    CHECK(other.writes());
+}
+
 // It is in the old primary's log and not in its database, and the new primary has committed it.
 TEST_CASE("promote: what a writer held back when it died is on the old primary, too") {
     Trio trio;

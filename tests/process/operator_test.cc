@@ -1,6 +1,13 @@
 // An operator's commands over the network: whose key may give them, and that one that comes twice,
 // late, or from a key that was taken off, does nothing.
 #include "replicator/control/operator_command.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+
 #include "tests/support/keyed_cluster.h"
 
 using namespace tanist;
@@ -116,6 +123,25 @@ TEST_CASE_FIXTURE(Operated,
         CHECK(audited(db, what, "done"));
     }
     CHECK(file_text(Layout(db).audit_log()).find("invite") == std::string::npos);
+}
+
+// The list without c cuts every connection to the primary, that of the operator, too.
+TEST_CASE_FIXTURE(Operated, "operator: hears that a member is removed, however long that takes") {
+    KeyedNode fresh(dir, "c.db", kAnyPort);
+    must("members add " + at_primary() + " '" + fresh.text() + "' --name c --as ops");
+    REQUIRE(eventually([&] { return status_says("app.db", fresh.address.endpoint); }));
+    // Whoever writes a line into the audit log waits here until somebody reads it.
+    const std::string log = Layout(db).audit_log();
+    std::filesystem::remove(log);
+    REQUIRE(::mkfifo(log.c_str(), 0600) == 0);
+    auto removed = std::async(std::launch::async, [&] {
+        return tanist("members remove " + at_primary() + " c --as ops");
+    });
+    // The thread of the connections looks at the members now; it looks at the list as often.
+    REQUIRE(eventually([&] { return !status_says("app.db", fresh.address.endpoint); }));
+    CHECK(std::ifstream(log).get() == '{');
+    const Outcome outcome = removed.get();
+    CHECK_MESSAGE(outcome.code == 0, outcome.text);
 }
 
 // The primary's own key may lead and admit; that makes it no operator.

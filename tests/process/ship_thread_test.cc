@@ -7,6 +7,7 @@
 
 #include "tests/support/cluster.h"
 #include "tests/support/in_child.h"
+#include "tests/support/trio.h"
 
 using namespace tanist;
 using namespace tanist::testing;
@@ -83,4 +84,30 @@ TEST_CASE("ship=thread: when the parent of a fork has gone, the child gets an en
     });
     CHECK_MESSAGE(position.find(':') == 1, position);
     CHECK(cluster.replica_answers(kCount, "2"));
+}
+
+// The application is back, and with it the engine of a primary that another has replaced.
+TEST_CASE("ship=thread: an epoch refused is writes refused, at once, in every process, for good") {
+    Trio trio;
+    trio.a.daemon.kill();
+    trio.must("promote b.db --yes");
+    const std::string uri = "file:" + trio.a.db + "?vfs=tanist&ship=thread";
+    CHECK(in_child([&] {
+              App app(uri);
+              const bool refused =
+                  eventually([&] { return app.run("INSERT INTO t VALUES('lost')") != SQLITE_OK; });
+              if (!refused) return std::string("it writes");
+              if (!eventually([&] { return !trio.a.writes(); })) return std::string("stock writes");
+              return app.ask("INSERT INTO t VALUES('late')");
+          }) == "attempt to write a readonly database");
+    CHECK(trio.role(trio.a) == "fenced");
+    CHECK(in_child([&] {
+              App app(uri);
+              return app.ask("INSERT INTO t VALUES('later') RETURNING x");
+          }) == "attempt to write a readonly database");
+    // What it had written before is not lost either.
+    REQUIRE(trio.b.writes());
+    trio.a.start(trio.dir);
+    CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+    CHECK(trio.role(trio.a) == "replica");
 }

@@ -93,6 +93,11 @@ struct Electorate {
         const nlohmann::json view = failover(node);
         return view.is_object() && view["holder"].is_object();
     }
+    // It has all of the database, and survives its own death with it: a first copy that is there
+    // to be read may still be noted as one that comes.
+    bool eligible_soon(const Voter& node) const {
+        return eventually([&] { return failover(node)["eligible"] == true; });
+    }
     // Which of them is elected, when one of them is soon; null: none was.
     const Voter* elected(const std::vector<const Voter*>& nodes) const {
         const Voter* found = nullptr;
