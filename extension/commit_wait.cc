@@ -379,16 +379,12 @@ bool CommitWait::await_abort(DatabaseFile& file) {
     Control& control = file.control;
     const Instant deadline = boot_now() + kAbortPatience;
     if (!settle_slot(file, deadline)) return false;
-    if (control->prepare.logged_word.load(std::memory_order_acquire) != word_) return true;
-    const uint64_t refused = control->prepare.lsn.load(std::memory_order_relaxed);
+    const uint64_t taken_back = control->committed_lsn.load(std::memory_order_acquire);
     control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
     control.ring(true);
     while (true) {
         const uint32_t tick = control->ack_tick.load(std::memory_order_seq_cst);
-        // With the ABORT behind it: what this is beyond.
-        const uint64_t settled = control->committed_lsn.load(std::memory_order_acquire);
-        const uint64_t durable = control->durable_lsn.load(std::memory_order_acquire);
-        if (settled > refused && durable >= settled) return true;
+        if (control->durable_lsn.load(std::memory_order_acquire) >= taken_back) return true;
         const Nanos left = deadline - boot_now();
         if (left.count() <= 0) return false;
         control.wait_acks(tick, std::min(left, kLookAfterEngine), true);
