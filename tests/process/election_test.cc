@@ -261,6 +261,8 @@ TEST_CASE("elections: without a majority a promotion takes force, and who comes 
     Electorate group;
     REQUIRE(group.writes(group.a, "kept") == "ok");
     REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
+    // Else it would not know whom to ask for once it votes alone.
+    REQUIRE(eventually([&] { return path_exists(Layout(group.b.db).members()); }));
     group.a.daemon.kill();
     group.c.daemon.kill();
     const Outcome refused = group.run("promote b.db --yes");
