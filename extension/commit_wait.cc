@@ -20,6 +20,7 @@ using namespace std::chrono_literals;
 
 // A waiter looks this often whether the engine still lives: nobody else would start another.
 constexpr Nanos kLookAfterEngine = 100ms;
+constexpr Nanos kAbortPatience = 2s;
 
 constexpr Nanos kCompareWithin = 5s;
 constexpr auto kDegradeTakes = 1s;
@@ -77,8 +78,8 @@ bool voters_decide(const Control& control) {
     return control->confirmations.load(std::memory_order_acquire) != 0;
 }
 
-std::string sentence(const CommitPolicy& policy, const char* how_it_ended) {
-    return std::string(how_it_ended) + ": " + to_string(policy.rule) + " was not met within " +
+std::string sentence(const CommitPolicy& policy, const std::string& how_it_ended) {
+    return how_it_ended + ": " + to_string(policy.rule) + " was not met within " +
            duration_text(policy.timeout);
 }
 
@@ -275,12 +276,11 @@ int CommitWait::decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_byt
         end = End::unconfirmed;
     }
     if (end == End::refused) {
-        word_ = 0;
         file.control.ring(true);
-        file.last_error = sentence(policy_,
-                                   "rolled back here; whether it survives the loss of "
-                                   "this node before the replicas hear of that is not "
-                                   "known");
+        const std::string fault = await_abort(file) ? "the loss of this node" : "a power cut here";
+        file.last_error = sentence(policy_, "rolled back here; whether it survives " + fault +
+                                                " before the replicas hear of that is not known");
+        word_ = 0;
         return synced == SQLITE_OK ? kNotConfirmed : synced;
     }
     degraded_ = end == End::unconfirmed;
@@ -367,6 +367,27 @@ CommitWait::End CommitWait::await_grant(DatabaseFile& file, Instant deadline) {
             return End::unconfirmed;
         }
         control.wait_acks(tick, std::min(left, kLookAfterEngine), rule.level == AckLevel::durable);
+        file.engine_after_commit(true);
+    }
+}
+
+// What was refused may be durable in this node's log by now, and after a power cut the database is
+// brought to that log's end (node/own_tail.h). So its ABORT is made durable before the application
+// hears of the refusal. False: no engine did that in time.
+bool CommitWait::await_abort(DatabaseFile& file) {
+    if (word_ == 0) return true;  // never posted
+    Control& control = file.control;
+    const Instant deadline = boot_now() + kAbortPatience;
+    if (!settle_slot(file, deadline)) return false;
+    const uint64_t taken_back = control->committed_lsn.load(std::memory_order_acquire);
+    control->local_sync_asked.fetch_add(1, std::memory_order_seq_cst);
+    control.ring(true);
+    while (true) {
+        const uint32_t tick = control->ack_tick.load(std::memory_order_seq_cst);
+        if (control->durable_lsn.load(std::memory_order_acquire) >= taken_back) return true;
+        const Nanos left = deadline - boot_now();
+        if (left.count() <= 0) return false;
+        control.wait_acks(tick, std::min(left, kLookAfterEngine), true);
         file.engine_after_commit(true);
     }
 }

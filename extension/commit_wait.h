@@ -78,6 +78,7 @@ class CommitWait {
     static uint64_t held_frames(const DatabaseFile& file);  // of the posted attempt
     bool settle_slot(DatabaseFile& file, Instant deadline);
     End await_grant(DatabaseFile& file, Instant deadline);
+    bool await_abort(DatabaseFile& file);
     bool decide_slot(Control& control, PreparePhase phase);
     void withdraw(DatabaseFile& file);
     void resolve_leftover(DatabaseFile& file);

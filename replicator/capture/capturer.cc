@@ -345,9 +345,10 @@ Status Capturer::State::announce() {
         unpublished = false;
         forget_clean_stop();
     }
-    if (settle_due) settle_slot();
     if (!prepared) settled = log.end().position;
     control->committed_lsn.store(settled.lsn.value, std::memory_order_release);
+    // After it: who sees the slot settled knows that what was refused is taken back up to there.
+    if (settle_due) settle_slot();
     CapturedPoint point;
     point.salt1 = known.wal.salt1;
     point.salt2 = known.wal.salt2;

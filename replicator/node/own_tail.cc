@@ -33,15 +33,17 @@ Result<bool> ends_at(const RecordHeader& record, const WalEnd& wal, const ShowsC
 
 // SQLite reads the header of a WAL only when a frame follows it.
 Result<WalEnd> read_wal_end(SqliteHandle& handle, const WalIndexHeader& now) {
-    WalEnd end{now.salt.salt1,       now.salt.salt2,       now.max_frame,
-               now.frame_checksum.a, now.frame_checksum.b, {}};
+    WalEnd end{now.salt.salt1, now.salt.salt2, now.max_frame, now.frame_checksum.a,
+               now.frame_checksum.b};
     if (end.frame != 0) return end;
     uint8_t bytes[kWalHeaderBytes];
     Result<size_t> found = handle.read_wal(0, bytes);
     if (!found) return std::move(found).error();
     end.salt1 = end.salt2 = 0;
     if (*found < sizeof bytes) return end;
-    if (Result<WalHeader> header = decode_wal_header(bytes); header.ok()) {
+    const Result<WalHeader> header = decode_wal_header(bytes);
+    end.header_is_torn = !header.ok();
+    if (header.ok()) {
         end.salt1 = header->salt.salt1;
         end.salt2 = header->salt.salt2;
     }
@@ -52,7 +54,8 @@ Result<WalEnd> end_of_wal(SqliteHandle& handle, const WalIndexHeader& now,
                           const std::optional<WalBegun>& begun) {
     Result<WalEnd> end = read_wal_end(handle, now);
     if (!end || !begun) return end;
-    if (begun->salt1 == end->salt1 && begun->salt2 == end->salt2) end->after = begun->after;
+    const bool noted = begun->salt1 == end->salt1 && begun->salt2 == end->salt2;
+    if (noted || end->header_is_torn) end->after = begun->after;
     return end;
 }
 

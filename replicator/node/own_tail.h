@@ -27,8 +27,11 @@ struct WalEnd {
     uint32_t frame = 0;
     uint32_t checksum_a = 0;
     uint32_t checksum_b = 0;
+    // There is one, and it is none: of the WAL that was begun last. (Where no WAL is, nothing is
+    // known: whoever removed it may have put another database in the place of this one.)
+    bool header_is_torn = false;
     // Where the WAL before it ended; absent where the extension noted nothing of this one.
-    std::optional<WalMoment> after;
+    std::optional<WalMoment> after = {};
 };
 
 // Where the database stands in the history of its log.

@@ -67,6 +67,19 @@ TEST_CASE("sync: an unmet rule rolls back, and the connection works on") {
     CHECK(app.ask("PRAGMA integrity_check") == "ok");
 }
 
+// Or a power cut could keep the commit and take its ABORT.
+TEST_CASE("sync: a refusal is told when its ABORT is on the disk") {
+    SyncCluster cluster;
+    App app(cluster.uri("&ack=durable:1&ack_timeout=1min"));
+    REQUIRE(app.run("CREATE TABLE t(x)") == SQLITE_OK);
+    REQUIRE(app.ask("PRAGMA tanist_ack_timeout='100ms'") == "100ms");
+    cluster.stop_replica();
+    for (int i = 0; i < 5; ++i) {
+        CHECK(app.run("INSERT INTO t VALUES(1)") == SQLITE_IOERR);
+        CHECK(cluster.is_settled_on_disk());
+    }
+}
+
 TEST_CASE("sync: what was refused never comes back, not through a recovery either") {
     SyncCluster cluster;
     {

@@ -107,6 +107,14 @@ class SyncCluster {
         auto control = Control::open(layout_.control(), false, false);
         return control.ok() && phase_of((*control)->prepare.word.load()) == PreparePhase::posted;
     }
+    // Nothing is held back, and how the last one ended is on this node's disk.
+    bool is_settled_on_disk() const {
+        auto control = Control::open(layout_.control(), false, false);
+        if (!control.ok()) return false;
+        const ControlBlock& block = **control;
+        return phase_of(block.prepare.word.load()) == PreparePhase::settled &&
+               block.durable_lsn.load() >= block.committed_lsn.load();
+    }
     bool logged() const {
         return slot([](const ControlBlock& block) {
             const uint32_t word = block.prepare.word.load();

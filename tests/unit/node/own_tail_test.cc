@@ -49,7 +49,7 @@ struct Tail {
         const auto shows = [this](const RecordHeader& record) -> Result<bool> {
             return shown.contains(record.lsn.value);
         };
-        return find_own_place(*log, {salt, salt, frame, frame * 100 + salt, 1, after}, shows)
+        return find_own_place(*log, {salt, salt, frame, frame * 100 + salt, 1, false, after}, shows)
             .value();
     }
     OwnPlace::Kind kind(uint32_t salt, uint32_t frame) { return find(salt, frame).kind; }
@@ -134,6 +134,7 @@ TEST_CASE("own_tail: a WAL that is noted to follow the log's last lacks nothing"
     tail.after = WalMoment{1, 5, 5, 3};
     CHECK(tail.kind(7000, 0) == OwnPlace::Kind::covered);
     CHECK(tail.kind(7000, 4) == OwnPlace::Kind::covered);
+    CHECK(tail.kind(0, 0) == OwnPlace::Kind::covered);  // its header is torn
     tail.after = WalMoment{1, 4, 4, 3};
     CHECK(tail.kind(7000, 4) == OwnPlace::Kind::unknown);
 }
