@@ -57,8 +57,6 @@ void begin_log_anew(Electorate& group, Voter& node) {
 void lose_ballot(Electorate& group, const std::function<void()>& damage) {
     REQUIRE(group.writes_soon(group.a, "kept"));
     REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
-    // c is to be a candidate.
-    REQUIRE_MESSAGE(group.eligible_soon(group.c), group.story());
     group.b.daemon.kill();
     damage();
     group.a.daemon.kill();
@@ -83,10 +81,6 @@ void lose_ballot(Electorate& group, const std::function<void()>& damage) {
 void lose_log(Electorate& group, Voter& kept, Voter& damaged, const std::function<void()>& damage) {
     REQUIRE(group.writes_soon(group.a, "before"));
     REQUIRE(group.equal_soon(group.a, {&group.b, &group.c}));
-    // b is to be a candidate, and `damaged` to lack a part of its log and nothing else.
-    for (const Voter* node : {&group.b, &group.c}) {
-        REQUIRE_MESSAGE(group.eligible_soon(*node), group.story());
-    }
     group.b.daemon.kill();
     REQUIRE(group.writes_soon(group.a, "kept"));
     group.a.daemon.kill();

@@ -54,7 +54,17 @@ TEST_CASE("elections: what a replica had acknowledged is kept although the clien
     REQUIRE(writer.answer() == "stopped");
     group.a.daemon.kill();
     writer.kill();
+    group.b.daemon.kill();  // it knows what is on its disk
+    // c lacks the commit and asks b, which has just come back and leaves others the first turn.
     group.start(group.c);
+    group.start(group.b);
+    const nlohmann::json refusal = {{"name", "b"}, {"reason", "its log goes further"}};
+    REQUIRE_MESSAGE(eventually([&] {
+                        const nlohmann::json refusals = group.failover(group.c)["refusals"];
+                        return std::find(refusals.begin(), refusals.end(), refusal) !=
+                               refusals.end();
+                    }),
+                    group.story());
     REQUIRE_MESSAGE(group.elected({&group.b, &group.c}) == &group.b, group.story());
     CHECK(group.b.ask("SELECT count(*) FROM t WHERE x = 'held'") == "1");
     CHECK(group.writes_soon(group.b, "after"));

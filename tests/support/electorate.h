@@ -54,7 +54,7 @@ struct Electorate {
         must("members add a.db " + b.endpoint + " --name b");
         must("members add a.db " + c.endpoint + " --name c" + (c.witness ? " --witness" : ""));
         start(a);
-        if (!eventually([&] { return is_primary(a) && votes(b) && votes(c); })) {
+        if (!eventually([&] { return is_primary(a) && is_ready(b) && is_ready(c); })) {
             throw std::runtime_error("nobody was elected: " + story());
         }
     }
@@ -93,10 +93,10 @@ struct Electorate {
         const nlohmann::json view = failover(node);
         return view.is_object() && view["holder"].is_object();
     }
-    // It has all of the database, and survives its own death with it: a first copy that is there
-    // to be read may still be noted as one that comes.
-    bool eligible_soon(const Voter& node) const {
-        return eventually([&] { return failover(node)["eligible"] == true; });
+    // A first copy that can be read may still be noted as one that comes; a replica that is killed
+    // then asks nobody for votes.
+    bool is_ready(const Voter& node) const {
+        return votes(node) && (node.witness || failover(node)["eligible"] == true);
     }
     // Which of them is elected, when one of them is soon; null: none was.
     const Voter* elected(const std::vector<const Voter*>& nodes) const {
