@@ -172,6 +172,7 @@ void Cluster::start_daemon(int node) {
     ChildOptions child;
     child.talk = true;
     child.log = directory_ + "/daemon-" + name(node) + ".log";
+    child.environment = clock_environment(node);
     if (options_.environment) child.environment = options_.environment(node);
     at.daemon = Child(Network::on(node, {options_.build + "/tanistd", "--db", path(node),
                                          "--listen", Network::endpoint(node)}),
@@ -182,6 +183,22 @@ void Cluster::start_daemon(int node) {
     throw std::runtime_error("the daemon of " + name(node) + " does not start: " + log_of(node));
 }
 
+std::vector<std::string> Cluster::clock_environment(int node) const {
+    if (!options_.clocks) return {};
+    if (!fs::exists(clock_of(node))) step_clock(node, std::chrono::nanoseconds(0));
+    return {"LD_PRELOAD=" + options_.build + "/tests/failover/clock_layer.so",
+            "TANIST_TEST_CLOCK=" + clock_of(node)};
+}
+
+// In place: the processes have it mapped.
+void Cluster::step_clock(int node, std::chrono::nanoseconds offset) const {
+    const int fd = ::open(clock_of(node).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const int64_t ns = offset.count();
+    const bool done = fd >= 0 && ::write(fd, &ns, sizeof ns) == static_cast<ssize_t>(sizeof ns);
+    if (fd >= 0) ::close(fd);
+    if (!done) throw std::runtime_error("cannot step the clock of " + name(node));
+}
+
 void Cluster::start_client(int node) {
     Node& at = nodes_[node];
     // Values tell who wrote them: 10^9 for each client that ever was, a, b, c by turns.
@@ -189,6 +206,7 @@ void Cluster::start_client(int node) {
         (at.clients++ * kNodes + static_cast<uint64_t>(node) + 1) * kValuesPerClient;
     ChildOptions child;
     child.log = directory_ + "/client-" + name(node) + ".log";
+    child.environment = clock_environment(node);
     at.client = Child(Network::on(node, {options_.build + "/tests/failover/failover_client",
                                          path(node), notes_of(node), options_.build + "/tanist.so",
                                          std::to_string(first), std::to_string(options_.pace_ms)}),

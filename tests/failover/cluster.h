@@ -23,6 +23,7 @@ struct ClusterOptions {
     bool automatic = false;           // else `tanist promote` elects
     std::string disk_bytes = "256m";  // of each node's file system; "": a directory
     int pace_ms = 1;                  // between two attempts of an application
+    bool clocks = false;  // each node has a wall clock of its own, which step_clock() steps
     // What is added to the environment of a node's daemon.
     std::function<std::vector<std::string>(int node)> environment = {};
 };
@@ -55,6 +56,8 @@ class Cluster {
     void kill_daemon(int node) { nodes_[node].daemon.kill(); }
     void signal_daemon(int node, int number) { nodes_[node].daemon.signal(number); }
     void signal_node(int node, int number);
+    // Requires: ClusterOptions::clocks. What its processes read is off by so much from now on.
+    void step_clock(int node, std::chrono::nanoseconds offset) const;
     bool daemon_runs(int node) {
         return nodes_[node].daemon.started() && !nodes_[node].daemon.poll_end();
     }
@@ -108,6 +111,8 @@ class Cluster {
     bool all_vote();
     std::string notes_of(int node) const { return directory_ + "/notes-" + name(node); }
     std::set<uint64_t> saved_values(int node);
+    std::string clock_of(int node) const { return directory_ + "/clock-" + name(node); }
+    std::vector<std::string> clock_environment(int node) const;
 
     ClusterOptions options_;
     std::string directory_;

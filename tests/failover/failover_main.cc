@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <stdexcept>
 
 #include "tests/failover/program.h"
@@ -113,6 +114,18 @@ void flap(Rig& rig, int old) {
     rig.somebody_writes();
 }
 
+// Wall clocks jump, each for itself, by up to some years: nobody is replaced for it.
+void step_clocks(Rig& rig, int old) {
+    for (int i = 0; i < 30; ++i) {
+        const auto most = std::chrono::seconds(int64_t{1} << rig.dice.below(28));
+        const int64_t by = rig.dice.between(-most.count(), most.count());
+        rig.cluster.step_clock(static_cast<int>(rig.dice.below(Cluster::kNodes)),
+                               std::chrono::seconds(by));
+        ::usleep(static_cast<useconds_t>(rig.dice.between(5, 60)) * 1000);  // the fault itself
+    }
+    rig.writes(old);
+}
+
 void kill_replica(Rig& rig, int old) {
     const int other = (old + 1 + static_cast<int>(rig.dice.below(2))) % Cluster::kNodes;
     rig.cluster.kill_node(other);
@@ -148,6 +161,7 @@ constexpr Fault kFaults[] = {
     {"cut_off_primary", cut_off_primary},
     {"cut_one_way", cut_one_way},
     {"flap", flap},
+    {"step_clocks", step_clocks},
     {"kill_replica", kill_replica},
     {"fill_replica", fill_replica},
     {"fill_primary", fill_primary},
@@ -212,7 +226,9 @@ int play(Arguments& arguments, const std::string& directory) {
     options.ack = arguments.text("ack", "async");
     options.automatic = arguments.text("failover", "manual") == "automatic";
     options.settings = arguments.text("settings", "") + "\n";
-    Course course{.rounds = arguments.number("rounds", 10),
+    // Not in the sanitizers' builds: nothing may be loaded before their runtimes.
+    options.clocks = std::filesystem::exists(options.build + "/tests/failover/clock_layer.so");
+    Course course{.rounds = arguments.number("rounds", std::size(kFaults)),
                   .seconds = arguments.number("seconds", 0),
                   .only = arguments.text("only", ""),
                   .dice = Dice(static_cast<uint64_t>(arguments.number("seed", 1)))};
