@@ -405,8 +405,9 @@ void CommitWait::withdraw(DatabaseFile& file) {
         file.wal->pMethods->xSync(file.wal, SQLITE_SYNC_NORMAL);
     }
     withdraw_commit(file.control->prepare, word_);
-    word_ = 0;
     file.control.ring(true);
+    await_abort(file);  // or not: SQLite's own error is what the application hears
+    word_ = 0;
 }
 
 // -- the wait after the commit
