@@ -1,7 +1,6 @@
 // A voter's own connection to another voter, which is heard over the other's connection.
 #include "replicator/node/vote_link.h"
 
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -9,6 +8,7 @@
 
 #include "replicator/base/file.h"
 #include "replicator/control/identity.h"
+#include "tests/support/tcp_listener.h"
 #include "tests/support/temp_dir.h"
 
 using namespace tanist;
@@ -16,25 +16,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A port that takes connections and never says a word: nothing that is sent to it gets there.
-struct MutePort {
-    int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-    std::string endpoint;
+// Nothing that is sent to it gets there.
+struct MutePort : testing::TcpListener {
     std::vector<int> callers;
-    MutePort() {
-        sockaddr_in at{};
-        at.sin_family = AF_INET;
-        at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        auto* address = reinterpret_cast<sockaddr*>(&at);
-        socklen_t bytes = sizeof at;
-        REQUIRE(::bind(fd, address, bytes) == 0);
-        REQUIRE(::listen(fd, 8) == 0);
-        ::getsockname(fd, address, &bytes);
-        endpoint = "tcp://127.0.0.1:" + std::to_string(ntohs(at.sin_port));
-    }
     ~MutePort() {
         for (const int caller : callers) ::close(caller);
-        ::close(fd);
     }
     // libzmq itself calls again after three seconds of silence.
     bool is_called() {

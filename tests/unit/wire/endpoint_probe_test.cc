@@ -1,6 +1,5 @@
 #include "replicator/wire/endpoint_probe.h"
 
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -8,34 +7,11 @@
 
 #include <cstring>
 
+#include "tests/support/tcp_listener.h"
 #include "tests/support/temp_dir.h"
 
 using namespace tanist;
-
-namespace {
-
-struct TcpListener {
-    int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-    std::string endpoint;
-    TcpListener() {
-        sockaddr_in at{};
-        at.sin_family = AF_INET;
-        at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        auto* address = reinterpret_cast<sockaddr*>(&at);
-        socklen_t bytes = sizeof at;
-        REQUIRE(::bind(fd, address, bytes) == 0);
-        REQUIRE(::listen(fd, 4) == 0);
-        ::getsockname(fd, address, &bytes);
-        endpoint = "tcp://127.0.0.1:" + std::to_string(ntohs(at.sin_port));
-    }
-    ~TcpListener() { close(); }
-    void close() {
-        if (fd >= 0) ::close(fd);
-        fd = -1;
-    }
-};
-
-}  // namespace
+using tanist::testing::TcpListener;
 
 TEST_CASE("endpoint_probe: a port refuses exactly while nobody listens") {
     TcpListener listener;
