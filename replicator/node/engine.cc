@@ -14,6 +14,7 @@
 #include "replicator/node/archive_loop.h"
 #include "replicator/node/capture_loop.h"
 #include "replicator/node/daemonize.h"
+#include "replicator/node/epoch_ask.h"
 #include "replicator/node/log_options.h"
 #include "replicator/node/own_tail.h"
 #include "replicator/node/ship_lock.h"
@@ -64,6 +65,7 @@ struct Engine::State {
     Instant idle_since{0};
 
     Status open();
+    Status enter(NodeFile file);
     Status run(const SqliteApi& api);
     void begin_acks();
     void open_archive();
@@ -73,6 +75,25 @@ struct Engine::State {
     void hear_of(const Superseded& news);
     void fence(const Superseded& news);
 };
+
+// Was it replaced while it was away? Asked before a new boot begins an epoch, whose number may be
+// the new primary's, and before the application may write. Then it serves no longer than it takes
+// to keep everybody here from writing, as when it hears of it later. A host has asked already.
+Status Engine::State::enter(NodeFile file) {
+    node = std::move(file);
+    if (options.host == nullptr && !node.boot.empty()) {
+        auto news = ask_for_higher_epoch(layout, options.settings, node);
+        if (!news) return std::move(news).error();
+        if (*news) {
+            fence(**news);
+            return ok_status();
+        }
+    }
+    auto entered = enter_epoch(layout, std::move(node), options.elected);
+    if (!entered) return std::move(entered).error();
+    node = std::move(entered).value();
+    return ok_status();
+}
 
 Status Engine::State::open() {
     auto made = set_up_primary(layout);
@@ -95,15 +116,13 @@ Status Engine::State::open() {
         if (!lock) return std::move(lock).error();
         ship_lock = std::move(lock).value();
     }
-    auto entered = enter_epoch(layout, std::move(made).value(), options.elected);
-    if (!entered) return std::move(entered).error();
-    node = std::move(entered).value();
     auto key = load_or_create_identity(layout.identity());
     if (!key) return std::move(key).error();
     identity = *key;
     auto block = Control::open(layout.control(), true, false);
     if (!block) return std::move(block).error();
     control = std::move(block).value();
+    TANIST_TRY(enter(std::move(made).value()));
     life.post(control->engine_life);
     control->engine_state.store(static_cast<uint32_t>(EngineState::starting));
     control->engine_pid.store(static_cast<uint32_t>(process_id()));
@@ -236,13 +255,15 @@ void Engine::State::hear_of(const Superseded& news) {
     if (!superseded.load()) fence(news);
 }
 
-// The control block first, which the extension obeys at once; what outlives this boot after it.
+// The control block first, which the extension obeys at once; what outlives this boot after it. In
+// a new boot the block allows nobody to write yet, and the database is compared with its log first.
 void Engine::State::fence(const Superseded& news) {
-    control->role.store(static_cast<uint32_t>(Role::fenced), std::memory_order_release);
-    NodeFile next = node;
-    next.role = Role::fenced;
-    next.superseded_by = news.epoch;
-    if (auto written = write_node_file(layout.node(), next); !written) {
+    if (static_cast<Role>(control->role.load()) == Role::primary) {
+        control->role.store(static_cast<uint32_t>(Role::fenced), std::memory_order_release);
+    }
+    node.role = Role::fenced;
+    node.superseded_by = news.epoch;
+    if (auto written = write_node_file(layout.node(), node); !written) {
         note(NoteLevel::error, "node file", {{"reason", written.error().message}});
     }
     note(NoteLevel::error,
@@ -297,8 +318,8 @@ bool Engine::finished(std::string* reason) const {
 
 void Engine::wait_finished(int wake_fd) {
     std::string reason;
-    while (!wait_readable(wake_fd, 500ms))
-        if (finished(&reason)) return;
+    while (!finished(&reason))
+        if (wait_readable(wake_fd, 500ms)) return;
 }
 
 bool Engine::superseded() const { return state_->superseded.load(); }

@@ -1,5 +1,6 @@
 #include "replicator/node/epoch_ask.h"
 
+#include "replicator/control/members.h"
 #include "replicator/node/status_poll.h"
 
 namespace tanist {
@@ -10,11 +11,16 @@ constexpr Nanos kPatience = 300ms;
 
 }  // namespace
 
-std::optional<Superseded> ask_for_higher_epoch(const Layout& layout, const Settings& settings,
-                                               const std::vector<Member>& members,
-                                               const NodeFile& self) {
+Result<std::optional<Superseded>> ask_for_higher_epoch(const Layout& layout,
+                                                       const Settings& settings,
+                                                       const NodeFile& self) {
+    auto members = read_members(layout.members());
+    if (!members) return std::move(members).error();
+    for (const std::string& endpoint : settings.replicas) {
+        members->push_back({.name = endpoint, .endpoint = endpoint, .key = {}});
+    }
     std::optional<Superseded> highest;
-    for (const PolledStatus& answer : poll_status(layout, settings, members, kPatience)) {
+    for (const PolledStatus& answer : poll_status(layout, settings, *members, kPatience)) {
         if (!answer.reached || answer.cluster != to_string(self.cluster) ||
             answer.group != to_string(self.group) || answer.epoch <= self.epoch) {
             continue;

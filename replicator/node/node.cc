@@ -94,14 +94,9 @@ Status Node::State::start_role() {
     // Where voters decide, its own token tells. Else: did somebody take over while this primary was
     // away?
     if (!votes.votes() && file.superseded_by.value == 0 && !file.boot.empty()) {
-        auto members = read_members(layout.members());
-        if (!members) return std::move(members).error();
-        for (const std::string& endpoint : options.settings.replicas) {
-            members->push_back({.name = endpoint, .endpoint = endpoint, .key = {}});
-        }
-        if (auto news = ask_for_higher_epoch(layout, options.settings, *members, file)) {
-            return demote(*news);
-        }
+        auto news = ask_for_higher_epoch(layout, options.settings, file);
+        if (!news) return std::move(news).error();
+        if (*news) return demote(**news);
     }
     if (file.superseded_by.value != 0) {
         TANIST_TRY(become_replica());

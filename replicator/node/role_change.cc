@@ -60,12 +60,12 @@ Json Node::State::unfence(const OperatorCommand& command) {
     Json result = success();
     result["already"] = file.role == Role::primary;
     if (file.role == Role::primary) return result;
-    auto members = read_members(layout.members());
-    if (!members) return failure(members.error());
-    if (auto news = ask_for_higher_epoch(layout, options.settings, *members, file)) {
-        superseded(*news);
-        return failure({Errc::refused, news->by + " knows a primary of epoch " +
-                                           std::to_string(news->epoch.value) +
+    auto news = ask_for_higher_epoch(layout, options.settings, file);
+    if (!news) return failure(news.error());
+    if (*news) {
+        superseded(**news);
+        return failure({Errc::refused, (*news)->by + " knows a primary of epoch " +
+                                           std::to_string((*news)->epoch.value) +
                                            "; this node becomes its replica"});
     }
     if (auto logged = audit(layout, {command.who, "unfence", layout.db, "begun"}); !logged) {

@@ -23,6 +23,9 @@ constexpr Nanos kReopenEvery = 100ms;
 constexpr Nanos kHandEvery = 500ms;
 // Who has the list is asked again: it may have lost it since.
 constexpr Nanos kAskEvery = 2s;
+// How long a witness waits for the list while a voter with data has not got it. Not for ever: that
+// one may be down, and the witness be needed for a majority.
+constexpr Nanos kDataFirst = 2s;
 constexpr Nanos kLookAtKeysEvery = 500ms;
 
 bool send_on(Link& link, LinkId to, Body content) {
@@ -45,8 +48,11 @@ Status VoteLink::open(const VoterList& list) {
     list_ = encode(list);
     for (const VoterAddress& address : list.addresses) {
         if (address.node == door_.identity().key()) continue;
-        peers_[address.node].address = address;
-        peers_[address.node].patience = kSilentAfter;
+        Peer& peer = peers_[address.node];
+        peer.address = address;
+        peer.patience = kSilentAfter;
+        const failover::Member* member = list.config.find(address.node);
+        peer.witness = member != nullptr && member->witness;
     }
     return ok_status();
 }
@@ -129,6 +135,7 @@ bool VoteLink::is_dead(Peer& peer, Instant now) const {
 }
 
 void VoteLink::tend(Instant now) {
+    if (first_tended_.ns == 0) first_tended_ = now;
     receive_all(now);
     look_at_keys(now);
     for (auto& [node, peer] : peers_) {
@@ -160,7 +167,15 @@ void VoteLink::hand_list(Peer& peer, Instant now) {
     const bool keyed = door_.list().version > 0;
     if (keyed && !door_.list().rights_of(door_.identity().key()).has(Right::lead)) return;
     peer.handed = now;
-    put(peer, Voters{door_.identity().key(), peer.has < list_id_ ? list_ : Bytes{}}, now);
+    const bool wants = peer.has < list_id_ && !(peer.witness && data_lacks_list(now));
+    put(peer, Voters{door_.identity().key(), wants ? list_ : Bytes{}}, now);
+}
+
+bool VoteLink::data_lacks_list(Instant now) const {
+    if (now - first_tended_ >= kDataFirst) return false;
+    return std::any_of(peers_.begin(), peers_.end(), [this](const auto& entry) {
+        return !entry.second.witness && entry.second.has < list_id_;
+    });
 }
 
 void VoteLink::look_at_keys(Instant now) {

@@ -3,7 +3,8 @@
 // the other side does not answer is opened anew, so that a node that comes back is reached soon. So
 // is one that does not come about, however much the other side says: that comes over its own.
 //
-// Whoever may lead the cluster also hands the list of voters on, until the other has it.
+// Whoever may lead the cluster also hands the list of voters on, until the other has it. Witnesses
+// come last: one that alone knew the newest list would grant nobody, and may hand it to nobody.
 #pragma once
 
 #include <atomic>
@@ -39,6 +40,7 @@ class VoteLink {
   private:
     struct Peer {
         VoterAddress address;
+        bool witness = false;
         LinkId link = 0;
         Instant opened{0};
         Instant heard{0};
@@ -57,12 +59,14 @@ class VoteLink {
     bool put(Peer& peer, Body body, Instant now);
     void receive_all(Instant now);
     void hand_list(Peer& peer, Instant now);
+    bool data_lacks_list(Instant now) const;
     void look_at_keys(Instant now);
 
     Door door_;
     std::unique_ptr<Link> link_;
     failover::ConfigId list_id_;
     Bytes list_;
+    Instant first_tended_{0};
     std::map<NodeKey, Peer> peers_;
     int64_t keys_changed_ns_ = 0;
     Instant keys_looked_{0};

@@ -111,3 +111,18 @@ TEST_CASE("ship=thread: an epoch refused is writes refused, at once, in every pr
     CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
     CHECK(trio.role(trio.a) == "replica");
 }
+
+TEST_CASE("ship=thread: a primary that was replaced learns it before it serves a write") {
+    Trio trio;
+    trio.a.daemon.kill();
+    trio.must("promote b.db --yes");
+    REQUIRE(trio.b.writes());
+    CHECK(in_child([&] {
+              App app("file:" + trio.a.db + "?vfs=tanist&ship=thread");
+              const std::string answer = app.ask("INSERT INTO t VALUES('never') RETURNING x");
+              return eventually([&] { return !trio.a.writes(); }) ? answer : "stock writes";
+          }) == "attempt to write a readonly database");
+    trio.a.start(trio.dir);
+    CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+    CHECK(trio.b.ask("SELECT count(*) FROM t WHERE x='never'") == "0");
+}

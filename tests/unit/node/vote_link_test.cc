@@ -8,6 +8,7 @@
 
 #include "replicator/base/file.h"
 #include "replicator/control/identity.h"
+#include "tests/support/eventually.h"
 #include "tests/support/tcp_listener.h"
 #include "tests/support/temp_dir.h"
 
@@ -60,7 +61,97 @@ struct Correspondence {
     }
 };
 
+// A voter that says which list it has.
+struct Voter {
+    std::unique_ptr<Link> link = std::move(Link::create()).value();
+    VoterAddress address;
+    failover::ConfigId has;
+    bool got_list = false;
+
+    explicit Voter(uint8_t key) {
+        address.node.bytes[0] = key;
+        address.endpoint = link->bind("tcp://127.0.0.1:*").value();
+    }
+    void answer() {
+        while (auto incoming = link->receive()) {
+            auto envelope = decode_envelope(incoming->envelope);
+            auto body = decode_body(*envelope, incoming->body.bytes());
+            got_list |= !std::get<Voters>(*body).list.empty();
+            Message have;
+            have.body =
+                VotersHave{.node = address.node, .epoch = has.epoch, .version = has.version};
+            Bytes head;
+            Bytes text;
+            encode(have, head, text);
+            link->send(incoming->from, head, std::move(text));
+        }
+    }
+};
+
+// A primary hands its new list to a voter with data and to a witness.
+struct Handing {
+    TempDir dir;
+    Voter data{7};
+    Voter witness{8};
+    VoterList list;
+    VoteLink link;
+    Instant now{1'000'000'000'000};
+
+    Handing() : link(Layout(dir.path("a.db")), Settings{}) {
+        const Layout layout(dir.path("a.db"));
+        REQUIRE(make_directory(layout.directory).ok());
+        auto self = load_or_create_identity(layout.identity());
+        REQUIRE(self.ok());
+        list.config.id = {Epoch(3), 1};
+        list.addresses = {
+            {.node = *self, .name = "a", .endpoint = "tcp://127.0.0.1:1"},
+            data.address,
+            witness.address,
+        };
+        list.config.members = {{.node = *self},
+                               {.node = data.address.node},
+                               {.node = witness.address.node, .witness = true}};
+        REQUIRE(link.open(list).ok());
+    }
+    // It is asked, and its answer arrives.
+    void hear(const Voter& voter) {
+        CHECK(testing::eventually([&] {
+            link.tend(now);
+            link.wait({}, 1ms);
+            data.answer();
+            witness.answer();
+            return link.heard_at(voter.address.node) == now;
+        }));
+    }
+    void hear_both_after(Nanos pause) {
+        now = now + pause;
+        hear(data);
+        hear(witness);
+    }
+};
+
 }  // namespace
+
+// It would refuse whoever knows an older one, and, as nobody who may lead, could not hand it on.
+TEST_CASE("vote link: a witness gets the list when the voter with data has it") {
+    Handing with;
+    with.hear_both_after(0s);
+    CHECK(with.data.got_list);
+    CHECK_FALSE(with.witness.got_list);
+    with.data.has = with.list.config.id;
+    with.hear_both_after(500ms);
+    with.now = with.now + 500ms;
+    with.hear(with.witness);
+    CHECK(with.witness.got_list);
+}
+
+TEST_CASE("vote link: a witness gets the list though a voter with data does not take it for long") {
+    Handing with;
+    with.hear_both_after(0s);
+    CHECK_FALSE(with.witness.got_list);
+    with.hear_both_after(2s);
+    CHECK(with.witness.got_list);
+}
 
 TEST_CASE("vote link: a connection that does not come about is tried again, whoever is heard") {
     Correspondence with;
