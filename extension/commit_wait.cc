@@ -277,7 +277,8 @@ int CommitWait::decide(DatabaseFile& file, sqlite3_file* real, uint32_t page_byt
     }
     if (end == End::refused) {
         file.control.ring(true);
-        const std::string fault = await_abort(file) ? "the loss of this node" : "a power cut here";
+        const std::string fault = await_abort(file) ? "the loss of this node"
+                                                    : "a power cut here, or the loss of this node,";
         file.last_error = sentence(policy_, "rolled back here; whether it survives " + fault +
                                                 " before the replicas hear of that is not known");
         word_ = 0;

@@ -273,6 +273,8 @@ TEST_CASE("engine: the WAL stays bounded under a steady writer") {
     insert(app, 20'000);
     const auto wal = stat_path(cluster.primary() + "-wal");
     REQUIRE(wal.ok());
+    // It begins anew at 4,000 frames, once capture and writing back have come to its end: what is
+    // written meanwhile depends on the machine. Without a bound there are more than 20,000.
     CHECK(wal->bytes < 12'000 * 4120);
     CHECK(cluster.replica_answers(kCount, "20000"));
     CHECK(rebases(cluster) == gaps);
