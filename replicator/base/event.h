@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "replicator/base/clock.h"
 #include "replicator/base/result.h"
@@ -11,6 +12,7 @@
 namespace tanist {
 
 // An eventfd. signal() from any thread; fd() goes into a poll set; drain() before looking at state.
+// Neither is a system call when it changes nothing.
 class Event {
   public:
     Event();
@@ -23,6 +25,7 @@ class Event {
 
   private:
     int fd_ = -1;
+    std::atomic<bool> signalled_{false};  // whoever made it true writes, after that
 };
 
 // A FIFO by which other processes wake a thread that sits in a poll loop. What was rung while
@@ -46,9 +49,18 @@ class Chime {
     int fd_ = -1;
 };
 
+struct Readable {
+    int fd;  // negative: never readable
+    bool is = false;
+};
+// Waits until one of them is readable, or the timeout; zero: only looks. May return early for no
+// reason.
+void wait_readable(std::vector<Readable>& fds, Nanos timeout);
+
 // Shared between processes. Returns after a wake, when *word != expected, after the timeout, or
 // for no reason: always look again.
 void futex_wait(const std::atomic<uint32_t>* word, uint32_t expected, Nanos timeout);
+void futex_wake_one(const std::atomic<uint32_t>* word);
 // How many were woken.
 int futex_wake_all(const std::atomic<uint32_t>* word);
 

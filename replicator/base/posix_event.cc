@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,16 +22,34 @@ Event::~Event() {
 }
 
 void Event::signal() {
+    if (signalled_.exchange(true, std::memory_order_acq_rel)) return;
     const uint64_t one = 1;
     // EAGAIN means that the counter is full, thus that the reader is woken already.
     while (::write(fd_, &one, sizeof one) < 0 && errno == EINTR) {
     }
 }
 
+// Who has signalled may not have written yet: then it stays signalled, and is drained again when
+// the write wakes this thread.
 void Event::drain() {
+    if (!signalled_.load(std::memory_order_acquire)) return;
     uint64_t count = 0;
-    while (::read(fd_, &count, sizeof count) < 0 && errno == EINTR) {
-    }
+    ssize_t got;
+    do {
+        got = ::read(fd_, &count, sizeof count);
+    } while (got < 0 && errno == EINTR);
+    if (got > 0) signalled_.exchange(false, std::memory_order_acq_rel);
+}
+
+void wait_readable(std::vector<Readable>& fds, Nanos timeout) {
+    thread_local std::vector<pollfd> polled;
+    polled.clear();
+    for (const Readable& one : fds) polled.push_back({one.fd, POLLIN, 0});
+    timespec limit{};
+    limit.tv_sec = static_cast<time_t>(timeout.count() / 1'000'000'000);
+    limit.tv_nsec = static_cast<long>(timeout.count() % 1'000'000'000);
+    const int some = ::ppoll(polled.data(), polled.size(), &limit, nullptr);
+    for (size_t i = 0; i < fds.size(); ++i) fds[i].is = some > 0 && polled[i].revents != 0;
 }
 
 Result<Chime> Chime::make(const std::string& path, const std::string& model) {
@@ -94,6 +113,10 @@ void futex_wait(const std::atomic<uint32_t>* word, uint32_t expected, Nanos time
     limit.tv_sec = static_cast<time_t>(timeout.count() / 1'000'000'000);
     limit.tv_nsec = static_cast<long>(timeout.count() % 1'000'000'000);
     ::syscall(SYS_futex, word, FUTEX_WAIT, expected, &limit, nullptr, 0);
+}
+
+void futex_wake_one(const std::atomic<uint32_t>* word) {
+    ::syscall(SYS_futex, word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
 }
 
 int futex_wake_all(const std::atomic<uint32_t>* word) {

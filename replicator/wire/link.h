@@ -100,9 +100,10 @@ class Link {
     // Whether something that was sent waits until this outgoing connection is there.
     virtual bool holds(LinkId link) const = 0;
     // Waits until something arrived, one of `wake` is readable, or the timeout; zero: only looks.
-    // May return early for no reason.
-    virtual void wait(const std::vector<int>& wake, Nanos timeout) = 0;
-    // Next message, or nothing. Frames that break the bounds are dropped and counted.
+    // May return early for no reason. Bit i of what it returns: wake[i] is readable. At most 64.
+    virtual uint64_t wait(const std::vector<int>& wake, Nanos timeout) = 0;
+    // The next message of those that had come when wait() returned, and perhaps later ones; or
+    // nothing. Frames that break the bounds are dropped and counted.
     virtual std::optional<Incoming> receive() = 0;
     virtual uint64_t dropped() const = 0;
 };

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <zmq.hpp>
 
+#include "replicator/base/event.h"
 #include "replicator/base/limits.h"
 #include "replicator/base/notes.h"
 #include "replicator/wire/link.h"
@@ -32,8 +33,8 @@ constexpr size_t kPendingBytesMax = 1u << 20;
 constexpr size_t kCopyBytesMax = 1024;
 // What CURVE adds to a frame.
 constexpr int64_t kCurveBytes = 33;
-constexpr long kBindAgainMs = 5;
-constexpr long kDoorAgainMs = 50;
+constexpr Nanos kBindAgain = std::chrono::milliseconds(5);
+constexpr Nanos kDoorAgain = std::chrono::milliseconds(50);
 // Whoever fills a door and leaves it again may not fill the operator's log.
 constexpr Nanos kDoorToldEvery = std::chrono::seconds(10);
 
@@ -41,6 +42,15 @@ struct Outgoing {
     zmq::message_t envelope;
     zmq::message_t body;  // empty: none
     size_t bytes() const { return envelope.size() + body.size(); }
+};
+
+// What this thread knows of a socket without asking it. Its descriptor says that something has
+// happened since the socket was asked last, and whatever is done with the socket may take that news
+// (zmq_getsockopt(3), ZMQ_FD): then it is asked before the next wait. To find nothing to read is
+// to ask. A question is two system calls, a useless one of zmq_poll() twice as many.
+struct News {
+    bool may_hold = true;  // there may be something to read
+    bool taken = true;     // by a sending, or a binding
 };
 
 // A bound socket. One that is being bound anew may find its port still taken for a moment by the
@@ -54,6 +64,7 @@ struct Binder {
     int tries = 0;                               // to bind anew
     TcpDoor::State told = TcpDoor::State::open;  // to the operator...
     Instant told_at{0};                          // ...and when
+    News news;
 };
 
 struct Connector {
@@ -64,6 +75,7 @@ struct Connector {
     // Once a message was taken, a socket that takes none has lost its connection: without
     // high-water marks there is no other reason.
     bool connected = false;
+    News news;
 };
 
 struct Peer {
@@ -142,13 +154,6 @@ std::string user_id_of(zmq::message_t& envelope) {
     return text == nullptr ? "" : text;
 }
 
-long milliseconds(Nanos timeout) {
-    if (timeout <= Nanos(0)) return 0;
-    constexpr int64_t kLongest = 3'600'000;
-    return static_cast<long>(
-        std::min<int64_t>(kLongest, (timeout.count() + 999'999) / int64_t{1'000'000}));
-}
-
 class ZmqLink final : public Link {
   public:
     ZmqLink() { context_.set(zmq::ctxopt::blocky, false); }
@@ -223,6 +228,7 @@ class ZmqLink final : public Link {
         touch(found->second);
         zmq::message_t id(found->second.routing_id);
         zmq::socket_t& socket = binders_[found->second.binder].socket;
+        binders_[found->second.binder].news.taken = true;
         if (put(socket, id, true) && send_now(socket, message)) return true;
         forget(to);
         return false;
@@ -233,47 +239,44 @@ class ZmqLink final : public Link {
         return found != connectors_.end() && !found->second.pending.empty();
     }
 
-    void wait(const std::vector<int>& wake, Nanos timeout) override {
-        std::vector<zmq::pollitem_t> items;
-        items.reserve(2 * binders_.size() + connectors_.size() + wake.size() + 1);
-        long longest = milliseconds(timeout);
-        for (Binder& binder : binders_) {
-            if (!binder.bound && !try_bind(binder)) longest = std::min(longest, kBindAgainMs);
-            items.push_back({binder.socket.handle(), 0, ZMQ_POLLIN, 0});
-            if (!binder.door) continue;
-            // Somebody new wakes us to count; while it is shut nobody does.
-            const TcpDoor::State state = binder.door->tend(boot_now());
-            tell(binder, state);
-            if (state != TcpDoor::State::open) longest = std::min(longest, kDoorAgainMs);
-            if (state == TcpDoor::State::shut) continue;
-            items.push_back({nullptr, binder.door->fd(), ZMQ_POLLIN, 0});
-        }
-        if (zap_) items.push_back({zap_->handle(), 0, ZMQ_POLLIN, 0});
+    uint64_t wait(const std::vector<int>& wake, Nanos timeout) override {
+        polled_.clear();
+        news_.clear();
+        Nanos longest = watch_binders(std::max(timeout, Nanos(0)));
+        News zap_news{.may_hold = false};  // it reads until there is nothing, then answers
+        if (zap_) watch(zap_->socket(), zap_news, longest);
         for (auto& [id, connector] : connectors_) {
             flush(connector);
-            auto events = static_cast<short>(connector.pending.empty() ? ZMQ_POLLIN
-                                                                       : ZMQ_POLLIN | ZMQ_POLLOUT);
-            items.push_back({connector.socket.handle(), 0, events, 0});
+            watch(connector.socket, connector.news, longest, !connector.pending.empty());
         }
-        for (int fd : wake) items.push_back({nullptr, fd, ZMQ_POLLIN, 0});
-        try {
-            zmq::poll(items, std::chrono::milliseconds(longest));
-        } catch (const zmq::error_t&) {
-            return;  // EINTR: the caller looks again
+        const size_t first_wake = polled_.size();
+        for (int fd : wake) polled_.push_back({fd});
+        wait_readable(polled_, longest);
+        for (size_t i = 0; i < first_wake; ++i) {
+            if (polled_[i].is && news_[i] != nullptr) news_[i]->may_hold = true;
         }
-        if (zap_) zap_->serve(door_);
+        if (zap_news.may_hold) zap_->serve(door_);
         for (auto& [id, connector] : connectors_) flush(connector);
+        uint64_t rung = 0;
+        for (size_t i = 0; i < wake.size(); ++i) {
+            rung |= uint64_t{polled_[first_wake + i].is} << i;
+        }
+        return rung;
     }
 
     std::optional<Incoming> receive() override {
         for (size_t i = 0; i < binders_.size(); ++i) {
-            while (auto outcome = receive_from_binder(i)) {
-                if (outcome->from != 0) return outcome;
+            while (binders_[i].news.may_hold) {
+                auto outcome = receive_from_binder(i);
+                if (!outcome) binders_[i].news = {.may_hold = false, .taken = false};
+                if (outcome && outcome->from != 0) return outcome;
             }
         }
         for (auto& [id, connector] : connectors_) {
-            while (auto outcome = receive_from_connector(id, connector)) {
-                if (outcome->from != 0) return outcome;
+            while (connector.news.may_hold) {
+                auto outcome = receive_from_connector(id, connector);
+                if (!outcome) connector.news = {.may_hold = false, .taken = false};
+                if (outcome && outcome->from != 0) return outcome;
             }
         }
         return std::nullopt;
@@ -282,6 +285,41 @@ class ZmqLink final : public Link {
     uint64_t dropped() const override { return dropped_; }
 
   private:
+    // How long one may wait with them.
+    Nanos watch_binders(Nanos longest) {
+        for (Binder& binder : binders_) {
+            if (!binder.bound && !try_bind(binder)) longest = std::min(longest, kBindAgain);
+            watch(binder.socket, binder.news, longest);
+            if (!binder.door) continue;
+            // Somebody new wakes us to count; while it is shut nobody does.
+            const TcpDoor::State state = binder.door->tend(boot_now());
+            tell(binder, state);
+            if (state != TcpDoor::State::open) longest = std::min(longest, kDoorAgain);
+            if (state == TcpDoor::State::shut) continue;
+            polled_.push_back({binder.door->fd()});
+            news_.push_back(nullptr);
+        }
+        return longest;
+    }
+
+    // Where there is something to read already, or what was held can be sent, nobody waits.
+    void watch(zmq::socket_t& socket, News& news, Nanos& longest, bool sends = false) {
+        int fd = -1;
+        try {
+            fd = socket.get(zmq::sockopt::fd);
+            if (news.taken || news.may_hold) {
+                const int events = socket.get(zmq::sockopt::events);
+                news = {.may_hold = (events & ZMQ_POLLIN) != 0, .taken = false};
+                if (sends && (events & ZMQ_POLLOUT) != 0) longest = Nanos(0);
+            }
+        } catch (const zmq::error_t&) {
+            news.may_hold = true;  // EINTR: reading finds out
+        }
+        if (news.may_hold) longest = Nanos(0);
+        polled_.push_back({fd});
+        news_.push_back(&news);
+    }
+
     static void tell(Binder& binder, TcpDoor::State state) {
         if (state == binder.told) return;
         const Instant now = boot_now();
@@ -317,6 +355,7 @@ class ZmqLink final : public Link {
     }
 
     static bool send_or_hold(Connector& connector, Outgoing message) {
+        connector.news.taken = true;
         if (!flush(connector)) return false;
         if (connector.pending.empty() && send_now(connector.socket, message)) {
             connector.connected = true;
@@ -334,6 +373,7 @@ class ZmqLink final : public Link {
     // False: what was held can no longer be sent.
     static bool flush(Connector& connector) {
         while (!connector.pending.empty()) {
+            connector.news.taken = true;
             size_t bytes = connector.pending.front().bytes();
             if (!send_now(connector.socket, connector.pending.front())) {
                 return !connector.connected;
@@ -370,7 +410,8 @@ class ZmqLink final : public Link {
 
     Result<LinkId> connect_as(const std::string& endpoint, const CurveKey* server) {
         try {
-            Connector connector{zmq::socket_t(context_, zmq::socket_type::dealer), {}, {}};
+            Connector connector;
+            connector.socket = zmq::socket_t(context_, zmq::socket_type::dealer);
             set_common(connector.socket);
             if (server != nullptr) {
                 set_curve_client(connector.socket, own_, *server);
@@ -397,6 +438,7 @@ class ZmqLink final : public Link {
         }
         for (LinkId id : cut) forget(id);
         binder.bound = false;
+        binder.news = {};
         binder.tries = 0;
         try {
             binder.socket = make_binder(binder);  // closes the old one
@@ -419,6 +461,7 @@ class ZmqLink final : public Link {
 
     static bool try_bind(Binder& binder) {
         ++binder.tries;
+        binder.news.taken = true;
         if (path_in_the_way(binder)) return false;
         try {
             binder.socket.bind(binder.endpoint);
@@ -522,6 +565,8 @@ class ZmqLink final : public Link {
     std::list<LinkId> recent_;                         // most recent first
     LinkId last_id_ = 0;
     uint64_t dropped_ = 0;
+    std::vector<Readable> polled_;  // in wait(), and...
+    std::vector<News*> news_;       // ...of those before `wake`, or null
 };
 
 }  // namespace

@@ -52,7 +52,7 @@ class ZapHandler {
   public:
     // Throws zmq::error_t (zmq_* files translate): the context has a handler already.
     explicit ZapHandler(zmq::context_t& context);
-    void* handle() { return socket_.handle(); }
+    zmq::socket_t& socket() { return socket_; }  // to wait for requests
     // Answers at most a bounded number of waiting requests.
     void serve(const DoorList& list);
 

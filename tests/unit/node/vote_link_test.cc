@@ -73,6 +73,7 @@ struct Voter {
         address.endpoint = link->bind("tcp://127.0.0.1:*").value();
     }
     void answer() {
+        link->wait({}, 0s);
         while (auto incoming = link->receive()) {
             auto envelope = decode_envelope(incoming->envelope);
             auto body = decode_body(*envelope, incoming->body.bytes());

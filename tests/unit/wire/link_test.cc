@@ -199,9 +199,27 @@ TEST_CASE("zmq_link: what is not an endpoint is invalid") {
 TEST_CASE("zmq_link: wait returns when a wake descriptor is readable") {
     auto link = make_link();
     Event event;
+    Event silent;
     event.signal();
-    link->wait({event.fd()}, 1h);
+    CHECK(link->wait({silent.fd(), event.fd()}, 1h) == 2);
     CHECK(!link->receive());
+}
+
+// The descriptor of a socket tells of news once; a sending takes the news of what came meanwhile.
+TEST_CASE("zmq_link: what came while this side sent is received without anything else coming") {
+    Pair pair("tcp://127.0.0.1:*");
+    CHECK(pair.client->send(pair.to, envelope_of(1), {}));
+    auto incoming = pair.at_server();
+    REQUIRE(incoming);
+    for (int round = 0; round < 200; ++round) {
+        REQUIRE(pair.server->send(incoming->from, envelope_of(2), {}));
+        for (int more = 0; more < 150; ++more) {
+            CHECK(pair.client->send(pair.to, envelope_of(3), {}));
+        }
+        REQUIRE(wait_for(*pair.client));
+        while (pair.client->receive()) {
+        }
+    }
 }
 
 }  // namespace tanist
