@@ -156,6 +156,8 @@ void CommitWait::began(DatabaseFile& file) {
 void CommitWait::resolve_leftover(DatabaseFile& file) {
     ControlPrepare& slot = file.control->prepare;
     const uint32_t word = slot.word.load(std::memory_order_acquire);
+    // The writer has called the engine, or whoever commits next does.
+    if (phase_of(word) == PreparePhase::published) return;
     std::optional<WalMoment> now;
     if (const auto header = read_wal_index_header(file.gate.region()); header) {
         now = {header->change, header->salt.salt1, header->salt.salt2, header->max_frame};
@@ -190,6 +192,9 @@ void CommitWait::ending(DatabaseFile& file, bool committed) {
         return;
     }
     if (!pipelined && policy_.rule.level != AckLevel::applied) return;
+    if (policy_.rule.level == AckLevel::applied) {
+        file.control->applied_wanted_ns.store(boot_now().ns, std::memory_order_relaxed);
+    }
     if (!header) return;
     if (!durable) want_receipt(file.control);
     const WalMoment moment{header->change, header->salt.salt1, header->salt.salt2,

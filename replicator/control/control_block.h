@@ -8,8 +8,9 @@
 // guarded by a sequence word: odd while the engine writes.
 //
 // Who writes what: the engine everything, except `bell`, `begun_…`, `local_sync_asked`,
-// `ack_waiters`, `captured_waiters`, `held_up_commits` and `receipt_wanted_ns`, which the VFS
-// writes; `prepare` and `degraded` are written by both, as said there.
+// `ack_waiters`, `captured_waiters`, `held_up_commits`, `receipt_wanted_ns` and
+// `applied_wanted_ns`, which the VFS writes; `prepare` and `degraded` are written by
+// both, as said there.
 #pragma once
 
 #include <array>
@@ -247,6 +248,8 @@ struct ControlBlock {
     // Boot clock: when a committer last began to wait for what replicas have only received. Set
     // before it rings, so that whoever ships its commit can ask them to say so at once.
     std::atomic<int64_t> receipt_wanted_ns;
+    // The same, for what replicas show.
+    std::atomic<int64_t> applied_wanted_ns;
 };
 static_assert(sizeof(ControlBlock) <= kControlBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);

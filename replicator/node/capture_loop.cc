@@ -21,12 +21,18 @@ constexpr Nanos kSleepLongest = 1s;  // the engine's beat
 constexpr Nanos kSleepInTrouble = 50ms;
 // A file watch fires before the commit is visible: look again this often, this many times.
 constexpr Nanos kAfterWatch = 200us;
+// Whoever chimes tells of each commit; a watch would wake two threads for each of its writes. So
+// for so long after a chime the file is looked at now and then instead.
+constexpr Nanos kChimesFor = 20ms;
+constexpr Nanos kLookBetweenChimes = 2ms;
 constexpr Nanos kMaintainEvery = 100ms;
 // Nobody waits for this log to be durable, and what is recycled before the next sync never has to
 // reach the disk, which the application needs for its own syncs.
 constexpr Nanos kSyncEvery = 1s;
 constexpr Nanos kSyncEveryInStorm = 5s;
 constexpr Nanos kQuietFor = 200ms;
+// A disk whose last sync took less is waited for where the ship thread would else wake another.
+constexpr Nanos kQuickSync = 3ms;
 
 }  // namespace
 
@@ -145,16 +151,17 @@ bool CaptureLoop::note_and_look() {
 
 // After a power cut the database is looked for in the log by its WAL's salt (own_tail.h). So some
 // of each WAL is made durable in the log.
-void CaptureLoop::sync_as_asked() {
+void CaptureLoop::sync_as_asked(bool here) {
     const CapturedPoint captured = control_.captured();
     const uint64_t wal = uint64_t{captured.salt1} << 32 | captured.salt2;
     if (syncs_asked_ == syncs_begun_ && wal == synced_wal_) return;
-    if (!begin_sync() || !capturer_->took_all()) return;
+    if (!begin_sync(here) || !capturer_->took_all()) return;
     syncs_begun_ = syncs_asked_;
     synced_wal_ = wal;
 }
 
 void CaptureLoop::look_here() {
+    chimed_ns_.store(boot_now().ns, std::memory_order_relaxed);
     const std::unique_lock lock(looking_, std::try_to_lock);
     if (!lock.owns_lock())
         wake();
@@ -167,7 +174,7 @@ void CaptureLoop::sync_from_here() {
     if (!lock.owns_lock())
         wake();
     else if (capturer_)
-        sync_as_asked();
+        sync_as_asked(true);
 }
 
 Status CaptureLoop::settle_under_write_lock() {
@@ -179,16 +186,28 @@ Status CaptureLoop::settle_under_write_lock() {
 }
 
 // False: of what is in the log, some is being synced since before it was there, or the log fails.
-bool CaptureLoop::begin_sync() {
+bool CaptureLoop::begin_sync(bool here) {
     if (!sync_is_over()) return false;
     auto begun = log_.begin_sync(true);
     sync_fails_ = !begun;
     if (!begun) return false;
     if (!*begun) return true;  // all is durable
     synced_ = boot_now();
+    if (here && sync_took_ < kQuickSync) return sync_here(**begun);
     syncing_ = true;
     syncer_.put(std::move(**begun));
     return true;
+}
+
+// Nobody is told: who waits for this log waits for the replicas' word as well, which this thread
+// hears next.
+bool CaptureLoop::sync_here(LogSync& task) {
+    Status outcome = task.run();
+    sync_took_ = boot_now() - synced_;
+    auto synced = log_.end_sync(task, outcome);
+    sync_fails_ = !synced;
+    if (synced) raise_durable(*synced);
+    return synced.ok();
 }
 
 // When it is not, the syncer wakes this thread at its end.
@@ -198,6 +217,7 @@ bool CaptureLoop::sync_is_over() {
     auto done = syncer_.take();
     if (!done) return false;
     syncing_ = false;
+    sync_took_ = done->took;
     auto synced = log_.end_sync(done->task, done->outcome);
     sync_fails_ = !synced;
     if (synced) durable_through(*synced);
@@ -205,12 +225,16 @@ bool CaptureLoop::sync_is_over() {
 }
 
 void CaptureLoop::durable_through(Lsn lsn) {
+    raise_durable(lsn);
+    control_.bump_acks(true);
+}
+
+void CaptureLoop::raise_durable(Lsn lsn) {
     std::atomic<uint64_t>& durable = control_->durable_lsn;
     uint64_t known = durable.load(std::memory_order_relaxed);
     while (known < lsn.value &&
            !durable.compare_exchange_weak(known, lsn.value, std::memory_order_release)) {
     }
-    control_.bump_acks(true);
 }
 
 bool CaptureLoop::look() {
@@ -276,6 +300,12 @@ void CaptureLoop::rest(bool captured) {
 }
 
 void CaptureLoop::sleep_until_rung() {
+    if (boot_now() - Instant{chimed_ns_.load(std::memory_order_relaxed)} < kChimesFor) {
+        control_->bell_mode.store(static_cast<uint32_t>(BellMode::asleep));
+        futex_wait(&control_->bell, bell_seen_, kLookBetweenChimes);
+        control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
+        return;
+    }
     uint32_t bell = control_->bell.load();
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::asleep));
     watch_.arm(options_.layout.db + "-wal");

@@ -77,10 +77,12 @@ class CaptureLoop {
     bool look_and_tell();
     void mark_epoch();
     bool note_and_look();
-    void sync_as_asked();
+    void sync_as_asked(bool here = false);
     bool sync_is_over();
-    bool begin_sync();
-    void durable_through(Lsn lsn);  // any thread
+    bool begin_sync(bool here = false);
+    bool sync_here(LogSync& task);
+    void durable_through(Lsn lsn);  // any thread; tells who waits
+    void raise_durable(Lsn lsn);
     void tell_switch();
     void set_failing();
     void rest(bool captured);
@@ -107,7 +109,8 @@ class CaptureLoop {
     std::atomic<bool> stopping_{false};
     std::atomic<uint64_t> barriers_asked_{0};
     std::atomic<bool> epoch_record_due_{false};
-    uint32_t bell_seen_ = 0;  // the bell word before the last look
+    std::atomic<int64_t> chimed_ns_{0};  // boot clock; when somebody chimed last
+    uint32_t bell_seen_ = 0;             // the bell word before the last look
     Nanos nap_{0};
     int quiet_looks_ = 0;
     Instant maintained_{0};
@@ -118,6 +121,7 @@ class CaptureLoop {
     uint32_t syncs_begun_ = 0;  // ControlBlock::local_sync_asked when a sync for it was begun
     uint64_t synced_wal_ = 0;   // salts of the WAL of which the log has something durable
     bool syncing_ = false;      // the syncer has a task
+    Nanos sync_took_{0};        // the last one
     std::string problem_;
     bool capture_fails_ = false;
     bool sync_fails_ = false;

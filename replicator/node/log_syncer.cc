@@ -19,9 +19,11 @@ void LogSyncer::run() {
     while (true) {
         std::deque<LogSync> tasks = tasks_.wait(1h);
         for (LogSync& task : tasks) {
+            const Instant begun = boot_now();
             Status outcome = task.run();
+            const Nanos took = boot_now() - begun;
             if (outcome.ok()) durable_(task.through());
-            done_.put({std::move(task), std::move(outcome)});
+            done_.put({std::move(task), std::move(outcome), took});
             if (asked_again_.exchange(false, std::memory_order_seq_cst)) again_();
         }
         if (tasks.empty() && tasks_.closed()) return;

@@ -25,6 +25,7 @@ class LogSyncer {
     struct Done {
         LogSync task;
         Status outcome = ok_status();
+        Nanos took{0};
     };
     void put(LogSync task) { tasks_.put(std::move(task)); }
     std::optional<Done> take();  // does not wait

@@ -16,6 +16,11 @@ constexpr Nanos kWaitLongest = 1s;
 // answer keeps a key that was taken off in force for longer than the second.
 constexpr Nanos kAnswerIsRead = 500ms;
 constexpr Nanos kAnswerFirst = 3s;
+constexpr Nanos kKeysEvery = 10ms;
+constexpr Nanos kNewsWait = 1ms;
+// A program that waits for what replicas show does so again within this time, or its commits are
+// rare.
+constexpr Nanos kAppliedWantedFor = 1s;
 
 }  // namespace
 
@@ -91,23 +96,29 @@ void ShipLoop::open_chime() {
     control_->hears_chime.store(1, std::memory_order_release);
 }
 
-// Capture and ship in one go, without waking another thread on the way.
+// Capture and ship in one go, without waking another thread on the way. That a commit which was
+// held back is settled now is news to the replicas' readers alone, as a rule, and the next commit
+// takes it along.
 void ShipLoop::ship_what_is_waited_for() {
     capture_.look_here();
+    const Instant now = boot_now();
+    const Instant wanted{control_->applied_wanted_ns.load(std::memory_order_relaxed)};
+    const bool somebody_waits = wanted.ns != 0 && now - wanted < kAppliedWantedFor;
+    news_waits_until_ = somebody_waits ? Instant{0} : now + kNewsWait;
     for (auto& peer : peers_) step(*peer, follower_event::Tick{});
     capture_.sync_from_here();
 }
 
 void ShipLoop::run() {
     give_way(kShippingGivesWay);
-    std::vector<int> fds = {wake_.fd(), syncs_->fd(), capture_.watch().fd(), votes_.fd()};
-    if (chime_.is_open()) fds.push_back(chime_.fd());
+    std::vector<int> fds = {chime_.fd(), capture_.watch().fd(), wake_.fd(), syncs_->fd(),
+                            votes_.fd()};
     if (options_.host != nullptr) fds.push_back(options_.host->answers_fd());
     while (!stopping_.load()) {
-        link_->wait(fds, until_next_deadline());
-        if (chime_.is_open() && chime_.drain()) ship_what_is_waited_for();
+        const uint64_t rung = link_->wait(fds, until_next_deadline());
+        if ((rung & 1) != 0 && chime_.drain()) ship_what_is_waited_for();
         wake_.drain();
-        if (capture_.watch().drain()) capture_.wake();
+        if ((rung & 2) != 0 && capture_.watch().drain()) capture_.wake();
         reload_members();
         receive_all();
         tend_keys();
@@ -264,6 +275,9 @@ bool ShipLoop::may_take_list() {
 
 // The list goes to whoever lacks it; a new key of this node begins every session anew.
 void ShipLoop::tend_keys() {
+    const Instant now = boot_now();
+    if (now - keys_tended_ < kKeysEvery) return;
+    keys_tended_ = now;
     std::vector<Member> members;
     std::vector<MemberLink> links;
     for (const auto& peer : peers_) {
@@ -277,7 +291,7 @@ void ShipLoop::tend_keys() {
     }
     if (options_.ships) {
         members.insert(members.end(), witnesses_.begin(), witnesses_.end());
-        witness_links_->tend(*link_, witnesses_, boot_now());
+        witness_links_->tend(*link_, witnesses_, now);
     }
     if (may_take_list()) announcer_->look(*link_, members, links);
     members_kept_.store(announcer_->kept_by_all(members));
@@ -297,7 +311,8 @@ LogView ShipLoop::log_view() {
             .first = stat.first,
             .end = stat.end,
             .committed = committed,
-            .bytes = capture_.view().log_bytes.load(std::memory_order_relaxed)};
+            .bytes = capture_.view().log_bytes.load(std::memory_order_relaxed),
+            .news_waits_until = news_waits_until_};
 }
 
 void ShipLoop::receive_all() {

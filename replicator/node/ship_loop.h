@@ -128,6 +128,8 @@ class ShipLoop {
     int64_t members_changed_ns_ = -1;
     Instant members_looked_{0};
     Instant list_looked_{0};
+    Instant keys_tended_{0};
+    Instant news_waits_until_{0};  // see LogView
     Instant members_changing_{0};  // when a command was last at that
     Instant roster_looked_{0};
     SyncJob jobs_ = 0;

@@ -97,6 +97,7 @@ struct Follower::State {
     void start_sync(std::string why);
     void start_streaming(Lsn first);
     void beat();
+    bool has_news() const;
     void pump();
     void on_time();
     void welcome(const Welcome& welcome);
@@ -200,6 +201,10 @@ void Follower::State::beat() {
     send(heartbeat, false);
 }
 
+bool Follower::State::has_news() const {
+    return log.committed > committed_told && next > log.end.position.lsn;
+}
+
 void Follower::State::pump() {
     bool may = phase == Phase::streaming || (phase == Phase::syncing && sync >= SyncStep::copying);
     if (!may || sending) return;
@@ -216,7 +221,7 @@ void Follower::State::pump() {
         return;
     }
     // Nothing carries the news that more may be applied: say it now, readers are waiting.
-    if (log.committed > committed_told && next > log.end.position.lsn) beat();
+    if (has_news() && now >= log.news_waits_until) beat();
 }
 
 void Follower::State::on_time() {
@@ -473,7 +478,8 @@ Instant Follower::deadline() const {
     if (!s.up()) return silent;
     bool idle = s.now - s.last_commit >= limits::kIdleAfter;
     Nanos every = idle ? Nanos(limits::kHeartbeatIdleEvery) : Nanos(limits::kHeartbeatEvery);
-    return std::min(silent, s.last_beat + every);
+    const Instant beat_at = std::min(silent, s.last_beat + every);
+    return s.has_news() ? std::min(beat_at, s.log.news_waits_until) : beat_at;
 }
 
 void Follower::set_identity(const FollowerIdentity& self) {

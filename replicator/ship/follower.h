@@ -32,6 +32,8 @@ struct LogView {
     LogPoint end;
     Lsn committed;  // records up to it may be applied; the others are held back by their writer
     uint64_t bytes = 0;  // running total of record bytes appended, for lag
+    // News that more may be applied waits for the next record, which carries it; until then.
+    Instant news_waits_until{0};
 };
 
 namespace follower_event {

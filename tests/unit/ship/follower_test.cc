@@ -294,3 +294,22 @@ TEST_CASE_FIXTURE(FollowerFixture, "follower: what a replica lacks is needed whi
     CHECK(follower.view().state == PeerState::connecting);
     CHECK(follower.view().needs == Lsn(11));
 }
+
+// The commit that was held back is settled; the record of the next one says so as well.
+TEST_CASE_FIXTURE(FollowerFixture,
+                  "follower: news for readers alone wait as long as they are told") {
+    stream();
+    log.end.position.lsn = Lsn(11);
+    step(ev::Tick{});
+    REQUIRE(action<act::SendRecords>() != nullptr);
+    step(ev::Sent{100, Lsn(12), 0});
+    log.committed = Lsn(11);
+    log.news_waits_until = now + Nanos(1'000'000);
+    step(ev::Tick{});
+    CHECK(action<act::Send>() == nullptr);
+    CHECK(follower.deadline() == log.news_waits_until);
+    now = log.news_waits_until;
+    step(ev::Tick{});
+    REQUIRE(action<act::Send>() != nullptr);
+    CHECK(std::get<Heartbeat>(action<act::Send>()->message.body).committed == Lsn(11));
+}
