@@ -84,8 +84,10 @@ WalMoment WalGate::moment() const {
 int WalGate::lock(DatabaseFile& file, sqlite3_file* real, int first, int count, int flags) {
     const uint32_t slots = mask_of(first, count);
     const bool exclusive = (flags & SQLITE_SHM_EXCLUSIVE) != 0;
+    const bool reads = !exclusive && (slots & kReadSlots) != 0 && file.control;
     int rc;
     if ((flags & SQLITE_SHM_LOCK) != 0) {
+        if (reads) turn_.about_to_read(file.control->turn, file.policy.pipelines());
         if (exclusive && first == kLockWrite) {
             rc = take_write(file, real);
         } else if (exclusive && first == kFirstRestartSlot && count == kRestartSlots) {
@@ -105,6 +107,7 @@ int WalGate::lock(DatabaseFile& file, sqlite3_file* real, int first, int count, 
         return give_restart(file, real);
     }
     const int given = real_lock(real, first, count, flags);
+    if (reads) turn_.has_read(file.control->turn);
     if (!exclusive && std::exchange(has_committed_, false)) let_engine_catch_up(file);
     return given;
 }
@@ -148,6 +151,7 @@ int WalGate::take_write(DatabaseFile& file, sqlite3_file* real) {
     }
     int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
     if (rc == SQLITE_BUSY && writer && file.control) rc = wait_for_engine(file, real);
+    if (writer && file.control) turn_.asked_to_write(file.control->turn, rc == SQLITE_OK);
     if (rc != SQLITE_OK) return rc;
     if (!writer && engine_must_mark(file)) {
         real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
@@ -219,6 +223,7 @@ int WalGate::give_write(DatabaseFile& file, sqlite3_file* real) {
     has_committed_ = committed;
     if (region0_ != nullptr) file.commits.ending(file, committed);
     const int rc = real_lock(real, kLockWrite, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+    if (file.control) turn_.has_written(file.control->turn);
     if (committed && file.control && file.role() != Role::replica) {
         if (file.commits.was_held_back()) {
             file.call_engine();

@@ -19,6 +19,7 @@
 
 #include "replicator/base/clock.h"
 #include "replicator/control/control_block.h"
+#include "replicator/control/writer_turn.h"
 
 struct sqlite3_file;
 
@@ -75,6 +76,7 @@ class WalGate {
     int64_t waits_for_mark_ns_ = 0;     // coarse clock; this checkpoint does, since then
     int64_t wal_is_long_since_ns_ = 0;  // boot clock; beyond what a writer waits for, 0: it is not
     bool overrun_noted_ = false;
+    WriterTurn turn_;
 };
 
 }  // namespace tanist

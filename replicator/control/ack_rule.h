@@ -38,6 +38,7 @@ struct CommitPolicy {
     CommitMode mode = CommitMode::before_visible;
     OnTimeout on_timeout = OnTimeout::fail;
     std::chrono::milliseconds timeout{5000};
+    bool pipelines() const { return rule.waits() && mode == CommitMode::pipelined; }
 };
 
 // invalid: names everything that is allowed.

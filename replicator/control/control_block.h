@@ -8,8 +8,8 @@
 // guarded by a sequence word: odd while the engine writes.
 //
 // Who writes what: the engine everything, except `bell`, `begun_…`, `local_sync_asked`,
-// `ack_waiters`, `captured_waiters`, `held_up_commits`, `receipt_wanted_ns` and
-// `applied_wanted_ns`, which the VFS writes; `prepare` and `degraded` are written by
+// `ack_waiters`, `captured_waiters`, `held_up_commits`, `receipt_wanted_ns`,
+// `applied_wanted_ns` and `turn`, which the VFS writes; `prepare` and `degraded` are written by
 // both, as said there.
 #pragma once
 
@@ -126,6 +126,13 @@ struct ControlPrepare {
     std::atomic<uint32_t> change;      // iChange when it will be visible
     std::atomic<uint32_t> checksum_a;  // of the withheld header; zeros when SQLite sums up later
     std::atomic<uint32_t> checksum_b;
+};
+
+// See writer_turn.h. Written by the VFS.
+struct ControlTurn {
+    std::atomic<uint32_t> holder;   // futex word; 0: nobody
+    std::atomic<uint32_t> waiters;  // too many when some were killed
+    std::atomic<int64_t> since_ns;  // boot clock; when the holder came
 };
 
 struct ControlBlock {
@@ -250,6 +257,7 @@ struct ControlBlock {
     std::atomic<int64_t> receipt_wanted_ns;
     // The same, for what replicas show.
     std::atomic<int64_t> applied_wanted_ns;
+    ControlTurn turn;
 };
 static_assert(sizeof(ControlBlock) <= kControlBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
