@@ -161,6 +161,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     Link& link() override { return *bound; }
     Door& door() override { return keys; }
     const std::vector<std::string>& endpoints() const override { return bound_endpoints; }
+    std::string own_endpoint() const override;
     bool serve(const Incoming& incoming, const Envelope& envelope) override;
     int answers_fd() const override { return network_answers->fd(); }
     void send_answers() override;
@@ -171,9 +172,6 @@ struct Node::State final : RoleHost, FailoverOwner {
         if (!votes.votes()) orders.put(news);
     }
     void diverged(const Divergence& found) override { orders.put(found); }
-
-    // What other machines are told; "" where this node listens nowhere.
-    std::string own_endpoint() const;
 
     // -- FailoverOwner; elections.cc
     std::optional<failover::LogState> log_state() override;
