@@ -1,0 +1,31 @@
+// A disk that refuses a file in the middle of a change of role: what the node is then is what its
+// files say, and no process goes on without a role.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "tests/support/electorate.h"
+#include "tests/support/trio.h"
+
+using namespace tanist;
+using namespace tanist::testing;
+namespace fs = std::filesystem;
+
+namespace {
+
+// The daemon cannot replace its node file from here on.
+void spoil_node_file(const std::string& db, const Daemon& daemon) {
+    fs::create_directory(Layout(db).node() + ".new-" + std::to_string(daemon.pid()));
+}
+
+}  // namespace
+
+// A stock process obeys the mark in the database alone, and that is taken off first.
+TEST_CASE("role faults: an unfence that is not written down leaves stock processes fenced") {
+    Trio trio;
+    trio.must("fence a.db");
+    spoil_node_file(trio.a.db, trio.a.daemon);
+    REQUIRE(trio.run("unfence a.db").code != 0);
+    CHECK(trio.role(trio.a) == "fenced");
+    CHECK(eventually([&] { return !trio.a.writes(); }));
+}
