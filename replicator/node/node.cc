@@ -271,10 +271,7 @@ void Node::State::handle(Superseded& news) {
         note(NoteLevel::error, "cannot become a replica yet",
              {{"reason", demoted.error().message}});
         control.set_problem("it is to become a replica, but " + demoted.error().message);
-        if (!engine && !replica) {
-            std::lock_guard lock(roles);
-            broken = demoted.error().message;
-        }
+        end_without_role(demoted.error());
     }
 }
 
@@ -286,10 +283,15 @@ void Node::State::handle(Divergence& found) {
         control.set_problem("diverged commits cannot be saved: " + saved.error().message);
     }
     if (replica) return;
-    if (auto started = start_replica(); !started) {
-        std::lock_guard lock(roles);
-        broken = started.error().message;
-    }
+    if (auto started = start_replica(); !started) end_without_role(started.error());
+}
+
+// A role that ended, and none that could begin: the daemon ends, too, and its next start goes on
+// from what is on the disk.
+void Node::State::end_without_role(const Error& why) {
+    if (engine || replica || witness) return;
+    std::lock_guard lock(roles);
+    broken = why.message;
 }
 
 // The file first, then what everybody reads.

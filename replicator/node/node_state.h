@@ -249,6 +249,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     Status finish_opening();
     Status start_replica();
     void stop_role(Nanos patience);
+    void end_without_role(const Error& why);
     void run();
     void handle(node_order::Command& command);
     void handle(node_order::TakeOver& order);

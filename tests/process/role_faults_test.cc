@@ -29,3 +29,15 @@ TEST_CASE("role faults: an unfence that is not written down leaves stock process
     CHECK(trio.role(trio.a) == "fenced");
     CHECK(eventually([&] { return !trio.a.writes(); }));
 }
+
+// A change of the voters lets the same primary stand again.
+TEST_CASE("role faults: who is elected and cannot write down that it is ends, and another is") {
+    Electorate group;
+    spoil_node_file(group.a.db, group.a.daemon);
+    Voter d{
+        .name = "d", .db = group.dir.path("d.db"), .endpoint = "ipc://" + group.dir.path("d.sock")};
+    group.start(d);
+    group.must("members add a.db " + d.endpoint + " --name d");
+    CHECK_MESSAGE(group.a.daemon.wait() == 1, group.story());
+    CHECK_MESSAGE(group.elected({&group.b, &group.c, &d}) != nullptr, group.story());
+}
