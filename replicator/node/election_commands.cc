@@ -111,7 +111,7 @@ Json Node::State::begin_promotion(const OperatorCommand& asked, PendingCommand& 
     if (!logged) return failure(logged.error());
     // A majority that answers votes by its rules, but for the one that guards what was confirmed.
     if (!plan.unsafe.empty() && !plan.majority) {
-        const Status cut = force_voters(plan.next);
+        const Status cut = force_voters(plan.next, plan.answering);
         const Status again = failover ? ok_status() : start_failover();
         if (!cut) return failure(cut.error());
         if (!again) return failure(again.error());

@@ -277,13 +277,18 @@ void Node::State::handle(Superseded& news) {
 
 void Node::State::handle(Divergence& found) {
     if (!replica) return;
-    if (auto saved = save_tail(found); !saved) {
+    const auto saved = save_tail(found);
+    if (!saved) {
         note(NoteLevel::error, "diverged commits are not saved, so they stay in the log",
              {{"reason", saved.error().message}});
         control.set_problem("diverged commits cannot be saved: " + saved.error().message);
     }
     if (replica) return;
-    if (auto started = start_replica(); !started) end_without_role(started.error());
+    const bool was_short = log_was_short;
+    auto started = start_replica();
+    if (!started) end_without_role(started.error());
+    // It was cut back to what it shares with its primary, which has all that counts.
+    if (saved) log_was_short = was_short;
 }
 
 // A role that ended, and none that could begin: the daemon ends, too, and its next start goes on

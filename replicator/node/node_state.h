@@ -217,10 +217,12 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::optional<VoterAnswers> answers_of(const std::vector<Member>& members);
     Result<std::optional<VoterList>> gather_voters();
     Result<std::optional<VoterList>> next_voters(const VoterList& now);
+    std::optional<VoterList> with_k_when_all_follow(const VoterList& now) const;
+    bool all_follow(const VoterList& list, Lsn end) const;
     bool all_hold_the_log(const VoterList& list) const;
     void change_voters_when_due();
     Status change_voters(const VoterList& now, const VoterList& wanted);
-    Status force_voters(Epoch forced);
+    Status force_voters(Epoch forced, const std::vector<Member>& answering);
     void watch_application();
     bool watches_application() const;
     void revive_failover();
