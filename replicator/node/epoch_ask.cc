@@ -6,7 +6,13 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
+// A primary's start waits so long for machines that are off.
 constexpr Nanos kPatience = 300ms;
+
+Nanos patience_of(const Settings& settings) {
+    const bool far = settings.failover.profile == FailoverSettings::Profile::wan;
+    return far ? kPollPatience : kPatience;
+}
 
 }  // namespace
 
@@ -14,7 +20,8 @@ std::optional<Superseded> ask_for_higher_epoch(const Layout& layout, const Setti
                                                const std::vector<Member>& members,
                                                const NodeFile& self) {
     std::optional<Superseded> highest;
-    for (const PolledStatus& answer : poll_status(layout, settings, members, kPatience)) {
+    for (const PolledStatus& answer :
+         poll_status(layout, settings, members, patience_of(settings))) {
         if (!answer.reached || answer.cluster != to_string(self.cluster) ||
             answer.group != to_string(self.group) || answer.epoch <= self.epoch) {
             continue;

@@ -85,6 +85,7 @@ struct PromotionPlan {
     bool behind = false;    // one of those: a node that answers has more of the history
     bool majority = false;  // of the data members can be asked
     std::vector<Member> answering;
+    Nanos slowest{0};   // of their answers, until it was here
     size_t needed = 0;  // so many data members, this node among them, must be asked
     Epoch next;
 };
