@@ -13,7 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 constexpr Nanos kTakeOverPatience = 10s;
 constexpr Nanos kPausePatience = 5s;
-constexpr Nanos kAskPatience = 500ms;
 constexpr Nanos kElectionSlack = 3s;
 constexpr Nanos kLookAgain = 250ms;
 
@@ -111,7 +110,7 @@ Json Node::State::begin_promotion(const OperatorCommand& asked, PendingCommand& 
     if (!logged) return failure(logged.error());
     // A majority that answers votes by its rules, but for the one that guards what was confirmed.
     if (!plan.unsafe.empty() && !plan.majority) {
-        const Status cut = force_voters(plan.next);
+        const Status cut = force_voters(plan.next, plan.answering);
         const Status again = failover ? ok_status() : start_failover();
         if (!cut) return failure(cut.error());
         if (!again) return failure(again.error());
@@ -144,7 +143,7 @@ Json Node::State::begin_switchover(const OperatorCommand& asked, PendingCommand&
     }
     const std::optional<PeerReport> report = report_on(*target);
     // A dead one is not noticed at once: ask it.
-    const auto said = poll_status(layout, options.settings, {*target}, kAskPatience)[0];
+    const auto said = poll_status(layout, options.settings, {*target}, kPollPatience)[0];
     if (voter == nullptr || !report || report->state != PeerState::streaming || !said.reached) {
         return failure({Errc::refused, target->name +
                                            " does not follow just now; see: tanist "

@@ -220,6 +220,7 @@ void Node::State::on(election::Begin& order) {
     if (!done) {
         note(NoteLevel::error, "elected, and cannot begin", {{"reason", done.error().message}});
         control.set_problem("it was elected, but " + done.error().message);
+        end_without_role(done.error());
         return finish_pending(done);
     }
     failover->tell(failover::event::BarrierAppended{engine->log_end()});
@@ -261,9 +262,7 @@ void Node::State::give_way_to(const std::string& why) {
         note(NoteLevel::error, "cannot become a replica yet", {{"reason", done.error().message}});
     }
     control.set_problem("it is to become a replica (" + why + "), but " + done.error().message);
-    if (engine || replica) return;
-    std::lock_guard lock(roles);
-    broken = done.error().message;
+    end_without_role(done.error());
 }
 
 void Node::State::on(election::StepDown& order) {

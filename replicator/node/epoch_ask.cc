@@ -7,7 +7,13 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
+// A primary's start waits so long for machines that are off.
 constexpr Nanos kPatience = 300ms;
+
+Nanos patience_of(const Settings& settings) {
+    const bool far = settings.failover.profile == FailoverSettings::Profile::wan;
+    return far ? kPollPatience : kPatience;
+}
 
 }  // namespace
 
@@ -20,7 +26,8 @@ Result<std::optional<Superseded>> ask_for_higher_epoch(const Layout& layout,
         members->push_back({.name = endpoint, .endpoint = endpoint, .key = {}});
     }
     std::optional<Superseded> highest;
-    for (const PolledStatus& answer : poll_status(layout, settings, *members, kPatience)) {
+    for (const PolledStatus& answer :
+         poll_status(layout, settings, *members, patience_of(settings))) {
         if (!answer.reached || answer.cluster != to_string(self.cluster) ||
             answer.group != to_string(self.group) || answer.epoch <= self.epoch) {
             continue;

@@ -6,6 +6,7 @@
 #include "replicator/base/priority.h"
 #include "replicator/control/members.h"
 #include "replicator/control/primary_endpoint.h"
+#include "replicator/control/setup.h"
 #include "replicator/control/status.h"
 
 namespace tanist {
@@ -246,10 +247,15 @@ void NetLoop::keep_roster(const Envelope& envelope, const Roster& roster) {
     // A primary names itself first; it is missing when it listens nowhere.
     const bool listens = !members->empty() && members->front().name == view.primary_name;
     keep_primary_endpoint(shared_.layout, listens ? members->front().endpoint : "");
-    auto held = read_file(shared_.layout.members(), limits::kControlBodyBytesMax);
-    if (held && std::string(held->begin(), held->end()) == roster.text) return;
-    if (auto kept = replace_file(shared_.layout.members(), view_of(roster.text)); !kept)
-        shared_.control.set_problem(kept.error().message);
+    const auto replace_if_new = [&]() -> Status {
+        // The node thread writes the same file when an operator forces a promotion.
+        auto lock = lock_directory(shared_.layout.directory);
+        if (!lock) return std::move(lock).error();
+        auto held = read_file(shared_.layout.members(), limits::kControlBodyBytesMax);
+        if (held && std::string(held->begin(), held->end()) == roster.text) return ok_status();
+        return replace_file(shared_.layout.members(), view_of(roster.text));
+    };
+    if (auto kept = replace_if_new(); !kept) shared_.control.set_problem(kept.error().message);
 }
 
 void NetLoop::go_on_with_reset() {

@@ -266,25 +266,33 @@ void Node::State::handle(Superseded& news) {
         note(NoteLevel::error, "cannot become a replica yet",
              {{"reason", demoted.error().message}});
         control.set_problem("it is to become a replica, but " + demoted.error().message);
-        if (!engine && !replica) {
-            std::lock_guard lock(roles);
-            broken = demoted.error().message;
-        }
+        end_without_role(demoted.error());
     }
 }
 
 void Node::State::handle(Divergence& found) {
     if (!replica) return;
-    if (auto saved = save_tail(found); !saved) {
+    const auto saved = save_tail(found);
+    if (!saved) {
         note(NoteLevel::error, "diverged commits are not saved, so they stay in the log",
              {{"reason", saved.error().message}});
         control.set_problem("diverged commits cannot be saved: " + saved.error().message);
     }
     if (replica) return;
-    if (auto started = start_replica(); !started) {
-        std::lock_guard lock(roles);
-        broken = started.error().message;
-    }
+    const bool was_short = log_was_short;
+    auto started = start_replica();
+    if (!started) end_without_role(started.error());
+    // Cut back to the last record that it shares with its primary, it lacks nothing that it had
+    // confirmed and that counts. Where no such record was found, it may.
+    if (saved && found.proved) log_was_short = was_short;
+}
+
+// A role that ended, and none that could begin: the daemon ends, too, and its next start goes on
+// from what is on the disk.
+void Node::State::end_without_role(const Error& why) {
+    if (engine || replica || witness) return;
+    std::lock_guard lock(roles);
+    broken = why.message;
 }
 
 // The file first, then what everybody reads.

@@ -85,6 +85,7 @@ struct PromotionPlan {
     bool behind = false;    // one of those: a node that answers has more of the history
     bool majority = false;  // of the data members can be asked
     std::vector<Member> answering;
+    Nanos slowest{0};   // of their answers, until it was here
     size_t needed = 0;  // so many data members, this node among them, must be asked
     Epoch next;
 };
@@ -161,6 +162,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     Link& link() override { return *bound; }
     Door& door() override { return keys; }
     const std::vector<std::string>& endpoints() const override { return bound_endpoints; }
+    std::string own_endpoint() const override;
     bool serve(const Incoming& incoming, const Envelope& envelope) override;
     int answers_fd() const override { return network_answers->fd(); }
     void send_answers() override;
@@ -171,9 +173,6 @@ struct Node::State final : RoleHost, FailoverOwner {
         if (!votes.votes()) orders.put(news);
     }
     void diverged(const Divergence& found) override { orders.put(found); }
-
-    // What other machines are told; "" where this node listens nowhere.
-    std::string own_endpoint() const;
 
     // -- FailoverOwner; elections.cc
     std::optional<failover::LogState> log_state() override;
@@ -219,10 +218,12 @@ struct Node::State final : RoleHost, FailoverOwner {
     std::optional<VoterAnswers> answers_of(const std::vector<Member>& members);
     Result<std::optional<VoterList>> gather_voters();
     Result<std::optional<VoterList>> next_voters(const VoterList& now);
+    std::optional<VoterList> with_k_when_all_follow(const VoterList& now) const;
+    bool all_follow(const VoterList& list, Lsn end) const;
     bool all_hold_the_log(const VoterList& list) const;
     void change_voters_when_due();
     Status change_voters(const VoterList& now, const VoterList& wanted);
-    Status force_voters(Epoch forced);
+    Status force_voters(Epoch forced, const std::vector<Member>& answering);
     void watch_application();
     bool watches_application() const;
     void revive_failover();
@@ -251,6 +252,7 @@ struct Node::State final : RoleHost, FailoverOwner {
     Status finish_opening();
     Status start_replica();
     void stop_role(Nanos patience);
+    void end_without_role(const Error& why);
     void run();
     void handle(node_order::Command& command);
     void handle(node_order::TakeOver& order);

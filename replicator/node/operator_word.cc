@@ -12,7 +12,6 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr Nanos kAskPatience = 1s;
 constexpr Nanos kDonePatience = 5s;
 
 Json row_of(const Member& member, const PolledStatus& answer) {
@@ -51,7 +50,7 @@ RecoveryPlan Node::State::plan_recovery() {
         return plan;
     }
     Json rows = Json::array();
-    const auto answers = poll_status(layout, options.settings, *members, kAskPatience);
+    const auto answers = poll_status(layout, options.settings, *members, kPollPatience);
     for (size_t i = 0; i < answers.size(); ++i) {
         const PolledStatus& answer = answers[i];
         rows.push_back(row_of((*members)[i], answer));

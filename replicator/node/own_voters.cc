@@ -6,6 +6,7 @@
 // nothing, until another voter hands it the newest one (vote_link.cc asks for that).
 #include "failover/adapters/ballot_store.h"
 #include "replicator/base/notes.h"
+#include "replicator/control/setup.h"
 #include "replicator/node/node_state.h"
 
 namespace tanist {
@@ -99,8 +100,10 @@ Result<std::vector<Member>> Node::State::members_known(const VoterList& list) co
 }
 
 // What a replica has heard of who belongs to the cluster may be older than the list of voters under
-// which it is elected, or nothing. Requires: no replica runs here, which would keep a roster.
+// which it is elected, or nothing. A replica that runs here may hear a roster at the same time.
 Status Node::State::know_members_of(const VoterList& list) {
+    auto lock = lock_directory(layout.directory);
+    if (!lock) return std::move(lock).error();
     auto members = members_known(list);
     if (!members) return std::move(members).error();
     const auto held = read_members(layout.members());

@@ -19,7 +19,6 @@ namespace tanist {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr Nanos kAskPatience = 1s;
 constexpr Nanos kClaimPatience = 2s;  // a fenced primary becomes a replica meanwhile
 constexpr Nanos kWriterPatience = 10s;
 
@@ -73,7 +72,7 @@ bool Node::State::may_lead(const NodeKey& key) const {
 Epoch Node::State::ask_members(PromotionPlan& plan, const std::vector<Member>& members) {
     const Position end = control.captured().position;
     const std::vector<PolledStatus> answers =
-        poll_status(layout, options.settings, members, kAskPatience);
+        poll_status(layout, options.settings, members, kPollPatience);
     Epoch highest{epoch.load()};
     Json list = Json::array();
     for (size_t i = 0; i < answers.size(); ++i) {
@@ -83,6 +82,7 @@ Epoch Node::State::ask_members(PromotionPlan& plan, const std::vector<Member>& m
             answer.cluster == to_string(file.cluster) && answer.group == to_string(file.group);
         if (!answer.reached || !ours) continue;
         plan.answering.push_back(members[i]);
+        plan.slowest = std::max(plan.slowest, answer.took);
         highest = std::max(highest, answer.epoch);
         if (answer.role == "primary") {
             plan.impossible = answer.endpoint +
@@ -153,8 +153,9 @@ PromotionPlan Node::State::plan_promotion() {
 // primary that lives where this node cannot see it, is at its end now, and would be lost.
 Status Node::State::claim_next_epoch(const PromotionPlan& plan, bool forced, Json& result) {
     const EpochClaim claim{file.cluster, file.group, plan.next, {control.captured().position, {}}};
-    const std::vector<ClaimAnswer> answers =
-        claim_epoch(layout, options.settings, plan.answering, claim, kClaimPatience);
+    // The way is as far as it was for the plan.
+    const std::vector<ClaimAnswer> answers = claim_epoch(layout, options.settings, plan.answering,
+                                                         claim, kClaimPatience + 2 * plan.slowest);
     const Position end = control.captured().position;
     size_t kept = 1;  // this node's own file will say it
     std::string missing;

@@ -76,7 +76,10 @@ Json Node::State::unfence(const OperatorCommand& command) {
     if (auto marked = hold->set_writable(true); !marked) return failure(marked.error());
     NodeFile next = file;
     next.role = Role::primary;
-    if (auto written = write_file(next); !written) return failure(written.error());
+    if (auto written = write_file(next); !written) {
+        mark_pending = true;  // it stays fenced, and stock processes must hear of that again
+        return failure(written.error());
+    }
     mark_pending = false;
     set_role(Role::primary);
     note(NoteLevel::info, "unfenced", {{"database", layout.db}, {"by", command.who}});

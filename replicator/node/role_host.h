@@ -38,6 +38,8 @@ class RoleHost {
     virtual Link& link() = 0;
     virtual Door& door() = 0;  // the keys of that link
     virtual const std::vector<std::string>& endpoints() const = 0;
+    // What other machines are told; "" where this node listens nowhere.
+    virtual std::string own_endpoint() const = 0;
     // On the role's network thread: a message that does not belong to a session of the role. True:
     // it has been dealt with.
     virtual bool serve(const Incoming& incoming, const Envelope& envelope) = 0;

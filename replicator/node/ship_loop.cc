@@ -35,6 +35,7 @@ Status ShipLoop::start() {
         link_ = &options_.host->link();
         door_ = &options_.host->door();
         endpoints_ = options_.host->endpoints();
+        own_endpoint_ = options_.host->own_endpoint();
     } else {
         auto link = Link::create();
         if (!link) return std::move(link).error();
@@ -199,7 +200,7 @@ void ShipLoop::reload_members() {
 
 // A node that was a replica has itself in its list.
 bool ShipLoop::is_self(const Member& member) const {
-    return member.key == options_.self.node ||
+    return member.key == options_.self.node || member.endpoint == own_endpoint_ ||
            std::find(endpoints_.begin(), endpoints_.end(), member.endpoint) != endpoints_.end();
 }
 
@@ -210,9 +211,8 @@ void ShipLoop::tell_roster() {
     // Without a member list connections are plain, and a key would ask for CURVE.
     const bool keyed = door_->list().version > 0;
     std::vector<Member> all;
-    if (!endpoints_.empty()) {
-        all.push_back(
-            {options_.self.name, endpoints_.front(), keyed ? options_.self.node : NodeKey{}});
+    if (!own_endpoint_.empty()) {
+        all.push_back({options_.self.name, own_endpoint_, keyed ? options_.self.node : NodeKey{}});
     }
     for (const auto& peer : peers_) {
         all.push_back({peer->member.name, peer->member.endpoint, peer->member.key});

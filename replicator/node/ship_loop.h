@@ -124,6 +124,7 @@ class ShipLoop {
     std::vector<std::unique_ptr<Peer>> peers_;
     std::map<LinkId, Peer*> by_link_;
     std::vector<std::string> endpoints_;
+    std::string own_endpoint_;  // what members are told of this node
     std::vector<Member> witnesses_;
     int64_t members_changed_ns_ = -1;
     Instant members_looked_{0};

@@ -1,6 +1,6 @@
 #include "replicator/node/status_poll.h"
 
-#include <map>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "replicator/node/door.h"
@@ -51,6 +51,81 @@ void read_status(const std::string& status, Epoch epoch, PolledStatus& into) {
     if (withholds.is_number()) into.withholds = Nanos(int64_t(withholds.get<double>() * 1e9));
 }
 
+// How many times as long as its first byte an answer may take.
+constexpr int kAnswerAfterGreetings = 8;
+
+// One member that is asked and has not answered.
+struct Question {
+    LinkId link = 0;
+    PolledStatus* answer = nullptr;
+    EndpointProbe probe;
+    Instant give_up{0};
+};
+
+// Everybody's questions, until they are answered or given up.
+class Poll {
+  public:
+    Poll(Link& link, Instant began) : link_(link), began_(began) {}
+
+    void ask(Door& door, const Member& member, Nanos patience, PolledStatus& answer) {
+        EndpointProbe probe(member.endpoint);
+        if (probe.look() == EndpointProbe::Seen::refused) return;
+        auto to = door.connect(link_, member.endpoint, member.key);
+        if (!to) return;
+        Message question;
+        question.body = StatusAsk{};
+        Bytes envelope;
+        Bytes body;
+        encode(question, envelope, body);
+        if (!link_.send(*to, envelope, std::move(body))) return;
+        asked_.push_back({*to, &answer, std::move(probe), began_ + patience});
+    }
+
+    void run() {
+        for (; !asked_.empty(); give_up()) {
+            std::vector<int> probes;
+            Instant until = asked_.front().give_up;
+            for (const Question& question : asked_) {
+                if (question.probe.fd() >= 0) probes.push_back(question.probe.fd());
+                until = std::min(until, question.give_up);
+            }
+            link_.wait(probes, std::max(until - boot_now(), Nanos(0)));
+            while (auto incoming = link_.receive()) take(*incoming);
+        }
+    }
+
+  private:
+    void take(const Incoming& incoming) {
+        const auto at = std::find_if(asked_.begin(), asked_.end(), [&](const Question& question) {
+            return question.link == incoming.from;
+        });
+        auto envelope = decode_envelope(incoming.envelope);
+        if (at == asked_.end() || !envelope || envelope->type != MessageType::status) return;
+        if (auto body = decode_body(*envelope, incoming.body.bytes())) {
+            read_status(std::get<StatusText>(*body).json, envelope->epoch, *at->answer);
+            at->answer->took = boot_now() - began_;
+        }
+        asked_.erase(at);
+    }
+
+    void give_up() {
+        const Instant now = boot_now();
+        std::erase_if(asked_, [&](Question& question) {
+            const bool hoped = question.probe.fd() >= 0;
+            const auto seen = question.probe.look();
+            if (hoped && seen == EndpointProbe::Seen::greeted) {
+                question.give_up =
+                    std::max(question.give_up, began_ + kAnswerAfterGreetings * (now - began_));
+            }
+            return seen == EndpointProbe::Seen::refused || now >= question.give_up;
+        });
+    }
+
+    Link& link_;
+    Instant began_;
+    std::vector<Question> asked_;
+};
+
 }  // namespace
 
 std::vector<PolledStatus> poll_status(const Layout& layout, const Settings& settings,
@@ -61,32 +136,9 @@ std::vector<PolledStatus> poll_status(const Layout& layout, const Settings& sett
     if (!link) return answers;
     Door door(layout, settings);
     if (!door.open(**link)) return answers;
-    std::map<LinkId, size_t> asked;
-    for (size_t i = 0; i < members.size(); ++i) {
-        // Nothing listens there: not worth the whole patience.
-        if (refuses_connections(members[i].endpoint)) continue;
-        auto to = door.connect(**link, members[i].endpoint, members[i].key);
-        if (!to) continue;
-        Message question;
-        question.body = StatusAsk{};
-        Bytes envelope;
-        Bytes body;
-        encode(question, envelope, body);
-        if ((*link)->send(*to, envelope, std::move(body))) asked[*to] = i;
-    }
-    const Instant deadline = boot_now() + patience;
-    for (Instant now = boot_now(); now < deadline && !asked.empty(); now = boot_now()) {
-        (*link)->wait({}, deadline - now);
-        while (auto incoming = (*link)->receive()) {
-            auto at = asked.find(incoming->from);
-            auto envelope = decode_envelope(incoming->envelope);
-            if (at == asked.end() || !envelope || envelope->type != MessageType::status) continue;
-            if (auto body = decode_body(*envelope, incoming->body.bytes())) {
-                read_status(std::get<StatusText>(*body).json, envelope->epoch, answers[at->second]);
-            }
-            asked.erase(at);
-        }
-    }
+    Poll poll(**link, boot_now());
+    for (size_t i = 0; i < members.size(); ++i) poll.ask(door, members[i], patience, answers[i]);
+    poll.run();
     return answers;
 }
 

@@ -16,6 +16,7 @@ namespace tanist {
 struct PolledStatus {
     std::string endpoint;
     bool reached = false;
+    Nanos took{0};               // until its answer was here
     std::string cluster, group;  // hex, as in the status
     std::string role;
     Epoch epoch;
@@ -31,8 +32,14 @@ struct PolledStatus {
     bool lost_ballot = false;
 };
 
-// In the order of `members`, with the keys of this node. Returns when all have answered, or after
-// `patience`.
+// How long an operator waits for a sign of life of a node.
+constexpr Nanos kPollPatience = std::chrono::seconds(1);
+
+// In the order of `members`, with the keys of this node. Returns when everybody has answered or is
+// given up: at once who refuses the connection, after `patience` who gives no sign of life. Who
+// gives one, the first byte on a connection, is far away as that shows, and is waited for as long
+// as an answer takes from there. That byte comes after one trip there and back; an answer takes
+// about six.
 std::vector<PolledStatus> poll_status(const Layout& layout, const Settings& settings,
                                       const std::vector<Member>& members, Nanos patience);
 

@@ -20,8 +20,7 @@ using namespace std::chrono_literals;
 constexpr Nanos kWriterPatience = 2s;  // for the transaction that runs now
 constexpr Nanos kDrainPatience = 2s;   // writers wait at most about this long for nothing
 constexpr Nanos kTakeOverPatience = 10s;
-constexpr Nanos kTellEvery = 200ms;
-constexpr Nanos kAskPatience = 500ms;
+constexpr Nanos kTellEvery = 200ms;  // or as often as it can answer, where that takes longer
 constexpr Nanos kLookEvery = 1ms;
 
 void nap() {
@@ -69,7 +68,7 @@ std::string Node::State::why_no_switchover(const Member& target) const {
     const std::optional<PeerReport> report = report_on(target);
     const bool follows = report && report->state == PeerState::streaming;
     // A dead one is not noticed at once: ask it.
-    if (!follows || !poll_status(layout, options.settings, {target}, kAskPatience)[0].reached) {
+    if (!follows || !poll_status(layout, options.settings, {target}, kPollPatience)[0].reached) {
         return target.name + " does not follow just now; see: tanist status " + layout.db;
     }
     return "";
@@ -165,9 +164,10 @@ Result<Bytes> Node::State::sign_release(const Member& target, const LogPoint& fi
 
 bool Node::State::tell_until_taken(const Member& target, const Bytes& cert, Epoch next) {
     const Instant give_up = boot_now() + kTakeOverPatience;
-    while (boot_now() < give_up) {
+    for (Nanos patience = kTellEvery; boot_now() < give_up;) {
         engine->tell(target.endpoint, cert);
-        const auto answers = poll_status(layout, options.settings, {target}, kTellEvery);
+        const auto answers = poll_status(layout, options.settings, {target}, patience);
+        if (!answers[0].reached) patience = std::min(2 * patience, kPollPatience);
         if (answers[0].reached && answers[0].role == "primary" && answers[0].epoch >= next) {
             return true;
         }

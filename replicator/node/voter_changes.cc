@@ -4,8 +4,9 @@
 //
 // Why one at a time: majorities of two lists that differ by one voter have a voter in common, who
 // votes once in each epoch. Why a list that another holder made is made anew before it is changed:
-// step_towards() of voter_list.h. Why a removal waits until all that stay hold the whole log: what
-// was confirmed by the one that goes must not need it any more.
+// step_towards() of voter_list.h. Why a removal, and a k that is raised again, wait until all that
+// stay hold the whole log: what was confirmed by the one that goes, or by too few, must not need
+// them any more.
 #include "failover/core/epoch_parts.h"
 #include "replicator/base/event.h"
 #include "replicator/base/notes.h"
@@ -19,10 +20,9 @@ namespace {
 using namespace std::chrono_literals;
 constexpr Nanos kFoundEvery = 1s;
 constexpr Nanos kChangeEvery = 2s;
-// Until a new connection answers there are five round trips; nobody waits for them here...
+// Until a new connection answers there are five round trips; nobody waits for them here.
 constexpr Nanos kAskPatience = 3s;
-constexpr Nanos kForcePatience = 1s;  // ...and here the operator does
-constexpr Nanos kHoldPatience = 1s;   // writers wait so long for a change at most
+constexpr Nanos kHoldPatience = 1s;  // writers wait so long for a change at most
 constexpr Nanos kAppGoneAfter = 40ms;
 constexpr Nanos kLookEvery = 1ms;
 
@@ -169,7 +169,13 @@ Result<std::optional<VoterList>> Node::State::next_voters(const VoterList& now) 
     if (missing.empty()) {
         inquiry.reset();
         // A key that waits holds up nothing else: removing whoever it waits for is the way out.
-        return rotated;
+        auto raised = with_k_when_all_follow(now);
+        return raised ? raised : std::move(rotated);
+    }
+    // Where commits wait for nobody, an election needs the log of each data member, and who was
+    // added last may still be brought up to date.
+    if (now.config.sync_k == 0 && !all_follow(now, Lsn(0))) {
+        return Error{Errc::busy, "an election needs all data members, and not all of them follow"};
     }
     const auto answers = answers_of(missing);
     if (!answers) return std::optional<VoterList>();
@@ -184,23 +190,33 @@ Result<std::optional<VoterList>> Node::State::next_voters(const VoterList& now) 
             return std::optional<VoterList>(next);
         }
     }
+    if (auto raised = with_k_when_all_follow(now)) return raised;
     if (why) return std::move(*why);
     return rotated;
+}
+
+// Writers wait for such a change, so it is not tried in vain.
+std::optional<VoterList> Node::State::with_k_when_all_follow(const VoterList& now) const {
+    auto raised = with_k_again(now, options.settings.commit.rule);
+    return raised && all_follow(*raised, Lsn(0)) ? raised : std::nullopt;
+}
+
+// Each data member of `list`, with all up to `end` on its disk.
+bool Node::State::all_follow(const VoterList& list, Lsn end) const {
+    for (const failover::Member& member : list.config.members) {
+        if (member.witness || member.node == identity) continue;
+        const VoterAddress* address = list.find(member.node);
+        const auto report = report_on({.name = {}, .endpoint = address->endpoint, .key = {}});
+        if (!report || report->state != PeerState::streaming || report->durable < end) return false;
+    }
+    return true;
 }
 
 // Writers are held: everything that was ever confirmed is on each data member of `list`.
 bool Node::State::all_hold_the_log(const VoterList& list) const {
     const Instant give_up = boot_now() + kHoldPatience;
     for (; boot_now() < give_up; nap()) {
-        const Lsn end = engine->log_end().position.lsn;
-        bool all = true;
-        for (const failover::Member& member : list.config.members) {
-            if (member.witness || member.node == identity) continue;
-            const VoterAddress* address = list.find(member.node);
-            const auto report = report_on({.name = {}, .endpoint = address->endpoint, .key = {}});
-            all = all && report && report->state == PeerState::streaming && report->durable >= end;
-        }
-        if (all) return true;
+        if (all_follow(list, engine->log_end().position.lsn)) return true;
     }
     return false;
 }
@@ -239,8 +255,11 @@ Status Node::State::change_voters(const VoterList& now, const VoterList& wanted)
     auto hold = WriteHold::take(api, layout.db, kHoldPatience);
     if (!hold) return std::move(hold).error();
     const bool removes = next.config.members.size() < now.config.members.size();
-    if (removes && !all_hold_the_log(next)) {
-        return Error{Errc::busy, "a removal waits until all others hold the whole log"};
+    const bool relies_on_more = next.config.sync_k > now.config.sync_k;
+    if ((removes || relies_on_more) && !all_hold_the_log(next)) {
+        return Error{Errc::busy, removes ? "a removal waits until all others hold the whole log"
+                                         : "commits wait for more replicas again as soon as all "
+                                           "of them hold the whole log"};
     }
     TANIST_TRY(adopt_voters(next, identity));
     own_voters = next.config.id;
@@ -249,22 +268,25 @@ Status Node::State::change_voters(const VoterList& now, const VoterList& wanted)
 
 // -- an operator's word instead of a majority
 
-// Only who can be reached votes from now on. The epoch's generation outranks whatever the others
-// may elect meanwhile; who comes back is a new voter.
-Status Node::State::force_voters(Epoch forced) {
+// Only who answers votes from now on. Who is left out stays a member, known by key and address
+// before it loses its vote, whatever this node had heard of its cluster: it follows when it comes
+// back, and has its vote again as a new member has, one at a time.
+//
+// Why nobody helps two sides, whoever comes back, and whenever: a list says only who is asked. It
+// is a grant that makes a voter count, and before that leaves, the voter has promised an epoch of
+// this generation on its disk (G8), which outranks all that the old list can elect. Until then it
+// counts for the old list alone, although this one may name it; from then on for this one alone: it
+// grants (G2), renews and acknowledges nothing lower. What it confirmed before is in its log, and
+// who lacks that gets no grant from it (G6; accept_loss gives up the word of those that are asked
+// in vain only).
+Status Node::State::force_voters(Epoch forced, const std::vector<Member>& answering) {
     const VoterList now = failover->list();
+    TANIST_TRY(know_members_of(now));
     VoterList next = now;
-    std::vector<Member> others;
     for (const VoterAddress& address : now.addresses) {
-        if (address.node == identity) continue;
-        others.push_back({.name = address.name,
-                          .endpoint = address.endpoint,
-                          .key = address.secured ? address.node : NodeKey{}});
-    }
-    const auto answers =
-        ask_who(layout, options.settings, others, kForcePatience, nullptr, nullptr);
-    for (size_t i = 0; i < others.size(); ++i) {
-        if (!answers[i]) remove_voter(next, now.at(others[i].endpoint)->node);
+        const auto same = [&](const Member& m) { return m.endpoint == address.endpoint; };
+        const bool answers = std::any_of(answering.begin(), answering.end(), same);
+        if (address.node != identity && !answers) remove_voter(next, address.node);
     }
     failover::Config& config = next.config;
     config.id = {forced, 1};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "failover/core/epoch_parts.h"
 #include "replicator/base/file.h"
 #include "replicator/base/hash.h"
 
@@ -195,6 +196,17 @@ VoterList step_towards(const VoterList& wanted, const VoterList& now, Epoch epoc
     VoterList next = now.config.id == own ? wanted : now;
     next.config.id = {epoch, now.config.id.version + 1};
     return next;
+}
+
+std::optional<VoterList> with_k_again(const VoterList& now, const AckRule& ack) {
+    const uint32_t most = failover::k_max(now.config);
+    const bool was_forced = failover::parts_of(now.config.id.epoch).generation > 0;
+    const bool asynchronous = now.config.lag_max_on_failover > 0;
+    if (!was_forced || asynchronous || ack.level < AckLevel::durable) return std::nullopt;
+    VoterList raised = now;
+    raised.config.sync_k = static_cast<uint8_t>(std::min(replicas_needed(ack, most), most));
+    if (raised.config.sync_k <= now.config.sync_k) return std::nullopt;
+    return raised;
 }
 
 Result<VoterList> found_voters(const ClusterId& cluster, const GroupId& group,

@@ -59,6 +59,11 @@ std::vector<Member> members_under(const VoterList& list, std::vector<Member> hel
 VoterList step_towards(const VoterList& wanted, const VoterList& now, Epoch epoch,
                        failover::ConfigId own);
 
+// A forced promotion leaves as few confirmations for a commit to wait for (k) as its voters can
+// give. `now` with those that `ack`, the setting of its holder, asks for, as far as its data
+// members can give them; nothing: it has them, or was never forced, and the founder's count.
+std::optional<VoterList> with_k_again(const VoterList& now, const AckRule& ack);
+
 // What one voter says of itself, and where it is.
 struct VoterFacts {
     VoterAddress address;

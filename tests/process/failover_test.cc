@@ -361,6 +361,23 @@ TEST_CASE("tanist_primary: every node names where the primary listens, also afte
     CHECK(on_b.run("SELECT tanist_primary()") == trio.b.endpoint);
 }
 
+// Where it is bound may mean nothing to others (0.0.0.0, or behind a router).
+TEST_CASE("promote: the members know the primary by the address that it advertises") {
+    Trio trio;
+    const std::string alias = trio.dir.path("a.alias");
+    std::filesystem::create_symlink(trio.dir.path("a.sock"), alias);
+    REQUIRE(trio.a.daemon.stop() == 0);
+    write_text(trio.a.db + "-tanist/tanist.toml", "advertise = \"ipc://" + alias + "\"\n");
+    trio.a.start(trio.dir);
+    const auto roster = [&] { return file_text(Layout(trio.b.db).members()); };
+    CHECK(eventually([&] { return roster().find(alias) != std::string::npos; }));
+    CHECK(roster().find(trio.a.endpoint) == std::string::npos);
+    trio.a.daemon.kill();
+    trio.must("promote b.db --yes");
+    trio.a.start(trio.dir);
+    CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+}
+
 TEST_CASE("switchover: there and back again, while an application writes") {
     Trio trio;
     for (auto [from, to] : {std::pair{&trio.a, &trio.b}, {&trio.b, &trio.a}, {&trio.a, &trio.c}}) {

@@ -1,5 +1,5 @@
-// Elections on a network that takes up to 200 ms for each message, either way, now more and now
-// less. Long form: TANIST_JITTER_SECONDS=600.
+// Elections and operators on a network that takes hundreds of milliseconds for each message, either
+// way, now more and now less. Long form: TANIST_JITTER_SECONDS=600.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -26,6 +26,7 @@ std::chrono::seconds how_long() {
 
 // A voter that others reach only over its slow road.
 struct FarNode {
+    std::string name;
     std::string db;
     std::string road;  // what others connect to
     Child carrier;
@@ -36,65 +37,106 @@ struct Delay {
     std::string least_ms, most_ms;
 };
 
-struct FarGroup {
+struct FarNodes {
     TempDir dir;
     Delay delay;
-    std::string profile;
+    std::vector<std::string> more;  // options of every daemon
     FarNode a, b, c;
 
-    FarGroup(Delay of_each, std::string timing)
-        : delay(std::move(of_each)), profile(std::move(timing)) {
+    FarNodes(Delay of_each, std::vector<std::string> options)
+        : delay(std::move(of_each)), more(std::move(options)) {
         StockSqlite(dir.path("a.db")).must("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
         must("init a.db");
-        start(b, "b", "2");
-        start(c, "c", "3");
+        for (auto [node, name] : {std::pair{&a, "a"}, {&b, "b"}, {&c, "c"}}) pave(*node, name);
+        start(b);
+        start(c);
         must("members add a.db ipc://" + b.road + " --name b");
         must("members add a.db ipc://" + c.road + " --name c");
-        start(a, "a", "1");
-        REQUIRE_MESSAGE(eventually([&] { return failover(a).value("gate", "") == "open"; }),
-                        story());
-        REQUIRE_MESSAGE(eventually([&] { return votes(b) && votes(c); }), story());
+        start(a);
     }
-    void start(FarNode& node, const std::string& name, const std::string& seed) {
+    void pave(FarNode& node, const std::string& name) const {
+        node.name = name;
         node.db = dir.path(name + ".db");
         node.road = dir.path(name + ".road");
-        const std::string socket = dir.path(name + ".sock");
         ChildOptions options;
         options.talk = true;
         options.log = dir.path(name + ".road.log");
-        node.carrier = Child({TANIST_BUILD_DIR "/tests/process/slow_road", node.road, socket,
-                              delay.least_ms, delay.most_ms, seed},
+        const std::string seed(1, static_cast<char>('0' + name[0] - 'a' + 1));
+        node.carrier = Child({TANIST_BUILD_DIR "/tests/process/slow_road", node.road,
+                              dir.path(name + ".sock"), delay.least_ms, delay.most_ms, seed},
                              options);
         REQUIRE(node.carrier.read_line(std::chrono::seconds(60)) == "open");
         std::filesystem::create_directories(node.db + "-tanist");
         const std::string ack = name == "a" ? "ack = \"durable:1\"\n" : "";
         write_text(node.db + "-tanist/tanist.toml",
                    ack + "advertise = \"ipc://" + node.road + "\"\n");
-        node.daemon = Daemon(dir, {"--db", node.db, "--listen", "ipc://" + socket, "--failover",
-                                   "automatic", "--failover-profile", profile});
+    }
+    void start(FarNode& node) const {
+        std::vector<std::string> arguments = {"--db", node.db, "--listen",
+                                              "ipc://" + dir.path(node.name + ".sock")};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        node.daemon = Daemon(dir, arguments);
         REQUIRE_MESSAGE(node.daemon.ready(), node.daemon.said());
     }
+    Outcome run(const std::string& arguments) const {
+        return shell(dir, kTanist + " " + arguments);
+    }
     void must(const std::string& arguments) const {
-        const Outcome outcome = shell(dir, kTanist + " " + arguments);
+        const Outcome outcome = run(arguments);
         REQUIRE_MESSAGE(outcome.code == 0, outcome.text);
     }
+    nlohmann::json json(const std::string& arguments) const {
+        const auto json = nlohmann::json::parse(run(arguments + " --json").text, nullptr, false);
+        return json.is_object() ? json : nlohmann::json::object();
+    }
+    std::string role(const FarNode& node) const {
+        return json("status " + node.db).value("role", "");
+    }
+    std::string story() const {
+        std::string text;
+        for (const FarNode* node : {&a, &b, &c}) {
+            text += "\n" + run("status " + node->db).text + node->daemon.said();
+        }
+        return text;
+    }
+};
+
+struct FarGroup : FarNodes {
+    FarGroup(Delay of_each, const std::string& profile)
+        : FarNodes(std::move(of_each), {"--failover", "automatic", "--failover-profile", profile}) {
+        REQUIRE_MESSAGE(eventually([&] { return failover(a).value("gate", "") == "open"; }),
+                        story());
+        REQUIRE_MESSAGE(eventually([&] { return votes(b) && votes(c); }), story());
+    }
     nlohmann::json failover(const FarNode& node) const {
-        const Outcome said = shell(dir, kTanist + " status " + node.db + " --json");
-        const auto json = nlohmann::json::parse(said.text, nullptr, false);
         const auto none = nlohmann::json::object();
-        if (!json.is_object() || !json.contains("failover")) return none;
-        return json["failover"].is_object() ? json["failover"] : none;
+        const auto view = json("status " + node.db).value("failover", none);
+        return view.is_object() ? view : none;
     }
     bool votes(const FarNode& node) const {
         const auto view = failover(node);
         return view.contains("holder") && view["holder"].is_object();
     }
-    std::string story() const {
-        std::string text;
-        for (const FarNode* node : {&a, &b, &c}) {
-            text += "\n" + shell(dir, kTanist + " status " + node->db).text + node->daemon.said();
+};
+
+// Nobody votes, and everybody knows everybody.
+struct FarTrio : FarNodes {
+    FarTrio() : FarNodes({"400", "400"}, {"--failover-profile", "wan"}) {
+        for (const FarNode* node : {&b, &c}) {
+            REQUIRE_MESSAGE(eventually([&] { return knows_all(*node); }), story());
+            REQUIRE_MESSAGE(equal_soon(a, *node), story());
         }
-        return text;
+    }
+    bool knows_all(const FarNode& node) const {
+        const std::string members = file_text(node.db + "-tanist/members");
+        const auto has = [&](const FarNode& n) {
+            return members.find(n.road) != std::string::npos;
+        };
+        return has(a) && has(b) && has(c);
+    }
+    bool equal_soon(const FarNode& primary, const FarNode& replica) const {
+        const std::string wanted = image_of(primary.db);
+        return eventually([&] { return image_of(replica.db) == wanted; });
     }
 };
 
@@ -127,4 +169,31 @@ TEST_CASE("elections: a group whose members are 400 ms apart founds itself, with
     const FarGroup group({"400", "400"}, "wan");
     Application app(group.a.db, {.parameters = "vfs=tanist", .extension = kExtension});
     CHECK_MESSAGE(!app.run("INSERT INTO t VALUES('far')").starts_with("error"), group.story());
+}
+
+TEST_CASE("elections: a promotion's plan asks members that are 400 ms away") {
+    const FarGroup group({"400", "400"}, "wan");
+    const auto plan = group.json("promote b.db --dry-run")["plan"];
+    CHECK_MESSAGE(plan.value("reached", 0) == 3, plan.dump(1));
+    CHECK(plan.value("voters", 0) == 3);
+}
+
+TEST_CASE_FIXTURE(FarTrio, "promote: a member that is 400 ms away takes over, and says so") {
+    // That b has everything is heard a moment later.
+    REQUIRE_MESSAGE(eventually([&] { return run("switchover a.db --to b").code == 0; }), story());
+    CHECK(role(b) == "primary");
+    StockSqlite(b.db).must("INSERT INTO t VALUES('far')");
+    CHECK_MESSAGE(equal_soon(b, a), story());
+    // Not to itself, whatever address it was told of.
+    CHECK(json("status " + b.db)["replicas"].size() == 2);
+}
+
+// It would take writes that nobody keeps until it meets the new one.
+TEST_CASE_FIXTURE(FarTrio,
+                  "promote: an old primary asks members that are 400 ms away as it starts") {
+    a.daemon.kill();
+    must("promote b.db --yes");
+    start(a);
+    CHECK(role(a) == "replica");
+    CHECK_MESSAGE(equal_soon(b, a), story());
 }

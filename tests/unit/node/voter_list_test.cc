@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "failover/core/epoch_parts.h"
 #include "replicator/node/promise_file.h"
 #include "tests/support/temp_dir.h"
 
@@ -99,6 +100,20 @@ TEST_CASE("voter list: the confirmations that elections count on are those of `a
     CHECK_FALSE(found(waits_for("received:1"), three).ok());
     // A witness confirms nothing.
     CHECK_FALSE(found(waits_for("durable:2"), {voter(1), voter(2), voter(3, true)}).ok());
+}
+
+// With less than it was founded with, the group elects nobody by itself.
+TEST_CASE("voter list: k that a force lowered rises to the primary's ack, as the members allow") {
+    const AckRule two = waits_for("durable:2").commit.rule;
+    VoterList list = found(waits_for("async"), {voter(1), voter(2), voter(3)}).value();
+    CHECK_FALSE(with_k_again(list, two).has_value());  // it was founded so
+    list.config.id.epoch = *failover::forced_epoch(Epoch(7), 5);
+    CHECK(with_k_again(list, two)->config.sync_k == 2);
+    CHECK_FALSE(with_k_again(list, waits_for("async").commit.rule).has_value());
+    list.config.members.back().witness = true;
+    const auto raised = with_k_again(list, two);
+    CHECK(raised->config.sync_k == 1);
+    CHECK_FALSE(with_k_again(*raised, two).has_value());
 }
 
 TEST_CASE("promise file: what is noted is read again in this boot") {

@@ -1,12 +1,14 @@
 #include "replicator/wire/endpoint_probe.h"
 
 #include <doctest/doctest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cstring>
 
+#include "replicator/wire/link.h"
 #include "tests/support/tcp_listener.h"
 #include "tests/support/temp_dir.h"
 
@@ -33,6 +35,19 @@ TEST_CASE("endpoint_probe: a socket file without a process refuses, and so does 
     CHECK_FALSE(refuses_connections("ipc://" + path));
     ::close(fd);
     CHECK(refuses_connections("ipc://" + path));
+}
+
+// How far away a node is shows in this byte; a paused one, whose kernel connects, gives none.
+TEST_CASE("endpoint_probe: who serves a link greets, who only listens does not") {
+    auto link = std::move(Link::create()).value();
+    EndpointProbe served(link->bind("tcp://127.0.0.1:*").value());
+    const TcpListener listener;
+    EndpointProbe silent(listener.endpoint);
+    pollfd greeting{served.fd(), POLLIN, 0};
+    REQUIRE(::poll(&greeting, 1, 60'000) == 1);
+    CHECK(served.look() == EndpointProbe::Seen::greeted);
+    CHECK(served.fd() == -1);
+    CHECK(silent.look() == EndpointProbe::Seen::nothing);
 }
 
 TEST_CASE("endpoint_probe: what it cannot know is no refusal") {
