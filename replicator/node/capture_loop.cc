@@ -199,14 +199,12 @@ bool CaptureLoop::begin_sync(bool here) {
     return true;
 }
 
-// Nobody is told: who waits for this log waits for the replicas' word as well, which this thread
-// hears next.
 bool CaptureLoop::sync_here(LogSync& task) {
     Status outcome = task.run();
     sync_took_ = boot_now() - synced_;
     auto synced = log_.end_sync(task, outcome);
     sync_fails_ = !synced;
-    if (synced) raise_durable(*synced);
+    if (synced) durable_through(*synced);
     return synced.ok();
 }
 
@@ -225,16 +223,12 @@ bool CaptureLoop::sync_is_over() {
 }
 
 void CaptureLoop::durable_through(Lsn lsn) {
-    raise_durable(lsn);
-    control_.bump_acks(true);
-}
-
-void CaptureLoop::raise_durable(Lsn lsn) {
     std::atomic<uint64_t>& durable = control_->durable_lsn;
     uint64_t known = durable.load(std::memory_order_relaxed);
     while (known < lsn.value &&
            !durable.compare_exchange_weak(known, lsn.value, std::memory_order_release)) {
     }
+    control_.bump_acks(true);
 }
 
 bool CaptureLoop::look() {

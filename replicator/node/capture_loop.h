@@ -62,9 +62,9 @@ class CaptureLoop {
     void request_epoch_record();
     bool barrier_passed(uint64_t number) const { return view_.barriers_done.load() >= number; }
     void wake();  // look now
-    // For commits that somebody waits for: looks on the calling thread, and after it begins to sync
-    // what was asked for. Where the capture thread is at work, it looks again instead. `log_grew`
-    // is not called for what was found here.
+    // For commits that somebody waits for: looks on the calling thread, and after it syncs what was
+    // asked for, or has it synced where the disk is slow. Where the capture thread is at work, it
+    // looks again instead. `log_grew` is not called for what was found here.
     void look_here();
     void sync_from_here();
     // See Capturer::settle_under_write_lock().
@@ -81,8 +81,7 @@ class CaptureLoop {
     bool sync_is_over();
     bool begin_sync(bool here = false);
     bool sync_here(LogSync& task);
-    void durable_through(Lsn lsn);  // any thread; tells who waits
-    void raise_durable(Lsn lsn);
+    void durable_through(Lsn lsn);  // any thread
     void tell_switch();
     void set_failing();
     void rest(bool captured);

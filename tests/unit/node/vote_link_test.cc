@@ -32,22 +32,31 @@ struct MutePort : testing::TcpListener {
     }
 };
 
-struct Correspondence {
+// A node that votes, before it knows its list.
+struct Home {
     TempDir dir;
-    MutePort port;
-    NodeKey other;
+    NodeKey self;
     VoteLink link;
     Instant now{1'000'000'000'000};
 
-    Correspondence() : link(Layout(dir.path("a.db")), Settings{}) {
+    Home() : link(Layout(dir.path("a.db")), Settings{}) {
         const Layout layout(dir.path("a.db"));
         REQUIRE(make_directory(layout.directory).ok());
-        auto self = load_or_create_identity(layout.identity());
-        REQUIRE(self.ok());
+        auto made = load_or_create_identity(layout.identity());
+        REQUIRE(made.ok());
+        self = *made;
+    }
+};
+
+struct Correspondence : Home {
+    MutePort port;
+    NodeKey other;
+
+    Correspondence() {
         other.bytes[0] = 7;
         VoterList list;
         list.config.id = {Epoch(1), 1};
-        list.addresses = {{.node = *self, .name = "a", .endpoint = "tcp://127.0.0.1:1"},
+        list.addresses = {{.node = self, .name = "a", .endpoint = "tcp://127.0.0.1:1"},
                           {.node = other, .name = "b", .endpoint = port.endpoint}};
         REQUIRE(link.open(list).ok());
     }
@@ -90,26 +99,19 @@ struct Voter {
 };
 
 // A primary hands its new list to a voter with data and to a witness.
-struct Handing {
-    TempDir dir;
+struct Handing : Home {
     Voter data{7};
     Voter witness{8};
     VoterList list;
-    VoteLink link;
-    Instant now{1'000'000'000'000};
 
-    Handing() : link(Layout(dir.path("a.db")), Settings{}) {
-        const Layout layout(dir.path("a.db"));
-        REQUIRE(make_directory(layout.directory).ok());
-        auto self = load_or_create_identity(layout.identity());
-        REQUIRE(self.ok());
+    Handing() {
         list.config.id = {Epoch(3), 1};
         list.addresses = {
-            {.node = *self, .name = "a", .endpoint = "tcp://127.0.0.1:1"},
+            {.node = self, .name = "a", .endpoint = "tcp://127.0.0.1:1"},
             data.address,
             witness.address,
         };
-        list.config.members = {{.node = *self},
+        list.config.members = {{.node = self},
                                {.node = data.address.node},
                                {.node = witness.address.node, .witness = true}};
         REQUIRE(link.open(list).ok());
