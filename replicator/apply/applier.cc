@@ -1,5 +1,7 @@
 #include "replicator/apply/applier.h"
 
+#include <utility>
+
 #include "replicator/apply/log_pages.h"
 
 namespace tanist {
@@ -37,6 +39,7 @@ struct Applier::State {
     Status gather(LogReader& log, Lsn up_to, Batch& batch);
     std::string why_not_next(const RecordHeader& record, const LogPoint& after) const;
     Status commit(Batch& batch);
+    Status take_install_back();
     Status make_durable();
 
     IntentFile& intent;
@@ -222,9 +225,13 @@ Result<ApplyOutcome> Applier::apply(LogReader& log, Lsn up_to) {
 
 Status Applier::install(PageSource& pages, const LogPoint& point) {
     State& state = *state_;
+    const bool was_syncing = std::exchange(state.syncing, true);
     TANIST_TRY(state.intent.write({.target = point, .syncing = true}, true));
-    state.syncing = true;
-    TANIST_TRY(state.writer.commit(pages, true, kLockPatience));
+    if (Status written = state.writer.commit(pages, true, kLockPatience); !written.ok()) {
+        const bool nothing_written = written.error().code == Errc::busy;
+        if (nothing_written && !was_syncing) TANIST_TRY(state.take_install_back());
+        return written;
+    }
     // Pages that the sync found in place may have come there without a sync: see make_durable().
     TANIST_TRY(state.handle->sync_db());
     TANIST_TRY(state.intent.write({.done = point, .target = point, .durable = point}, true));
@@ -232,6 +239,15 @@ Status Applier::install(PageSource& pages, const LogPoint& point) {
     state.applied = point;
     state.durable = point;
     state.cover = point.position.lsn;
+    return ok_status();
+}
+
+// The lock was not to be had, so the database is what it was. But where an interrupted commit is
+// still to be covered, only the sync leads on.
+Status Applier::State::take_install_back() {
+    if (cover > applied.position.lsn) return ok_status();
+    TANIST_TRY(intent.write({.done = applied, .target = applied, .durable = durable}, true));
+    syncing = false;
     return ok_status();
 }
 

@@ -41,7 +41,8 @@ class Applier {
     // The database is not at waits_for(): replays everything before it.
     Status replay_without_last(LogReader& log);
     // Makes a delta sync's pages one local commit that takes the database to `point`; see
-    // sync/sync_sink.h.
+    // sync/sync_sink.h. busy: the database is what it was. After another error the intent says
+    // syncing, and only the same install, or another sync, leads on.
     Status install(PageSource& pages, const LogPoint& point);
     LogPoint applied() const;
     // Known to survive the machine's end; the log keeps its records from here on.

@@ -14,7 +14,7 @@
 //   control       shared memory of VFS and engine           control/control_block.h
 //   chime         FIFO: a commit waits; wakes the engine's ship thread
 //   ship.lock     flock: the engine of this database        node/
-//   log/          the replication log                       log/log.h
+//   log/          the replication log; log/next: a sync's   log/log.h, sync/sync_log.h
 //   base/         snapshots and delta sync in progress      sync/
 //   clean-stop    primary: file times at a clean stop       capture/
 //   admin.sock    where the node's daemon takes commands      node/admin_server.h

@@ -35,23 +35,26 @@ Error with_remedy(Error error, const std::string& directory) {
 
 Result<std::unique_ptr<Log>> Log::open(const std::string& directory, GroupId group,
                                        const LogOptions& options) {
-    auto state = std::make_unique<State>();
-    state->directory = directory;
-    state->options = options;
-    state->group = group;
-    state->boot = boot_id();
     Result<FoundLog> found = find_log(directory, options.cipher, group, false, {});
-    if (found.ok()) {
-        TANIST_TRY(state->adopt(*std::move(found)));
-    } else if (found.error().code == Errc::not_found && !group.is_zero()) {
-        TANIST_TRY(make_directory(directory));
-        TANIST_TRY(state->create_first({}));
-        state->recovery.created = true;
-    } else {
-        return with_remedy(std::move(found).error(), directory);
+    if (!found.ok() && found.error().code == Errc::not_found && !group.is_zero()) {
+        return create(directory, group, {}, options);
     }
+    if (!found.ok()) return with_remedy(std::move(found).error(), directory);
+    auto state = std::make_unique<State>(directory, group, options);
+    TANIST_TRY(state->adopt(*std::move(found)));
     return std::unique_ptr<Log>(new Log(std::move(state)));
 }
+
+Result<std::unique_ptr<Log>> Log::create(const std::string& directory, GroupId group,
+                                         const LogPoint& base, const LogOptions& options) {
+    auto state = std::make_unique<State>(directory, group, options);
+    TANIST_TRY(make_directory(directory));
+    TANIST_TRY(state->create_first(base));
+    state->recovery.created = true;
+    return std::unique_ptr<Log>(new Log(std::move(state)));
+}
+
+void Log::moved_to(const std::string& directory) { state_->directory = directory; }
 
 GroupId Log::group() const { return state_->group; }
 const LogRecovery& Log::recovery() const { return state_->recovery; }

@@ -97,7 +97,12 @@ class Log {
     // A zero `group` accepts the group found, and creates nothing.
     static Result<std::unique_ptr<Log>> open(const std::string& directory, GroupId group,
                                              const LogOptions& options);
+    // Creates one whose history continues after `base`, in a directory that holds no log.
+    static Result<std::unique_ptr<Log>> create(const std::string& directory, GroupId group,
+                                               const LogPoint& base, const LogOptions& options);
     ~Log();
+    // Its directory was renamed. Requires: no reader, no sync under way.
+    void moved_to(const std::string& directory);
 
     GroupId group() const;
     const LogRecovery& recovery() const;

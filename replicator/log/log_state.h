@@ -24,6 +24,9 @@ struct LiveSegment {
 };
 
 struct Log::State {
+    State(std::string where, GroupId of, const LogOptions& how)
+        : directory(std::move(where)), options(how), group(of), boot(boot_id()) {}
+
     std::string directory;
     LogOptions options;
     GroupId group;

@@ -39,13 +39,13 @@ Status ApplyLoop::open(std::string* sync_reason) {
                                         " and the database to start anew"};
     reader_ = shared_.log->reader();
     TANIST_TRY(open_applier());
-    *sync_reason = why_log_does_not_fit(applier_->applied());
+    *sync_reason = last->syncing ? "an earlier sync was interrupted"
+                                 : why_log_does_not_fit(applier_->applied());
     log_was_short_ =
         shared_.log_was_cut || applier_->applied().position.lsn > shared_.log->end().position.lsn;
     return ok_status();
 }
 
-// A sync that was broken off has begun a new log; the database belongs to the old one.
 std::string ApplyLoop::why_log_does_not_fit(const LogPoint& at) {
     LogStat stat = shared_.log->stat();
     if (at == stat.base || at == stat.end) return "";
@@ -70,7 +70,9 @@ Status ApplyLoop::open_applier() {
     return ok_status();
 }
 
-LogPoint ApplyLoop::applied() const { return applier_ ? applier_->applied() : LogPoint{}; }
+LogPoint ApplyLoop::applied() const {
+    return applier_ && !shared_.installing.load() ? applier_->applied() : LogPoint{};
+}
 
 void ApplyLoop::stop() {
     if (!thread_.joinable()) return;
@@ -90,7 +92,8 @@ void ApplyLoop::run() {
             apply_what_is_due();
         if (applier_ && !syncing_) tend();
     }
-    if (!syncing_) apply_what_is_due();
+    end_sync();
+    apply_what_is_due();
     if (applier_)
         if (auto settled = applier_->settle(); !settled)
             note(NoteLevel::warning, "the replica's stop is not durable",
@@ -118,7 +121,9 @@ void ApplyLoop::applied_to(const LogPoint& point) {
 
 void ApplyLoop::apply_what_is_due() {
     if (!applier_ || stuck_) return;
-    Lsn target = appliable(Lsn{shared_.durable_lsn.load()}, Lsn{shared_.committed_lsn.load()});
+    const Lsn durable{shared_.durable_lsn.load()};
+    const Lsn committed{shared_.committed_lsn.load()};
+    const Lsn target = shared_.promoted.load() ? durable : appliable(durable, committed);
     if (target <= applier_->applied().position.lsn) {
         retry_ = false;
         return;
@@ -141,11 +146,13 @@ void ApplyLoop::apply_what_is_due() {
     }
 }
 
+// From here on the database stays as it is, because the sync relies on pages that it finds in
+// place.
 void ApplyLoop::handle(apply_command::SyncBegan& command) {
+    if (!syncing_) apply_what_is_due();
     syncing_ = true;
     asks_in_flight_ = 0;
     end_.reset();
-    reader_ = shared_.log->reader();
     auto sink =
         SyncSink::open(shared_.api, shared_.layout.db, shared_.layout.base(), shared_.staged_form);
     if (!sink) return sync_failed(sink.error());
@@ -180,55 +187,97 @@ void ApplyLoop::handle(apply_command::SyncGot& command) {
     ask_more();
 }
 
-void ApplyLoop::handle(apply_command::SyncComplete& command) { end_ = command.end; }
+void ApplyLoop::handle(apply_command::SyncComplete& command) {
+    if (!sink_) return;
+    end_ = command.end;
+    sync_reader_ = shared_.sync_log->reader();
+}
 
 void ApplyLoop::handle(apply_command::SyncAborted&) {
     if (!syncing_) return;
     syncing_ = false;
-    stuck_ = true;
     sink_.reset();
-    end_.reset();
     shared_.control->sync_total_bytes.store(0);
     progress_.end("broken off; what has come is kept");
 }
 
 void ApplyLoop::sync_failed(const Error& error) {
     sink_.reset();
+    sync_reader_.reset();
     syncing_ = false;
-    stuck_ = true;
+    end_.reset();
     shared_.control.set_problem("delta sync failed: " + error.message);
     shared_.control->sync_total_bytes.store(0);
     progress_.end("failed: " + error.message);
+    if (shared_.installing.load()) {
+        stuck_ = true;
+        shared_.to_net.put(receiver_event::NeedsSync{error.message});
+    }
     shared_.to_net.put(receiver_event::SyncFailed{error.message});
 }
 
-// The log must be durable up to the end of the copy before the database may be there.
+// The sync's log must be durable up to the end of the copy before the database may be there.
 void ApplyLoop::try_install() {
     if (!end_ || !sink_) return;
-    Lsn durable{shared_.durable_lsn.load()};
+    Lsn durable{shared_.sync_durable_lsn.load()};
     if (durable < end_->end.lsn) return;
-    auto installed = sink_->install(*reader_, end_->end.lsn, intent_, applier_.get());
-    if (!installed) {
-        if (installed.error().code == Errc::busy || installed.error().code == Errc::no_space) {
-            shared_.control.set_problem(installed.error().message);
-            retry_ = true;
-            return;
-        }
-        return sync_failed(installed.error());
-    }
+    shared_.installing.store(true);
+    auto installed = sink_->install(*sync_reader_, end_->end.lsn, intent_, applier_.get());
+    if (!installed) return install_failed(installed.error());
     if (sink_->replaced_database()) applier_.reset();
     sink_.reset();
-    if (!applier_)
-        if (auto opened = open_applier(); !opened) return sync_failed(opened.error());
+    sync_reader_.reset();
+    reader_.reset();
+    end_.reset();
+    retry_ = false;
+    installed_ = *installed;
+    shared_.to_net.put(receiver_event::SyncInstalled{*installed});
+}
+
+void ApplyLoop::install_failed(const Error& error) {
+    const std::optional<Intent> intent = intent_.read();
+    shared_.installing.store(intent && intent->syncing);
+    if (error.code != Errc::busy && error.code != Errc::no_space) return sync_failed(error);
+    shared_.control.set_problem(error.message);
+    retry_ = true;
+}
+
+void ApplyLoop::handle(apply_command::SyncLogKept&) {
+    if (!installed_) return;
+    reader_ = shared_.log->reader();
+    const LogPoint at = *std::exchange(installed_, std::nullopt);
     syncing_ = false;
     stuck_ = false;
-    retry_ = false;
-    end_.reset();
-    shared_.control.set_problem("");
     shared_.control->sync_total_bytes.store(0);
-    applied_to(*installed);
-    progress_.end("done at " + to_string(installed->position));
-    shared_.to_net.put(receiver_event::SyncInstalled{*installed});
+    if (!applier_) {
+        if (auto opened = open_applier(); !opened) {
+            stuck_ = true;
+            shared_.control.set_problem(opened.error().message);
+            shared_.to_net.put(receiver_event::NeedsSync{opened.error().message});
+            return;
+        }
+    }
+    shared_.installing.store(false);
+    shared_.control.set_problem("");
+    applied_to(at);
+    progress_.end("done at " + to_string(at.position));
+}
+
+// Of a thread that ends. What is only staged is left, and the database goes on with its own log.
+void ApplyLoop::end_sync() {
+    if (installed_) {
+        if (auto kept = shared_.keep_sync_log(); !kept) {
+            note(NoteLevel::warning, "the next start finishes a sync",
+                 {{"reason", kept.error().message}});
+            stuck_ = true;
+            return;
+        }
+        apply_command::SyncLogKept kept;
+        handle(kept);
+    }
+    sink_.reset();
+    sync_reader_.reset();
+    syncing_ = false;
 }
 
 }  // namespace tanist

@@ -19,7 +19,7 @@ class ApplyLoop {
     // Opens the database if there is one and finds out where it is; `sync_reason` is not empty
     // when the log cannot carry it on.
     Status open(std::string* sync_reason);
-    LogPoint applied() const;
+    LogPoint applied() const;  // zero while a sync is half installed
     bool has_database() const { return has_database_.load(); }  // for other threads, too
     // When this was opened, the log ended before the database, or before what had been synced: a
     // part of it is lost.
@@ -27,7 +27,9 @@ class ApplyLoop {
     void start() {
         thread_ = std::thread([this] { run(); });
     }
-    void stop();  // applies what is durable and committed first
+    // Applies what is durable and committed first. A sync that is not installed is left; after one
+    // that is, its log is the log. Requires: the store thread was stopped.
+    void stop();
 
   private:
     void run();
@@ -36,11 +38,14 @@ class ApplyLoop {
     void handle(apply_command::SyncGot& command);
     void handle(apply_command::SyncComplete& command);
     void handle(apply_command::SyncAborted& command);
+    void handle(apply_command::SyncLogKept& command);
     void tend();
     void apply_what_is_due();
     void ask_more();
     void try_install();
+    void install_failed(const Error& error);
     void sync_failed(const Error& error);
+    void end_sync();
     Status open_applier();
     std::string why_log_does_not_fit(const LogPoint& at);
     void applied_to(const LogPoint& point);
@@ -58,6 +63,8 @@ class ApplyLoop {
     bool untended_ = false;  // the last tend failed
     int asks_in_flight_ = 0;
     std::optional<SyncEnd> end_;
+    std::unique_ptr<LogReader> sync_reader_;  // of the sync's log, while that is installed
+    std::optional<LogPoint> installed_;       // the sync's log is not yet the log
     Progress progress_;
     std::thread thread_;
 };

@@ -53,7 +53,7 @@ void NetLoop::run() {
         receive_all();
         shared_.host->send_answers();
         newcomer_->tick(*link_);
-        if (tail_check_.waiting()) check_tail(LogPoint(tail_check_.base()));
+        if (tail_check_.waiting()) check_tail();
         step(receiver_event::Tick{});
         publish_view();
     }
@@ -86,7 +86,7 @@ void NetLoop::receive_all() {
         if (newcomer_->takes(*link_, *incoming, *envelope, *body, shared_.node.cluster)) continue;
         if (const auto* history = std::get_if<History>(&*body)) {
             const bool ours = envelope->session == receiver_->view().session;
-            if (ours && tail_check_.answered(*history, *shared_.log)) go_on_with_reset();
+            if (ours && tail_check_.answered(*history, *shared_.log)) go_on_with_sync();
             continue;
         }
         if (const auto* roster = std::get_if<Roster>(&*body)) {
@@ -228,11 +228,24 @@ void NetLoop::act(receiver_action::CommittedUpTo& action) {
         shared_.to_apply.put(apply_command::Apply{});
 }
 
-// A sync throws the log away. What it holds that its new primary does not have is saved first.
-void NetLoop::act(receiver_action::ResetLog& action) { check_tail(action.base); }
+// A sync that is installed throws the log away. What it holds that its new primary does not have is
+// saved first.
+void NetLoop::act(receiver_action::BeginSyncLog& action) {
+    begins_ = {action.base, action.number};
+    check_tail();
+}
 
-void NetLoop::check_tail(const LogPoint& base) {
-    if (tail_check_.begin(base, receiver_->view(), *shared_.log)) go_on_with_reset();
+void NetLoop::act(receiver_action::DropSyncLog&) {
+    tail_check_ = {};
+    to_store_.push_back(store_command::DropSyncLog{});
+}
+
+void NetLoop::act(receiver_action::KeepSyncLog&) {
+    to_store_.push_back(store_command::KeepSyncLog{});
+}
+
+void NetLoop::check_tail() {
+    if (tail_check_.begin(receiver_->view(), *shared_.log)) go_on_with_sync();
 }
 
 // Where there are no keys: who belongs to the cluster, for the day on which this node is promoted.
@@ -258,7 +271,7 @@ void NetLoop::keep_roster(const Envelope& envelope, const Roster& roster) {
     if (auto kept = replace_if_new(); !kept) shared_.control.set_problem(kept.error().message);
 }
 
-void NetLoop::go_on_with_reset() {
+void NetLoop::go_on_with_sync() {
     if (std::optional<Lsn> asked = tail_check_.question()) {
         ReceiverView view = receiver_->view();
         Message question;
@@ -276,7 +289,7 @@ void NetLoop::go_on_with_reset() {
         shared_.host->diverged(*found);
         return;
     }
-    to_store_.push_back(store_command::Reset{tail_check_.base()});
+    to_store_.push_back(begins_);
 }
 
 void NetLoop::act(receiver_action::SyncBegan& action) {
@@ -318,11 +331,9 @@ void NetLoop::publish_view() {
     ReceiverView view = receiver_->view();
     Instant now = boot_now();
     ControlBlock& block = *shared_.control;
-    shared_.whole.store(view.state == ReplicaState::following);
+    shared_.whole.store(view.whole);
     block.engine_beat_ns.store(now.ns, std::memory_order_relaxed);
-    const bool has_log = shared_.log_is_open.load(std::memory_order_acquire);
-    Epoch of_log = has_log ? shared_.log->end().position.epoch : Epoch{};
-    shared_.control.set_captured({.position = {of_log, view.received}});
+    shared_.control.set_captured({.position = view.end.position});
     if (view.refusal != told_refusal_) shared_.control.set_notice(view.refusal);
     told_refusal_ = view.refusal;
     std::string state = view.connected ? "connected" : "waiting for its primary";

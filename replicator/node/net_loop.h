@@ -43,7 +43,9 @@ class NetLoop {
     void act(receiver_action::AppendFinish& action);
     void act(receiver_action::AppendAbandon& action);
     void act(receiver_action::CommittedUpTo& action);
-    void act(receiver_action::ResetLog& action);
+    void act(receiver_action::BeginSyncLog& action);
+    void act(receiver_action::DropSyncLog& action);
+    void act(receiver_action::KeepSyncLog& action);
     void act(receiver_action::SyncBegan& action);
     void act(receiver_action::SyncGotPages& action);
     void act(receiver_action::SyncComplete& action);
@@ -55,8 +57,8 @@ class NetLoop {
     void serve_status(const Incoming& incoming, const Envelope& asked);
     void publish_view();
     void keep_roster(const Envelope& envelope, const Roster& roster);
-    void check_tail(const LogPoint& base);
-    void go_on_with_reset();
+    void check_tail();
+    void go_on_with_sync();
 
     ReplicaShared& shared_;
     StoreLoop& store_;
@@ -66,8 +68,9 @@ class NetLoop {
     std::vector<std::string> invitations_;
     std::unique_ptr<Receiver> receiver_;
     TailCheck tail_check_;
-    std::deque<StoreCommand> to_store_;  // of the event being handled
-    Frame frame_;                        // keeps the bytes of the message being handled
+    store_command::BeginSyncLog begins_;  // once the tail is checked
+    std::deque<StoreCommand> to_store_;   // of the event being handled
+    Frame frame_;                         // keeps the bytes of the message being handled
     uint64_t primary_log_bytes_ = 0;
     std::string told_state_;
     std::string told_refusal_;

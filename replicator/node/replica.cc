@@ -10,6 +10,7 @@
 #include "replicator/node/daemonize.h"
 #include "replicator/node/net_loop.h"
 #include "replicator/node/store_loop.h"
+#include "replicator/node/unfinished_sync.h"
 
 namespace tanist {
 
@@ -60,6 +61,11 @@ Status Replica::State::open(bool replace) {
     // The next primacy of this node archives all that its log has then.
     TANIST_TRY(remove_path(shared.layout.archived()));
     if (shared.node.group.is_zero()) return ok_status();
+    auto settled =
+        settle_unfinished_sync(shared.api, shared.layout, shared.settings, shared.node.group);
+    if (!settled) return std::move(settled).error();
+    // What was synced of the log before says nothing of this one.
+    if (*settled) shared.control->durable_lsn.store(0);
     return shared.open_log(shared.node.group);
 }
 
@@ -118,8 +124,10 @@ Status Replica::finish(const std::optional<LogPoint>& wanted) {
         return Error{Errc::refused, shared.layout.db + " is empty: there is nothing to promote"};
     }
     state_->store.stop();
-    shared.committed_lsn.store(shared.log->end().position.lsn.value);
+    shared.promoted.store(true);
     state_->apply.stop();
+    // A sync that is not installed is over: from here on the log before goes on.
+    if (shared.sync_log && !shared.installing.load()) TANIST_TRY(shared.drop_sync_log());
     const LogPoint end = shared.log->end();
     const LogPoint at = state_->apply.applied();
     stop(Nanos(0));
@@ -146,11 +154,11 @@ void Replica::stop(Nanos) {
 failover::LogState Replica::log_state() const {
     const ReplicaShared& shared = state_->shared;
     failover::LogState log;
-    log.whole = shared.whole.load();
+    log.whole = shared.whole.load() && !shared.installing.load();
     if (!shared.log_is_open.load(std::memory_order_acquire)) return log;
     const Lsn durable{shared.durable_lsn.load()};
     log.applied = Lsn(shared.control->applied_lsn.load());
-    log.end = shared.log->end();
+    log.end = shared.log_end();
     log.durable = std::min(durable, log.end.position.lsn);
     return log;
 }

@@ -33,6 +33,7 @@ void StoreLoop::run() {
         std::deque<StoreCommand> commands = shared_.to_store.wait(1s);
         const std::lock_guard lock(working_);
         for (StoreCommand& command : commands) std::visit([&](auto& c) { handle(c); }, command);
+        if (keep_is_due_) keep_sync_log();
         shared_.to_net.put_all(to_net_);
         tell_durable();
         retain();
@@ -95,7 +96,7 @@ void StoreLoop::rest_in_storm() {
 void StoreLoop::fail(const Error& error) {
     failed_ = true;
     problem_told_ = true;
-    shared_.log->abandon();  // harmless when nothing was begun
+    shared_.appended_to().abandon();  // harmless when nothing was begun
     shared_.control.set_problem("the replication log cannot be written: " + error.message);
     to_net_.push_back(receiver_event::AppendFailed{error.message, error.code == Errc::no_space});
 }
@@ -106,12 +107,13 @@ void StoreLoop::handle(store_command::Begin& command) {
     if (command.header.payload_bytes > kTellWritten) tell_durable();
     taken_bytes_ = 0;
     open_ = true;
-    if (auto begun = shared_.log->begin(command.header.payload_bytes); !begun) fail(begun.error());
+    auto begun = shared_.appended_to().begin(command.header.payload_bytes);
+    if (!begun) fail(begun.error());
 }
 
 void StoreLoop::handle(store_command::Part& command) {
     if (failed_) return;
-    if (auto written = shared_.log->write(command.bytes); !written) {
+    if (auto written = shared_.appended_to().write(command.bytes); !written) {
         fail(written.error());
         return;
     }
@@ -125,7 +127,7 @@ void StoreLoop::handle(store_command::Part& command) {
 void StoreLoop::handle(store_command::Finish& command) {
     if (failed_) return;
     open_ = false;
-    if (auto finished = shared_.log->finish_received(command.header); !finished) {
+    if (auto finished = shared_.appended_to().finish_received(command.header); !finished) {
         fail(finished.error());
         return;
     }
@@ -138,26 +140,53 @@ void StoreLoop::handle(store_command::Finish& command) {
 }
 
 void StoreLoop::handle(store_command::Abandon&) {
-    if (!failed_) shared_.log->abandon();
+    Log& log = shared_.appended_to();
+    if (!failed_) log.abandon();
     failed_ = false;
     open_ = false;
     taken_bytes_ = 0;
-    LogPoint end = shared_.log->base();
-    if (auto last = shared_.log->last()) end = {last->position(), last->chain};
+    LogPoint end = log.base();
+    if (auto last = log.last()) end = {last->position(), last->chain};
     to_net_.push_back(receiver_event::AppendAbandoned{end});
 }
 
-void StoreLoop::handle(store_command::Reset& command) {
-    appended_ = false;
-    failed_ = false;
-    open_ = false;
-    if (auto reset = shared_.log->reset(command.base); !reset) {
-        fail(reset.error());
+// The log before stays, with everything that came to it made durable if that is possible: a sync
+// is also what leads on from a log that cannot be written any more.
+void StoreLoop::handle(store_command::BeginSyncLog& command) {
+    if (appended_ && !failed_ && !open_) static_cast<void>(sync_appended());
+    begin_other_log();
+    if (auto begun = shared_.begin_sync_log(command.base); !begun) {
+        fail(begun.error());
         return;
     }
-    shared_.durable_lsn.store(command.base.position.lsn.value);
-    shared_.control->durable_lsn.store(command.base.position.lsn.value, std::memory_order_relaxed);
-    to_net_.push_back(receiver_event::LogReset{command.base});
+    to_net_.push_back(receiver_event::SyncLogBegun{command.number});
+}
+
+void StoreLoop::handle(store_command::DropSyncLog&) {
+    if (!shared_.sync_log) return;
+    begin_other_log();
+    // What stays of it is removed when the next one begins.
+    if (auto dropped = shared_.drop_sync_log(); !dropped) {
+        shared_.control.set_problem(dropped.error().message);
+    }
+}
+
+void StoreLoop::begin_other_log() {
+    appended_ = failed_ = open_ = keep_is_due_ = false;
+    taken_bytes_ = unsynced_bytes_ = 0;
+}
+
+void StoreLoop::handle(store_command::KeepSyncLog&) { keep_sync_log(); }
+
+void StoreLoop::keep_sync_log() {
+    auto kept = shared_.keep_sync_log();
+    keep_is_due_ = !kept;
+    if (!kept) {
+        shared_.control.set_problem("the log of a sync: " + kept.error().message);
+        return;
+    }
+    shared_.to_apply.put(apply_command::SyncLogKept{});
+    to_net_.push_back(receiver_event::SyncLogKept{});
 }
 
 void StoreLoop::handle(store_command::Create& command) {
@@ -179,26 +208,31 @@ void StoreLoop::applies_now() { shared_.to_apply.put(apply_command::Apply{}); }
 // True: more is durable than was.
 bool StoreLoop::make_durable() {
     if (!appended_ || open_) return false;
+    Status synced = sync_appended();
+    if (!synced) fail(synced.error());
+    return synced.ok();
+}
+
+Status StoreLoop::sync_appended() {
     const Instant begun = boot_now();
-    Status published = shared_.log->publish();
-    if (!published) {
-        fail(published.error());
-        return false;
-    }
-    auto synced = shared_.log->sync();
-    if (!synced) {
-        fail(synced.error());
-        return false;
-    }
+    Log& log = shared_.appended_to();
+    TANIST_TRY(log.publish());
+    auto synced = log.sync();
+    if (!synced) return std::move(synced).error();
     appended_ = false;
     synced_ = boot_now();
     sync_took_ = synced_ - begun;
     batch_bytes_ = std::exchange(unsynced_bytes_, 0);
-    uint64_t lsn = synced->position.lsn.value;
-    shared_.durable_lsn.store(lsn);
-    shared_.control->durable_lsn.store(lsn, std::memory_order_relaxed);
-    to_net_.push_back(receiver_event::Durable{synced->position.lsn});
-    return true;
+    const uint64_t lsn = synced->position.lsn.value;
+    const bool of_sync = shared_.sync_log != nullptr;
+    if (of_sync) {
+        shared_.sync_durable_lsn.store(lsn);
+    } else {
+        shared_.durable_lsn.store(lsn);
+        shared_.control->durable_lsn.store(lsn, std::memory_order_relaxed);
+    }
+    to_net_.push_back(receiver_event::Durable{synced->position.lsn, of_sync});
+    return ok_status();
 }
 
 void StoreLoop::retain() {
@@ -216,6 +250,12 @@ void StoreLoop::retain() {
         if (auto kept = shared_.log->retain(needed, shared_.settings.log_segment_bytes * 4); !kept)
             shared_.control.set_problem("log retention failed: " + kept.error().message);
     LogStat stat = shared_.log->stat();
+    if (shared_.sync_log) {
+        // All of it is needed, but for the hard bound.
+        if (auto kept = shared_.sync_log->retain(Lsn(0), 0); !kept)
+            shared_.control.set_problem("log retention failed: " + kept.error().message);
+        stat.bytes += shared_.sync_log->stat().bytes;
+    }
     shared_.control->log_bytes.store(stat.bytes, std::memory_order_relaxed);
     shared_.control->log_first_lsn.store(stat.first.value, std::memory_order_relaxed);
 }

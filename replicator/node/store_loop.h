@@ -40,12 +40,17 @@ class StoreLoop {
     void handle(store_command::Part& command);
     void handle(store_command::Finish& command);
     void handle(store_command::Abandon& command);
-    void handle(store_command::Reset& command);
+    void handle(store_command::BeginSyncLog& command);
+    void handle(store_command::DropSyncLog& command);
+    void handle(store_command::KeepSyncLog& command);
     void handle(store_command::Create& command);
     void fail(const Error& error);
     void rest_in_storm();
     bool make_durable();
+    Status sync_appended();
     void tell_durable();
+    void begin_other_log();
+    void keep_sync_log();
     void retain();
 
     ReplicaShared& shared_;
@@ -58,6 +63,7 @@ class StoreLoop {
     bool failed_ = false;          // everything is ignored until the receiver abandons
     bool open_ = false;            // a record is between begin and finish
     bool appended_ = false;        // something is not yet durable
+    bool keep_is_due_ = false;     // it failed, and is tried again
     uint64_t taken_bytes_ = 0;     // of the record being appended, not yet told
     uint64_t unsynced_bytes_ = 0;  // of the records appended since the last sync
     uint64_t batch_bytes_ = 0;     // of those that the last sync covered

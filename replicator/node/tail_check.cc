@@ -2,12 +2,11 @@
 
 namespace tanist {
 
-bool TailCheck::begin(const LogPoint& base, const ReceiverView& view, Log& log) {
-    base_ = base;
+bool TailCheck::begin(const ReceiverView& view, Log& log) {
     view_ = view;
     search_.reset();
     const LogStat stat = log.stat();
-    waiting_ = view.received > stat.end.position.lsn;
+    waiting_ = view.end.position.lsn > stat.end.position.lsn;
     if (waiting_) return false;
     // Records of the primary's own epoch came from it, and so did everything before them.
     const bool nothing_held = stat.end.position.lsn <= stat.base.position.lsn;

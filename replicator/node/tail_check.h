@@ -13,12 +13,10 @@ namespace tanist {
 
 class TailCheck {
   public:
-    // A sync wants the log to begin anew at `base`. True: go on, by question(), divergence(), or
-    // with the reset. False: the log is still taking what came before; call begin() again when
-    // it has (waiting()).
-    bool begin(const LogPoint& base, const ReceiverView& view, Log& log);
+    // A sync wants to begin. True: go on, by question(), divergence(), or with the sync. False: the
+    // log is still taking what came before; call begin() again when it has (waiting()).
+    bool begin(const ReceiverView& view, Log& log);
     bool waiting() const { return waiting_; }
-    const LogPoint& base() const { return base_; }
     // An answer of the primary. False: of an earlier search.
     bool answered(const History& theirs, Log& log);
     // What to ask the primary for; nothing: the search is over, or none was needed.
@@ -27,7 +25,6 @@ class TailCheck {
     std::optional<Divergence> divergence() const;
 
   private:
-    LogPoint base_;
     ReceiverView view_;
     bool waiting_ = false;
     std::optional<HistorySearch> search_;

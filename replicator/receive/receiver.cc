@@ -1,14 +1,8 @@
 #include "replicator/receive/receiver.h"
 
-#include <algorithm>
 #include <cassert>
-#include <deque>
-#include <set>
-#include <utility>
 
-#include "replicator/receive/assembly.h"
-#include "replicator/receive/credit.h"
-#include "replicator/receive/session.h"
+#include "replicator/receive/receiver_state.h"
 
 namespace tanist {
 namespace {
@@ -24,125 +18,16 @@ constexpr Nanos kSyncStalledAfter = 10s;
 
 }  // namespace
 
-struct Receiver::State {
-    ReceiverStart self;       // cluster, group, node, name
-    Epoch epoch, epoch_seen;  // durable; the highest, >= epoch
-    ReplicaState state = ReplicaState::empty;
-    std::string reason, primary_name, told_refusal;
-    std::optional<Session> session;
-    NodeKey primary;  // of epoch `epoch`, once heard
-    Position primary_end;
-    // accepted >= received: what went to the log, and what the log has confirmed.
-    LogPoint accepted, received;
-    std::deque<Unanswered> unanswered;
-    RecordAssembly assembly;
-    bool log_failed = false;  // until the next AppendAbandoned
-    int abandons = 0;         // AppendAbandon without its answer
-    Lsn durable, applied;
-    Lsn committed, committed_told, committed_here;
-    SyncStep sync = SyncStep::none;
-    SyncBegin sync_begin;
-    SyncEnd sync_end;
-    std::set<uint32_t> asks;  // sent, not wholly answered
-    uint32_t last_ask = 0;
-    Instant sync_heard, now, heard, last_ack, refused_at;
-    bool asked_all = false, ack_wanted = false, stopping = false;
-    std::vector<ReceiverAction> out;
-
-    // In place: a variant moved from a temporary makes g++ 12 warn about what is not there.
-    template <class Action>
-    void emit(Action action) {
-        out.emplace_back(std::in_place_type<Action>, std::move(action));
-    }
-    bool open() const { return session && session->opening == Opening::open; }
-    void send(LinkId to, uint64_t session_id, Epoch as, Body body) {
-        Message message;
-        message.envelope.session = session_id;
-        message.envelope.epoch = as;
-        if (std::holds_alternative<Ack>(body)) message.envelope.offset = session->sync_reset;
-        message.envelope.lsn = received.position.lsn;
-        message.body = std::move(body);
-        emit(act::Send{to, std::move(message)});
-    }
-    Refusal refusal;
-    void refuse(LinkId to, const Envelope& about, RefuseCode code, std::string text) {
-        send(to, about.session, epoch_seen, Refuse{code, std::move(text)});
-    }
-
-    // Drops the record that is under way, if one is.
-    void abandon() {
-        if (!assembly.open()) return;
-        assembly.drop();
-        ++abandons;
-        emit(act::AppendAbandon{});
-    }
-    void end_session(const std::string& why);
-    void break_session(RefuseCode code, const std::string& why);
-    void abort_sync(const std::string& why);
-    bool acceptable(const ev::Received& event, const Hello& hello);
-    void hello(const ev::Received& event, const Hello& hello);
-    void proceed();
-    void welcome();
-    void ack();
-    void data(const Envelope& envelope, const Data& data);
-    Status take_records(const Envelope& envelope, ByteView bytes);
-    void tell_committed();
-    void tell_settled(Lsn to) {
-        if (std::exchange(committed_told, to) != to) emit(act::CommittedUpTo{to});
-    }
-    void heartbeat(const Heartbeat& beat);
-    void sync_message(const ev::Received& event);
-    void begin_sync(const ev::Received& event, const SyncBegin& begin);
-    void ask_for_end();
-    void complete_sync();
-    void on_time();
-    void check_invariants() const;
-
-    void on(const ev::Tick&) {}
-    void on(const ev::Received& event);
-    void on(const ev::NotAdmitted& event) {
-        if (!session || !session->has(event.from, event.envelope)) return;
-        break_session(RefuseCode::unknown_session, "its epoch is not let in here just now");
-    }
-    void on(const ev::Written& event) {
-        if (open()) session->credit.taken(event.bytes);
-    }
-    void on(const ev::Appended& event);
-    void on(const ev::AppendFailed& event);
-    void on(const ev::AppendAbandoned& event);
-    void on(const ev::SendFailed& event);
-    void on(const ev::Durable& event);
-    void on(const ev::Applied& event);
-    void on(const ev::NeedsSync& event);
-    void on(const ev::LogReset& event);
-    void on(const ev::Adopted&);
-    void on(const ev::EpochDurable& event);
-    void on(const ev::SyncWantsRange& event);
-    void on(const ev::SyncAskedAll&);
-    void on(const ev::SyncInstalled& event);
-    void on(const ev::SyncFailed& event);
-    void on(const ev::ShuttingDown&) {
-        stopping = true;
-        if (session) break_session(RefuseCode::shutting_down, "this replica is shutting down");
-    }
-};
-
 // -- the session's life
-
-void Receiver::State::abort_sync(const std::string& why) {
-    if (sync == SyncStep::none) return;
-    sync = SyncStep::none;
-    asks.clear();
-    emit(act::SyncAborted{why});
-}
 
 void Receiver::State::end_session(const std::string& why) {
     if (!session) return;
+    // What is being installed needs no primary any more. A sync's log is dropped before what is
+    // abandoned, so that the answer tells the end of the other one.
+    if (sync < SyncStep::installing) abort_sync(why);
     abandon();
-    // What is being installed needs no primary any more.
-    if (sync != SyncStep::installing) abort_sync(why);
     session.reset();
-    ack_wanted = false;
+    ack_wanted = at_gap = false;
     emit(act::Report{"the session ended: " + why});
 }
 
@@ -218,9 +103,10 @@ void Receiver::State::hello(const ev::Received& event, const Hello& hello) {
     }
 }
 
-// Adoption and epoch are durable: ask the log where it ends.
+// Adoption and epoch are durable, and no sync is half installed: ask the log where it ends.
 void Receiver::State::proceed() {
     if (!session || session->opening != Opening::making_durable || epoch < session->epoch) return;
+    if (sync != SyncStep::none) return;
     session->opening = Opening::settling;
     ++abandons;
     emit(act::AppendAbandon{});
@@ -253,8 +139,7 @@ void Receiver::State::welcome() {
     welcome.group = self.group;
     welcome.node = self.node;
     welcome.name = self.name;
-    // While a sync is being installed, the log already goes on from there.
-    welcome.state = sync == SyncStep::installing ? ReplicaState::following : state;
+    welcome.state = state;
     welcome.end = received.position;
     welcome.end_chain = received.chain;
     welcome.durable = durable;
@@ -277,7 +162,9 @@ void Receiver::State::ack() {
     Ack ack;
     ack.received = received.position.lsn;
     ack.durable = std::min(durable, ack.received);
-    ack.applied = applied;
+    if (sync_has_log()) ack.durable = std::min(ack.durable, sync_begin.base.lsn);
+    // The database and the sync's log do not belong together until the sync is installed.
+    ack.applied = sync == SyncStep::none ? applied : Lsn(0);
     ack.credit = session->credit.granted();
     ack.echo_unix_ns = session->echo_unix_ns;
     send(session->link, session->id, epoch, ack);
@@ -287,11 +174,11 @@ void Receiver::State::data(const Envelope& envelope, const Data& data) {
     const uint64_t body_bytes = kDataPrefixBytes + data.bytes.size();
     committed = std::max(committed, data.committed);
     session->receipt_wanted |= (envelope.flags & kDataReceiptWanted) != 0;
-    bool expected = state == ReplicaState::following || sync >= SyncStep::copying;
+    bool expected = state == ReplicaState::following || sync_has_log();
     bool repeat = !assembly.open() && envelope.lsn <= accepted.position.lsn;
-    if (!expected || repeat || log_failed) return session->credit.discarded(body_bytes);
+    if (!expected || at_gap || repeat || log_failed) return session->credit.discarded(body_bytes);
     Status taken = take_records(envelope, data.bytes);
-    if (taken.ok() && ((envelope.flags & kDataLast) != 0) == assembly.open()) {
+    if (taken.ok() && !at_gap && ((envelope.flags & kDataLast) != 0) == assembly.open()) {
         assembly.drop();
         taken = Error{Errc::corrupt, "the records of a message do not add up to its length"};
     }
@@ -309,6 +196,10 @@ Status Receiver::State::take_records(const Envelope& envelope, ByteView bytes) {
         auto step = assembly.take(from, bytes, accepted, self.group);
         if (!step.ok()) return std::move(step).error();
         bytes = bytes.subspan(step->used);
+        if (step->begins && assembly.header().kind == RecordKind::rebase) {
+            meet_gap(assembly.header().lsn);
+            break;
+        }
         session->credit.part(step->part.size());
         if (step->begins) emit(act::AppendBegin{assembly.header()});
         if (!step->part.empty()) emit(act::AppendPart{step->part});
@@ -321,8 +212,10 @@ Status Receiver::State::take_records(const Envelope& envelope, ByteView bytes) {
     return ok_status();
 }
 
-// Told before it is durable here: whoever applies then need not wait for us when it is.
+// Told before it is durable here: whoever applies then need not wait for us when it is. In a sync
+// the primary speaks of records that are not in the database's log.
 void Receiver::State::tell_committed() {
+    if (state != ReplicaState::following) return;
     const Lsn here = std::min(durable, received.position.lsn);
     committed_here = std::max(committed_here, appliable(here, committed));
     tell_settled(std::max(committed_told, committed));
@@ -344,10 +237,10 @@ void Receiver::State::on(const ev::AppendFailed& event) {
     if (log_failed || abandons > 0) return;  // the first one has ended the session
     log_failed = true;
     assembly.drop();
-    ++abandons;
-    emit(act::AppendAbandon{});
     const std::string what = event.no_space ? "its disk is full: " : "its log failed: ";
     if (session) break_session(RefuseCode::storage, what + event.reason);
+    ++abandons;
+    emit(act::AppendAbandon{});
 }
 
 void Receiver::State::on(const ev::SendFailed& event) {
@@ -359,13 +252,14 @@ void Receiver::State::on(const ev::SendFailed& event) {
 }
 
 void Receiver::State::on(const ev::Durable& event) {
-    durable = std::max(durable, event.lsn);
+    if (!event.of_sync) durable = std::max(durable, event.lsn);
+    if (event.of_sync && sync_has_log()) sync_durable = std::max(sync_durable, event.lsn);
     if (open()) ack();
 }
 
 void Receiver::State::on(const ev::Applied& event) {
-    if (sync != SyncStep::none) return;  // of the database that the sync replaces
     applied = event.lsn;
+    if (sync != SyncStep::none) return;
     ack_wanted = true;
     if (open() && applied == received.position.lsn) ack();
 }
@@ -376,113 +270,6 @@ void Receiver::State::heartbeat(const Heartbeat& beat) {
     committed = std::max(committed, beat.committed);
     emit(act::PrimaryHeard{beat.end, beat.sent_unix_ns, beat.log_bytes});
     ack();
-}
-
-// -- sync
-
-void Receiver::State::on(const ev::NeedsSync& event) {
-    if (sync != SyncStep::none) return;
-    state = ReplicaState::needs_sync;
-    reason = event.reason;
-    abandon();
-    if (open()) send(session->link, session->id, epoch, NeedSync{event.reason});
-}
-
-void Receiver::State::begin_sync(const ev::Received& event, const SyncBegin& begin) {
-    if (!session->begin_sync(event.from, event.envelope.offset)) return;
-    abort_sync("a new sync begins");
-    abandon();
-    sync = SyncStep::resetting;
-    sync_begin = begin;
-    sync_heard = now;
-    last_ask = 0;
-    asked_all = false;
-    if (state == ReplicaState::following) state = ReplicaState::needs_sync;
-    // The database and the log no longer belong together, until the sync is installed.
-    applied = Lsn(0);
-    emit(act::ResetLog{{begin.base, begin.base_chain}});
-}
-
-void Receiver::State::on(const ev::LogReset& event) {
-    unanswered.clear();
-    log_failed = false;
-    received = accepted = event.base;
-    if (open()) session->credit.taken_to(session->credit.queued());
-    durable = event.base.position.lsn;
-    tell_settled(committed_here = Lsn(0));
-    bool ours = event.base.position == sync_begin.base && event.base.chain == sync_begin.base_chain;
-    if (sync != SyncStep::resetting || !ours || !open()) return;
-    session->sync_reset = session->sync_begun;
-    sync = SyncStep::copying;
-    sync_heard = now;
-    emit(act::SyncBegan{sync_begin});
-    ack();
-}
-
-void Receiver::State::on(const ev::SyncWantsRange& event) {
-    if (sync != SyncStep::copying || !open()) return;
-    last_ask = std::max(last_ask, event.ask.ask);
-    asks.insert(event.ask.ask);
-    sync_heard = now;
-    send(session->sync_link, session->id, epoch, event.ask);
-}
-
-void Receiver::State::on(const ev::SyncAskedAll&) {
-    asked_all = true;
-    ask_for_end();
-}
-
-void Receiver::State::ask_for_end() {
-    if (sync != SyncStep::copying || !asked_all || !asks.empty() || !open()) return;
-    sync = SyncStep::ending;
-    sync_heard = now;
-    send(session->sync_link, session->id, epoch, SyncAsk{last_ask + 1, 0, 0, {}});
-}
-
-void Receiver::State::sync_message(const ev::Received& event) {
-    if (auto* begin = std::get_if<SyncBegin>(&event.body)) return begin_sync(event, *begin);
-    if (sync == SyncStep::none) return;  // of a sync that was broken off
-    if (event.from != session->sync_link) {
-        return break_session(RefuseCode::unknown_session, "the sync connection was renewed");
-    }
-    sync_heard = now;
-    if (auto* pages = std::get_if<SyncPages>(&event.body)) {
-        if (!asks.contains(pages->ask)) return;
-        if (pages->last) asks.erase(pages->ask);
-        emit(act::SyncGotPages{*pages});
-        ask_for_end();
-    } else if (auto* end = std::get_if<SyncEnd>(&event.body)) {
-        if (sync != SyncStep::ending) return;
-        sync = SyncStep::filling;
-        sync_end = *end;
-        complete_sync();
-    }
-}
-
-void Receiver::State::complete_sync() {
-    if (sync != SyncStep::filling || received.position.lsn < sync_end.end.lsn) return;
-    sync = SyncStep::installing;
-    emit(act::SyncComplete{sync_end});
-}
-
-void Receiver::State::on(const ev::SyncInstalled& event) {
-    // Of a sync that was broken off, but too late: the next one begins from what is there now.
-    if (sync != SyncStep::installing) return;
-    sync = SyncStep::none;
-    asks.clear();
-    state = ReplicaState::following;
-    reason.clear();
-    applied = event.at.position.lsn;
-    emit(act::Report{"the sync is installed, at " + to_string(event.at.position)});
-    if (open()) ack();
-}
-
-void Receiver::State::on(const ev::SyncFailed& event) {
-    if (sync == SyncStep::none) return;
-    sync = SyncStep::none;
-    asks.clear();
-    reason = event.reason;
-    if (session) break_session(RefuseCode::storage, "the sync failed here: " + event.reason);
 }
 
 // -- all messages
@@ -538,7 +325,8 @@ void Receiver::State::check_invariants() const {
     assert(epoch_seen >= epoch);
     assert(!session || session->epoch <= epoch_seen);
     assert(!open() || session->epoch <= epoch);
-    assert(sync == SyncStep::none || session || sync == SyncStep::installing);
+    assert(sync == SyncStep::none || session || sync >= SyncStep::installing);
+    assert(!sync_has_log() || durable <= held.position.lsn);
     assert(sync == SyncStep::none || state != ReplicaState::following);
     assert(committed_here <= committed_told);
 }
@@ -547,6 +335,7 @@ Receiver::Receiver(ReceiverStart start) : state_(new State) {
     State& s = *state_;
     s.epoch = s.epoch_seen = start.epoch;
     s.state = start.state;
+    s.whole = start.state == ReplicaState::following;
     s.reason = start.sync_reason;
     s.accepted = s.received = start.log_end;
     s.durable = start.durable;
@@ -577,7 +366,8 @@ ReceiverView Receiver::view() const {
     view.primary = s.primary;
     view.primary_name = s.primary_name;
     view.epoch = s.epoch;
-    view.received = s.received.position.lsn;
+    view.whole = s.whole;
+    view.end = s.end();
     view.durable = s.durable;
     view.applied = s.applied;
     view.primary_end = s.primary_end;

@@ -71,6 +71,7 @@ struct SendFailed {
 };
 struct Durable {
     Lsn lsn;
+    bool of_sync = false;  // of the sync's log
 };
 struct Applied {
     Lsn lsn;
@@ -78,10 +79,12 @@ struct Applied {
 struct NeedsSync {
     std::string reason;
 };  // apply found that it cannot go on (rebase, gap)
-struct LogReset {
-    LogPoint base;
-};                  // after ResetLog: the log begins anew here
-struct Adopted {};  // after Adopt: durable
+// After BeginSyncLog: the records from the sync's base on go to a log of their own.
+struct SyncLogBegun {
+    uint64_t number;
+};
+struct SyncLogKept {};  // after KeepSyncLog: it is the log now
+struct Adopted {};      // after Adopt: durable
 struct EpochDurable {
     Epoch epoch;
 };  // after PersistEpoch
@@ -103,10 +106,10 @@ using ReceiverEvent =
                  receiver_event::Written, receiver_event::Appended, receiver_event::AppendFailed,
                  receiver_event::AppendAbandoned, receiver_event::SendFailed,
                  receiver_event::Durable, receiver_event::Applied, receiver_event::NeedsSync,
-                 receiver_event::LogReset, receiver_event::Adopted, receiver_event::EpochDurable,
-                 receiver_event::SyncWantsRange, receiver_event::SyncAskedAll,
-                 receiver_event::SyncInstalled, receiver_event::SyncFailed,
-                 receiver_event::ShuttingDown>;
+                 receiver_event::SyncLogBegun, receiver_event::SyncLogKept, receiver_event::Adopted,
+                 receiver_event::EpochDurable, receiver_event::SyncWantsRange,
+                 receiver_event::SyncAskedAll, receiver_event::SyncInstalled,
+                 receiver_event::SyncFailed, receiver_event::ShuttingDown>;
 
 namespace receiver_action {
 struct Send {
@@ -136,9 +139,14 @@ struct AppendAbandon {};  // drop what was begun; always answered by AppendAband
 struct CommittedUpTo {
     Lsn lsn;
 };
-struct ResetLog {
+// A sync begins: what is appended from now on goes to a log that begins at its base. The log before
+// stays as it is.
+struct BeginSyncLog {
     LogPoint base;
-};  // a sync begins: the log restarts at its base
+    uint64_t number;
+};
+struct DropSyncLog {};  // appending goes on in the log before; told before every other use of it
+struct KeepSyncLog {};  // the database is the sync's: its log takes the place of the one before
 struct SyncBegan {
     SyncBegin begin;
 };
@@ -163,9 +171,10 @@ struct Report {
 using ReceiverAction = std::variant<
     receiver_action::Send, receiver_action::Adopt, receiver_action::PersistEpoch,
     receiver_action::AppendBegin, receiver_action::AppendPart, receiver_action::AppendFinish,
-    receiver_action::AppendAbandon, receiver_action::CommittedUpTo, receiver_action::ResetLog,
-    receiver_action::SyncBegan, receiver_action::SyncGotPages, receiver_action::SyncComplete,
-    receiver_action::SyncAborted, receiver_action::PrimaryHeard, receiver_action::Report>;
+    receiver_action::AppendAbandon, receiver_action::CommittedUpTo, receiver_action::BeginSyncLog,
+    receiver_action::DropSyncLog, receiver_action::KeepSyncLog, receiver_action::SyncBegan,
+    receiver_action::SyncGotPages, receiver_action::SyncComplete, receiver_action::SyncAborted,
+    receiver_action::PrimaryHeard, receiver_action::Report>;
 
 // A primary that is refused asks again within seconds; one that has stopped asking is no news.
 constexpr Nanos kRefusalShown = std::chrono::minutes(1);
@@ -179,7 +188,9 @@ struct ReceiverView {
     NodeKey primary;
     std::string primary_name;
     Epoch epoch;
-    Lsn received, durable, applied;
+    LogPoint end;  // of the log that belongs to the database; so are these
+    Lsn durable, applied;
+    bool whole = false;  // the database can be brought to that end
     Position primary_end;
     Instant heard{0};
     // Who was refused within the last kRefusalShown, and why; "" nobody.

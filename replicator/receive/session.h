@@ -13,10 +13,10 @@ namespace tanist {
 // `settling`: the log answers where it ends, after everything of earlier sessions.
 enum class Opening { making_durable, settling, open };
 
-// `resetting`: the log is being moved to the base. `copying`: ranges are asked for. `ending`: the
-// last ask is out. `filling`: sync_end is here, the log is not there yet. `installing`: the sink
-// has everything.
-enum class SyncStep { none, resetting, copying, ending, filling, installing };
+// `opening`: the sync's log is being made. `copying`: ranges are asked for. `ending`: the last ask
+// is out. `filling`: sync_end is here, the sync's log is not there yet. `installing`: the sink has
+// everything. `keeping`: the database is the sync's, and its log becomes the log.
+enum class SyncStep { none, opening, copying, ending, filling, installing, keeping };
 
 struct Session {
     uint64_t id = 0;
@@ -30,7 +30,7 @@ struct Session {
     uint64_t credit_told = 0;  // consumed() when the last ack left
     int64_t echo_unix_ns = 0;
     bool receipt_wanted = false;  // of records whose Appended is still to come
-    // Numbers of the newest sync that was begun, and of that for which the log was begun anew.
+    // Numbers of the newest sync that was begun, and of the one whose log was begun.
     uint64_t sync_begun = 0;
     uint64_t sync_reset = 0;
 

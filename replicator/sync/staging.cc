@@ -37,10 +37,7 @@ Status Staging::begin(uint32_t page_bytes, uint32_t db_pages) {
     db_pages_ = db_pages;
     TANIST_TRY(make_directory(directory_));
     TANIST_TRY(remove_path(copy_path()));
-    Result<Bytes> meta = read_file(meta_path(), kMetaBytes);
-    const bool usable =
-        meta.ok() && *meta == encode_meta(page_bytes, form_) && path_exists(pages_path());
-    if (!usable) TANIST_TRY(start_anew());
+    if (!is_whole(page_bytes)) TANIST_TRY(start_anew());
     Result<File> pages = File::open(pages_path(), File::Mode::write);
     if (!pages) return std::move(pages).error();
     pages_ = std::move(pages).value();
@@ -61,6 +58,18 @@ Status Staging::begin(uint32_t page_bytes, uint32_t db_pages) {
     const uint64_t bytes_max = place_of(db_pages + 1);
     if (stat->bytes > bytes_max) TANIST_TRY(pages_.truncate(bytes_max));
     return ok_status();
+}
+
+bool Staging::is_whole(uint32_t page_bytes) const {
+    const Result<Bytes> meta = read_file(meta_path(), kMetaBytes);
+    return meta.ok() && *meta == encode_meta(page_bytes, form_) && path_exists(pages_path()) &&
+           path_exists(have_path());
+}
+
+Status Staging::sync() {
+    TANIST_TRY(pages_.sync_data());
+    TANIST_TRY(have_.sync_data());
+    return sync_directory(directory_);
 }
 
 Status Staging::keep_own_form() {

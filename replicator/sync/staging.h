@@ -25,6 +25,10 @@ class Staging {
     Status begin(uint32_t page_bytes, uint32_t db_pages);
     // Removes what an earlier sync left in another form or under another key.
     Status keep_own_form();
+    // What begin() would find is what was staged with this page size, in this form.
+    bool is_whole(uint32_t page_bytes) const;
+    // What is staged is on the disk.
+    Status sync();
     bool has(uint32_t pgno) const;
     bool has_any(uint32_t first, uint32_t count) const;
     bool empty() const { return staged_ == 0; }

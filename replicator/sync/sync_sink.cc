@@ -5,6 +5,7 @@
 
 #include "replicator/apply/log_pages.h"
 #include "replicator/base/hash.h"
+#include "replicator/sync/install_plan.h"
 #include "replicator/sync/page_reader.h"
 #include "replicator/sync/staging.h"
 
@@ -74,16 +75,21 @@ class InstalledPages : public PageSource {
 }  // namespace
 
 struct SyncSink::State {
-    State(const SqliteApi& sqlite, std::string db, Staging staged)
-        : api(sqlite), db_path(std::move(db)), staging(std::move(staged)) {}
+    State(const SqliteApi& sqlite, std::string db, std::string base, StagedForm form)
+        : api(sqlite),
+          db_path(std::move(db)),
+          directory(std::move(base)),
+          staging(directory, db_path, std::move(form)) {}
 
     void open_old_copy();
     Status hash_range(SyncAsk& ask);
     Result<LogPoint> gather(LogReader& log, Lsn up_to, LogPages& records) const;
+    Status stage_rest(LogPages& records);
+    Status write_plan(const LogPoint& end, uint32_t db_pages, SqliteHandle* database);
+    Status end_install();
     Status update_database(PageSource& pages, const LogPoint& end, IntentFile& intent,
                            Applier* applier);
-    Status replace_database(LogPages& records, uint32_t db_pages, const LogPoint& end,
-                            IntentFile& intent);
+    Status replace_database(uint32_t db_pages, const LogPoint& end, IntentFile& intent);
 
     struct Range {
         uint32_t first = 0;
@@ -91,6 +97,7 @@ struct SyncSink::State {
     };
     const SqliteApi& api;
     std::string db_path;
+    std::string directory;
     Staging staging;
     SyncBegin began;
     std::unique_ptr<SqliteHandle> old_copy;  // a database that no applier has open
@@ -110,9 +117,8 @@ bool SyncSink::replaced_database() const { return state_->replaced; }
 Result<std::unique_ptr<SyncSink>> SyncSink::open(const SqliteApi& api, const std::string& db_path,
                                                  const std::string& staging_directory,
                                                  StagedForm form) {
-    Staging staging(staging_directory, db_path, std::move(form));
     return std::unique_ptr<SyncSink>(
-        new SyncSink(std::make_unique<State>(api, db_path, std::move(staging))));
+        new SyncSink(std::make_unique<State>(api, db_path, staging_directory, std::move(form))));
 }
 
 // What cannot be opened is replaced, so the reason does not matter.
@@ -263,17 +269,78 @@ Result<LogPoint> SyncSink::install(LogReader& log, Lsn up_to, IntentFile& intent
     LogPages records(log, {});
     Result<LogPoint> end = state.gather(log, up_to, records);
     if (!end) return std::move(end).error();
+    const bool replace = !state.current;
     const uint32_t db_pages = records.db_pages() != 0 ? records.db_pages() : state.began.db_pages;
-    if (state.current) {
+    if (replace) TANIST_TRY(state.stage_rest(records));
+    SqliteHandle* database = applier != nullptr ? &applier->handle() : state.old_copy.get();
+    TANIST_TRY(state.write_plan(*end, db_pages, replace ? nullptr : database));
+    if (replace) {
+        TANIST_TRY(state.replace_database(db_pages, *end, intent));
+    } else {
         InstalledPages pages(state.staging, records, state.began.page_bytes, db_pages);
         TANIST_TRY(state.update_database(pages, *end, intent, applier));
-    } else {
-        TANIST_TRY(state.replace_database(records, db_pages, *end, intent));
-        state.replaced = true;
     }
-    state.current.reset();
-    state.old_copy.reset();
-    TANIST_TRY(state.staging.remove());
+    TANIST_TRY(state.end_install());
+    state.replaced = replace;
+    return *end;
+}
+
+// From here on a crash does not undo the install: a start finishes it. For that all must be on the
+// disk that it builds on, also the pages of the database that the sync found in place, and nothing
+// of it may be written again, which a power cut could tear.
+Status SyncSink::State::write_plan(const LogPoint& end, uint32_t db_pages, SqliteHandle* database) {
+    TANIST_TRY(staging.sync());
+    if (database != nullptr) {
+        TANIST_TRY(database->sync_wal());
+        TANIST_TRY(database->sync_db());
+    }
+    return write_install_plan(directory, {.base = {began.base, began.base_chain},
+                                          .end = end,
+                                          .page_bytes = began.page_bytes,
+                                          .db_pages = db_pages,
+                                          .replaces = database == nullptr});
+}
+
+Status SyncSink::State::end_install() {
+    current.reset();
+    old_copy.reset();
+    return staging.remove();
+}
+
+// Page images are whole, so what was done before the crash is done again.
+Result<LogPoint> SyncSink::finish_install(const SqliteApi& api, const std::string& db_path,
+                                          const std::string& staging_directory, StagedForm form,
+                                          LogReader& log, IntentFile& intent) {
+    Result<InstallPlan> plan = read_install_plan(staging_directory);
+    if (!plan) return std::move(plan).error();
+    State state(api, db_path, staging_directory, std::move(form));
+    const bool staged = state.staging.is_whole(plan->page_bytes);
+    if (plan->replaces && !staged) {
+        // It became the database, or it would still be there.
+        TANIST_TRY(
+            intent.write({.done = plan->end, .target = plan->end, .durable = plan->end}, true));
+        return plan->end;
+    }
+    if (!staged) return Error{Errc::corrupt, "the pages of a sync are gone"};
+    state.began = {.base = plan->base.position,
+                   .base_chain = plan->base.chain,
+                   .page_bytes = plan->page_bytes,
+                   .db_pages = plan->db_pages};
+    TANIST_TRY(state.staging.begin(plan->page_bytes, plan->db_pages));
+    if (plan->replaces) {
+        TANIST_TRY(state.replace_database(plan->db_pages, plan->end, intent));
+        TANIST_TRY(state.end_install());
+        return plan->end;
+    }
+    state.open_old_copy();
+    if (!state.old_copy) return Error{Errc::io, "cannot open " + db_path};
+    LogPages records(log, {});
+    Result<LogPoint> end = state.gather(log, plan->end.position.lsn, records);
+    if (!end) return std::move(end).error();
+    if (*end != plan->end) return Error{Errc::corrupt, "the log of a sync is another one"};
+    InstalledPages pages(state.staging, records, plan->page_bytes, plan->db_pages);
+    TANIST_TRY(state.update_database(pages, *end, intent, nullptr));
+    TANIST_TRY(state.end_install());
     return *end;
 }
 
@@ -290,8 +357,8 @@ Status SyncSink::State::update_database(PageSource& pages, const LogPoint& end, 
     return intent.write({.done = end, .target = end, .durable = end}, true);
 }
 
-Status SyncSink::State::replace_database(LogPages& records, uint32_t db_pages, const LogPoint& end,
-                                         IntentFile& intent) {
+// What becomes the database has the records' pages, and a replica's page 1.
+Status SyncSink::State::stage_rest(LogPages& records) {
     Bytes image(began.page_bytes);
     for (uint32_t i = 0; i < records.page_count(); ++i) {
         Result<Pgno> pgno = records.page(i, image);
@@ -305,9 +372,11 @@ Status SyncSink::State::replace_database(LogPages& records, uint32_t db_pages, c
     }
     image[kReadVersionAt] = kReadVersionWal;
     const uint32_t page_1 = 1;
-    TANIST_TRY(staging.put({&page_1, 1}, image));
-    // While the intent says syncing, a crash between rename and the last write means another sync,
-    // which finds every page in place.
+    return staging.put({&page_1, 1}, image);
+}
+
+Status SyncSink::State::replace_database(uint32_t db_pages, const LogPoint& end,
+                                         IntentFile& intent) {
     TANIST_TRY(intent.write({.target = end, .syncing = true}, true));
     TANIST_TRY(staging.become_database(db_pages));
     return intent.write({.done = end, .target = end, .durable = end}, true);

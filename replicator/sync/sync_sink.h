@@ -47,9 +47,16 @@ class SyncSink {
     Status got(const SyncPages& pages);
     bool complete() const;  // every ask was answered
     // Makes the database consistent at the log's record `up_to` (>= the SyncEnd's position) and
-    // writes the intent. `applier` is the owner of begin's `current`, null when that was null; open
-    // one afterwards. refused: the primary's database moved again (REBASE); sync anew.
+    // writes the intent. busy, no_space: try again. While the intent does not say syncing, the
+    // database is what it was. `applier` is the owner of begin's `current`, null when that was
+    // null; open one afterwards. refused: the primary's database moved again (REBASE); sync anew.
     Result<LogPoint> install(LogReader& log, Lsn up_to, IntentFile& intent, Applier* applier);
+    // Finishes what a crash cut short after its plan was written (sync/install_plan.h), whatever of
+    // it was done. `log` holds the sync's records, as for install(). corrupt: it cannot be
+    // finished.
+    static Result<LogPoint> finish_install(const SqliteApi& api, const std::string& db_path,
+                                           const std::string& staging_directory, StagedForm form,
+                                           LogReader& log, IntentFile& intent);
     // After install: the database is another file, so a handle on the old one must be closed.
     bool replaced_database() const;
     SyncProgress progress() const;

@@ -35,7 +35,8 @@ struct SealedPair : Pair {
     }
     // Whether any file of the node's log shows it.
     static bool log_shows(const std::string& db, const std::string& text) {
-        for (const auto& file : fs::directory_iterator(Layout(db).log())) {
+        for (const auto& file : fs::recursive_directory_iterator(Layout(db).log())) {
+            if (!file.is_regular_file()) continue;
             if (file_text(file.path().string()).find(text) != std::string::npos) return true;
         }
         return false;
@@ -109,6 +110,8 @@ TEST_CASE("at rest: the log of every node is its owner's alone, whatever the uma
     Pair pair("CREATE TABLE t(x)");
     StockSqlite(pair.primary).must("INSERT INTO t VALUES (1)");
     REQUIRE(pair.equal_soon());
+    // The first sync is over when its log is the log.
+    REQUIRE(eventually([&] { return !fs::exists(Layout(pair.replica).log() + "/next"); }));
     for (const std::string& db : {pair.primary, pair.replica}) {
         CHECK(mode_of(Layout(db).directory) == fs::perms::owner_all);
         CHECK(mode_of(Layout(db).log()) == fs::perms::owner_all);

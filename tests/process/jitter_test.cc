@@ -125,7 +125,13 @@ struct FarTrio : FarNodes {
         for (const FarNode* node : {&b, &c}) {
             REQUIRE_MESSAGE(eventually([&] { return knows_all(*node); }), story());
             REQUIRE_MESSAGE(equal_soon(a, *node), story());
+            // Pages are there before the sync's log is: until then it has nothing to be promoted
+            // with.
+            REQUIRE_MESSAGE(eventually([&] { return position(*node) == position(a); }), story());
         }
+    }
+    std::string position(const FarNode& node) const {
+        return json("status " + node.db).value("position", "");
     }
     bool knows_all(const FarNode& node) const {
         const std::string members = file_text(node.db + "-tanist/members");

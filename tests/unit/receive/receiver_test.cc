@@ -48,17 +48,39 @@ struct ReceiverFixture {
         envelope.session = 77;
         envelope.epoch = Epoch(5);
         envelope.offset = number;
-        actions = receiver.step(receiver_event::Received{from, envelope, SyncBegin{}}, Instant{1});
+        const SyncBegin begin{{Epoch(5), Lsn(100)}, {}, 512, 10};
+        actions = receiver.step(receiver_event::Received{from, envelope, begin}, Instant{1});
     }
-    bool throws_its_log_away() const {
-        return std::any_of(actions.begin(), actions.end(), [](const ReceiverAction& action) {
-            return std::holds_alternative<receiver_action::ResetLog>(action);
-        });
+    template <class T>
+    const T* does() const {
+        for (const ReceiverAction& action : actions) {
+            if (const T* found = std::get_if<T>(&action)) return found;
+        }
+        return nullptr;
+    }
+    bool begins_a_sync() const { return does<receiver_action::BeginSyncLog>() != nullptr; }
+    // The sync's log is there, and begins behind record 100.
+    void open_sync(uint64_t number) {
+        sync_begin(3, number);
+        const auto* begin = does<receiver_action::BeginSyncLog>();
+        REQUIRE(begin != nullptr);
+        actions = receiver.step(receiver_event::SyncLogBegun{begin->number}, Instant{1});
+    }
+    // Everything of the sync has come, and is in the database.
+    void install() {
+        Envelope envelope;
+        envelope.session = 77;
+        envelope.epoch = Epoch(5);
+        receiver.step(receiver_event::SyncAskedAll{}, Instant{1});
+        receiver.step(receiver_event::Received{3, envelope, SyncEnd{{Epoch(5), Lsn(100)}, 10}},
+                      Instant{1});
+        const LogPoint at{{Epoch(5), Lsn(100)}, {}};
+        actions = receiver.step(receiver_event::SyncInstalled{at}, Instant{1});
     }
     // A whole record, by a primary that said hello; its log has taken it.
-    void record(uint16_t flags) {
+    void record(uint16_t flags, RecordKind kind = RecordKind::epoch) {
         RecordHeader header;
-        header.kind = RecordKind::epoch;
+        header.kind = kind;
         header.group = group;
         header.epoch = Epoch(5);
         header.lsn = Lsn(1);
@@ -71,7 +93,9 @@ struct ReceiverFixture {
         envelope.session = 77;
         envelope.epoch = Epoch(5);
         envelope.lsn = Lsn(1);
-        receiver.step(receiver_event::Received{1, envelope, Data{Lsn(0), bytes}}, Instant{3});
+        actions =
+            receiver.step(receiver_event::Received{1, envelope, Data{Lsn(0), bytes}}, Instant{3});
+        if (kind == RecordKind::rebase) return;
         actions = receiver.step(
             receiver_event::Appended{header.lsn, header.record_bytes(), header.chain}, Instant{4});
     }
@@ -152,17 +176,17 @@ TEST_CASE_FIXTURE(ReceiverFixture,
     CHECK(sent<Ack>()->durable == Lsn(1));
 }
 
-// It would throw away what it has acknowledged since, and nobody would send it again.
+// It would throw away what has come since, and nobody would send it again.
 TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a sync_begin that comes late is not obeyed") {
     open_session();
     sync_begin(3, 2);
-    CHECK(throws_its_log_away());
+    CHECK(begins_a_sync());
     sync_begin(2, 1);
-    CHECK_FALSE(throws_its_log_away());
+    CHECK_FALSE(begins_a_sync());
     sync_begin(3, 2);
-    CHECK_FALSE(throws_its_log_away());
+    CHECK_FALSE(begins_a_sync());
     sync_begin(4, 3);
-    CHECK(throws_its_log_away());
+    CHECK(begins_a_sync());
 }
 
 TEST_CASE_FIXTURE(ReceiverFixture, "receiver: an acknowledgement names the sync it comes after") {
@@ -172,7 +196,77 @@ TEST_CASE_FIXTURE(ReceiverFixture, "receiver: an acknowledgement names the sync 
     actions = receiver.step(receiver_event::Durable{Lsn(0)}, Instant{1});
     REQUIRE(sent<Ack>(&envelope) != nullptr);
     CHECK(envelope.offset == 0);
-    actions = receiver.step(receiver_event::LogReset{{}}, Instant{1});
+    actions = receiver.step(receiver_event::SyncLogBegun{1}, Instant{1});
     REQUIRE(sent<Ack>(&envelope) != nullptr);
     CHECK(envelope.offset == 2);
+}
+
+// A log with a REBASE in it would lead to no database.
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a gap is not kept, a sync is asked for") {
+    open_session();
+    record(0, RecordKind::rebase);
+    CHECK(does<receiver_action::AppendBegin>() == nullptr);
+    CHECK(sent<NeedSync>() != nullptr);
+    CHECK(receiver.view().whole);
+    CHECK(receiver.view().end == LogPoint{});
+}
+
+// ACK-HELD: without the sync's pages its log leads to no database.
+TEST_CASE_FIXTURE(ReceiverFixture,
+                  "receiver: what only a sync's log holds is not acknowledged as durable") {
+    open_session();
+    open_sync(2);
+    actions = receiver.step(receiver_event::Durable{Lsn(120), true}, Instant{1});
+    REQUIRE(sent<Ack>() != nullptr);
+    CHECK(sent<Ack>()->durable == Lsn(0));
+    CHECK(sent<Ack>()->received == Lsn(100));
+    CHECK(receiver.view().durable == Lsn(0));
+}
+
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: an installed sync counts when its log is kept") {
+    open_session();
+    open_sync(2);
+    install();
+    CHECK(does<receiver_action::KeepSyncLog>() != nullptr);
+    CHECK(receiver.view().state == ReplicaState::needs_sync);
+    actions = receiver.step(receiver_event::SyncLogKept{}, Instant{1});
+    REQUIRE(sent<Ack>() != nullptr);
+    CHECK(sent<Ack>()->durable == Lsn(100));
+    CHECK(sent<Ack>()->applied == Lsn(100));
+    CHECK(receiver.view().end.position.lsn == Lsn(100));
+}
+
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a sync that breaks off leaves the log as it was") {
+    open_session();
+    record(0);
+    const LogPoint before = receiver.view().end;
+    open_sync(2);
+    CHECK(receiver.view().end == before);
+    actions = receiver.step(receiver_event::SendFailed{1}, Instant{1});
+    CHECK(does<receiver_action::DropSyncLog>() != nullptr);
+    CHECK(receiver.view().end == before);
+    CHECK(receiver.view().state == ReplicaState::following);
+}
+
+// What a dropped log said late is of no log that is here.
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: a sync's log that is ready too late is not used") {
+    open_session();
+    sync_begin(3, 2);
+    sync_begin(4, 3);
+    actions = receiver.step(receiver_event::SyncLogBegun{1}, Instant{1});
+    CHECK(does<receiver_action::SyncBegan>() == nullptr);
+    actions = receiver.step(receiver_event::SyncLogBegun{2}, Instant{1});
+    CHECK(does<receiver_action::SyncBegan>() != nullptr);
+}
+
+// Half of it may be in the database.
+TEST_CASE_FIXTURE(ReceiverFixture, "receiver: while a sync is installed nobody is welcomed") {
+    open_session();
+    open_sync(2);
+    install();
+    receiver.step(receiver_event::SendFailed{1}, Instant{1});
+    hello(5, group);
+    CHECK(does<receiver_action::AppendAbandon>() == nullptr);
+    actions = receiver.step(receiver_event::SyncLogKept{}, Instant{1});
+    CHECK(does<receiver_action::AppendAbandon>() != nullptr);
 }
