@@ -1,6 +1,7 @@
 #include "replicator/node/status_poll.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "replicator/node/door.h"
@@ -12,6 +13,7 @@ namespace tanist {
 namespace {
 
 using Json = nlohmann::json;
+using namespace std::chrono_literals;
 
 std::string text(const Json& json, const char* key) {
     auto at = json.find(key);
@@ -53,6 +55,11 @@ void read_status(const std::string& status, Epoch epoch, PolledStatus& into) {
 
 // How many times as long as its first byte an answer may take.
 constexpr int kAnswerAfterGreetings = 8;
+// A process that dies drops its connections a moment before nothing listens in its place. A door
+// that bars us does the same for minutes: soon it is left alone.
+constexpr std::array<Nanos, 3> kProbesAgainAfter = {10ms, 40ms, 160ms};
+
+constexpr Instant kNever{INT64_MAX};
 
 // One member that is asked and has not answered.
 struct Question {
@@ -60,6 +67,8 @@ struct Question {
     PolledStatus* answer = nullptr;
     EndpointProbe probe;
     Instant give_up{0};
+    size_t probes_again = 0;
+    Instant probes_at = kNever;  // when it does next
 };
 
 // Everybody's questions, until they are answered or given up.
@@ -82,12 +91,12 @@ class Poll {
     }
 
     void run() {
-        for (; !asked_.empty(); give_up()) {
+        for (give_up(); !asked_.empty(); give_up()) {
             std::vector<int> probes;
             Instant until = asked_.front().give_up;
             for (const Question& question : asked_) {
                 if (question.probe.fd() >= 0) probes.push_back(question.probe.fd());
-                until = std::min(until, question.give_up);
+                until = std::min({until, question.give_up, question.probes_at});
             }
             link_.wait(probes, std::max(until - boot_now(), Nanos(0)));
             while (auto incoming = link_.receive()) take(*incoming);
@@ -111,8 +120,16 @@ class Poll {
     void give_up() {
         const Instant now = boot_now();
         std::erase_if(asked_, [&](Question& question) {
+            if (now >= question.probes_at) {
+                question.probe = EndpointProbe(question.answer->endpoint);
+                question.probes_at = kNever;
+            }
             const bool hoped = question.probe.fd() >= 0;
             const auto seen = question.probe.look();
+            const bool again = question.probes_again < kProbesAgainAfter.size();
+            const bool due = question.probes_at != kNever;
+            if (seen == EndpointProbe::Seen::dropped && again && !due)
+                question.probes_at = now + kProbesAgainAfter[question.probes_again++];
             if (hoped && seen == EndpointProbe::Seen::greeted) {
                 question.give_up =
                     std::max(question.give_up, began_ + kAnswerAfterGreetings * (now - began_));

@@ -121,6 +121,7 @@ Status Node::State::hand_over(const Member& target) {
         tell_hook(HookEvent::demote, target.endpoint, "switchover", 0);
     } else {
         note(NoteLevel::error, "cannot follow yet", {{"reason", followed.error().message}});
+        end_without_role(followed.error());
     }
     if (taken) return ok_status();
     return Error{Errc::unknown_outcome,

@@ -14,6 +14,7 @@ class EndpointProbe {
         nothing,  // yet, or ever
         refused,  // its machine answered that nothing listens there
         greeted,  // the first byte is here
+        dropped,  // taken, and closed without a word: a process that dies, or a door that bars us
     };
     explicit EndpointProbe(const std::string& endpoint);
     EndpointProbe(EndpointProbe&& other) noexcept;

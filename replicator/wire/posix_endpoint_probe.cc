@@ -87,8 +87,11 @@ EndpointProbe::Seen EndpointProbe::look() {
     char first = 0;
     const ssize_t got = ::recv(fd_, &first, 1, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOTCONN)) return seen_;
-    if (got > 0) seen_ = Seen::greeted;
-    if (got < 0 && errno == ECONNREFUSED) seen_ = Seen::refused;
+    if (got > 0) {
+        seen_ = Seen::greeted;
+    } else {
+        seen_ = got < 0 && errno == ECONNREFUSED ? Seen::refused : Seen::dropped;
+    }
     close();
     return seen_;
 }

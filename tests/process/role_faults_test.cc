@@ -41,3 +41,16 @@ TEST_CASE("role faults: who is elected and cannot write down that it is ends, an
     CHECK_MESSAGE(group.a.daemon.wait() == 1, group.story());
     CHECK_MESSAGE(group.elected({&group.b, &group.c, &d}) != nullptr, group.story());
 }
+
+TEST_CASE("role faults: who handed over and cannot follow ends, and its next start follows") {
+    Trio trio;
+    REQUIRE(Trio::equal_soon(trio.a, {&trio.b, &trio.c}));
+    fs::create_directory(Layout(trio.a.db).intent());
+    trio.run("switchover a.db --to b");
+    CHECK(trio.a.daemon.wait() == 1);
+    CHECK(trio.role(trio.b) == "primary");
+    fs::remove(Layout(trio.a.db).intent());
+    trio.a.start(trio.dir);
+    CHECK(trio.role(trio.a) == "replica");
+    CHECK(Trio::equal_soon(trio.b, {&trio.a, &trio.c}));
+}

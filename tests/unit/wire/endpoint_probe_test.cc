@@ -50,6 +50,16 @@ TEST_CASE("endpoint_probe: who serves a link greets, who only listens does not")
     CHECK(silent.look() == EndpointProbe::Seen::nothing);
 }
 
+TEST_CASE("endpoint_probe: who closes a connection without a word has dropped it") {
+    TcpListener listener;
+    EndpointProbe probe(listener.endpoint);
+    listener.close();
+    pollfd end{probe.fd(), POLLIN, 0};
+    REQUIRE(::poll(&end, 1, 60'000) == 1);
+    CHECK(probe.look() == EndpointProbe::Seen::dropped);
+    CHECK(probe.fd() == -1);
+}
+
 TEST_CASE("endpoint_probe: what it cannot know is no refusal") {
     CHECK_FALSE(refuses_connections("tcp://no.such.host.example:1"));
     CHECK_FALSE(refuses_connections("inproc://x"));
