@@ -228,8 +228,11 @@ int WalGate::give_write(DatabaseFile& file, sqlite3_file* real) {
         if (file.commits.was_held_back()) {
             file.call_engine();
             file.engine_after_commit(true);
+        } else if (file.commits.urgent()) {
+            if (file.control.count_waiting()) file.call_engine();
+            file.engine_after_commit(true);
         } else {
-            file.engine_after_commit(file.control.ring(file.commits.urgent()));
+            file.engine_after_commit(file.control.ring(false));
         }
     }
     return rc;

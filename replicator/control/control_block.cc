@@ -211,6 +211,24 @@ bool Control::ring(bool urgent) const {
     return futex_wake_all(&block_->bell) > 0;
 }
 
+// Either the one who counts sees what the engine has set, or the engine what was counted.
+bool Control::count_waiting() const {
+    block_->gather.commits.fetch_add(1, std::memory_order_seq_cst);
+    if (batch_is_complete()) return true;
+    const Instant shipped{block_->gather.shipped_ns.load(std::memory_order_relaxed)};
+    return boot_now() - shipped > kGatherLongest;
+}
+
+void Control::set_gather(uint32_t complete_at) const {
+    block_->gather.complete_at.store(complete_at, std::memory_order_seq_cst);
+}
+
+bool Control::batch_is_complete() const {
+    const uint32_t commits = block_->gather.commits.load(std::memory_order_seq_cst);
+    const uint32_t at = block_->gather.complete_at.load(std::memory_order_seq_cst);
+    return static_cast<int32_t>(commits - at) >= 0;
+}
+
 void Control::set_problem(const std::string& sentence) {
     SequenceWriter writer(block_->problem_sequence);
     set_text(block_->problem, sizeof(block_->problem), sentence);

@@ -9,8 +9,8 @@
 //
 // Who writes what: the engine everything, except `bell`, `begun_…`, `local_sync_asked`,
 // `ack_waiters`, `captured_waiters`, `held_up_commits`, `receipt_wanted_ns`,
-// `applied_wanted_ns` and `turn`, which the VFS writes; `prepare` and `degraded` are written by
-// both, as said there.
+// `applied_wanted_ns` and `turn`, which the VFS writes; `prepare`, `degraded` and `gather` are
+// written by both, as said there.
 #pragma once
 
 #include <array>
@@ -135,6 +135,16 @@ struct ControlTurn {
     std::atomic<int64_t> since_ns;  // boot clock; when the holder came
 };
 
+// Commits that wait after they are visible, and when whoever ships them is told (ship/gathering.h).
+struct ControlGather {
+    std::atomic<uint32_t> commits;      // how many have ever waited; the VFS counts
+    std::atomic<uint32_t> complete_at;  // engine: whoever brings them to this number rings
+    std::atomic<int64_t> shipped_ns;    // engine, boot clock: when it last shipped some
+};
+// If that is longer ago, each rings. So nobody waits for the confirmations of a replica that is far
+// away, or gone; and after so long there are batches anyway.
+constexpr Nanos kGatherLongest = std::chrono::milliseconds(2);
+
 struct ControlBlock {
     std::atomic<uint32_t> magic;
     std::atomic<uint32_t> version;
@@ -258,6 +268,7 @@ struct ControlBlock {
     // The same, for what replicas show.
     std::atomic<int64_t> applied_wanted_ns;
     ControlTurn turn;
+    ControlGather gather;
 };
 static_assert(sizeof(ControlBlock) <= kControlBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
@@ -339,6 +350,13 @@ class Control {
     // Rings if `urgent`, or if the engine sleeps. False: it was rung and nobody woke, so the engine
     // is at work just now, or dead.
     bool ring(bool urgent) const;
+    // Counts a commit that waits and is visible. True: the engine is to be called for it. False:
+    // somebody calls it for this one too, or it comes by itself.
+    bool count_waiting() const;
+    // Engine. Any commit that is counted rings at `complete_at`, or was counted before this.
+    void set_gather(uint32_t complete_at) const;
+    // As many commits have waited as make a batch.
+    bool batch_is_complete() const;
     void set_problem(const std::string& sentence);  // engine
     std::string problem() const;
     // Engine. Tells whoever waits for a confirmation that something is durable, or that something

@@ -15,7 +15,8 @@ constexpr Nanos kNapShortest = 300us;
 constexpr Nanos kNapLongest = 1ms;
 // More than this many commits in one look: naps grow.
 constexpr uint64_t kBusyCommits = 16;
-// Looks in a row that found nothing before the bell is armed.
+// Looks in a row that found nothing before the bell is armed; while somebody chimes, and the ship
+// thread captures, one is enough.
 constexpr int kQuietLooks = 3;
 constexpr Nanos kSleepLongest = 1s;  // the engine's beat
 constexpr Nanos kSleepInTrouble = 50ms;
@@ -284,7 +285,8 @@ void CaptureLoop::rest(bool captured) {
         restless = capturer_->restless();
         nap = restless ? kNapShortest : nap_;
     }
-    if (quiet_looks_ >= kQuietLooks && !restless) {
+    const int enough = is_chimed_for() ? 1 : kQuietLooks;
+    if (quiet_looks_ >= enough && !restless) {
         sleep_until_rung();
         return;
     }
@@ -293,8 +295,12 @@ void CaptureLoop::rest(bool captured) {
     control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));
 }
 
+bool CaptureLoop::is_chimed_for() const {
+    return boot_now() - Instant{chimed_ns_.load(std::memory_order_relaxed)} < kChimesFor;
+}
+
 void CaptureLoop::sleep_until_rung() {
-    if (boot_now() - Instant{chimed_ns_.load(std::memory_order_relaxed)} < kChimesFor) {
+    if (is_chimed_for()) {
         control_->bell_mode.store(static_cast<uint32_t>(BellMode::asleep));
         futex_wait(&control_->bell, bell_seen_, kLookBetweenChimes);
         control_->bell_mode.store(static_cast<uint32_t>(BellMode::awake));

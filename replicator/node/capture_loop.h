@@ -85,6 +85,7 @@ class CaptureLoop {
     void tell_switch();
     void set_failing();
     void rest(bool captured);
+    bool is_chimed_for() const;
     void sleep_until_rung();
     bool look_again(Nanos& longest);
     void maintain();

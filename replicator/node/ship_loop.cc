@@ -17,10 +17,6 @@ constexpr Nanos kWaitLongest = 1s;
 constexpr Nanos kAnswerIsRead = 500ms;
 constexpr Nanos kAnswerFirst = 3s;
 constexpr Nanos kKeysEvery = 10ms;
-constexpr Nanos kNewsWait = 1ms;
-// A program that waits for what replicas show does so again within this time, or its commits are
-// rare.
-constexpr Nanos kAppliedWantedFor = 1s;
 
 }  // namespace
 
@@ -94,20 +90,8 @@ void ShipLoop::open_chime() {
         return;
     }
     chime_ = std::move(chime).value();
+    gathering_ = Gathering(control_->gather.commits.load());
     control_->hears_chime.store(1, std::memory_order_release);
-}
-
-// Capture and ship in one go, without waking another thread on the way. That a commit which was
-// held back is settled now is news to the replicas' readers alone, as a rule, and the next commit
-// takes it along.
-void ShipLoop::ship_what_is_waited_for() {
-    capture_.look_here();
-    const Instant now = boot_now();
-    const Instant wanted{control_->applied_wanted_ns.load(std::memory_order_relaxed)};
-    const bool somebody_waits = wanted.ns != 0 && now - wanted < kAppliedWantedFor;
-    news_waits_until_ = somebody_waits ? Instant{0} : now + kNewsWait;
-    for (auto& peer : peers_) step(*peer, follower_event::Tick{});
-    capture_.sync_from_here();
 }
 
 void ShipLoop::run() {
@@ -122,6 +106,7 @@ void ShipLoop::run() {
         if ((rung & 2) != 0 && capture_.watch().drain()) capture_.wake();
         reload_members();
         receive_all();
+        ship_what_was_gathered();
         tend_keys();
         send_sync_pages();
         end_settled();
@@ -537,6 +522,7 @@ void ShipLoop::act(Peer& peer, follower_action::Acknowledged& action) {
         const Lsn was_durable = control_.acks().point[peer.slot].durable;
         control_.set_ack(peer.slot, point);
         control_.bump_acks(action.durable != was_durable);
+        gathering_.confirmed(receipts_are_wanted() ? point.received : point.durable);
     };
     if (options_.host == nullptr) return count();
     options_.host->suffrage().count(options_.self.epoch, peer.member.endpoint, point, count);

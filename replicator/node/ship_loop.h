@@ -17,6 +17,7 @@
 #include "replicator/node/sync_worker.h"
 #include "replicator/node/witness_links.h"
 #include "replicator/ship/follower.h"
+#include "replicator/ship/gathering.h"
 #include "replicator/ship/rearm.h"
 #include "replicator/wire/link.h"
 
@@ -70,6 +71,8 @@ class ShipLoop {
     void run();
     void open_chime();
     void ship_what_is_waited_for();
+    void ship_what_was_gathered();
+    bool receipts_are_wanted() const;
     void reload_members();
     bool is_self(const Member& member) const;
     void send_votes();
@@ -136,6 +139,7 @@ class ShipLoop {
     SyncJob jobs_ = 0;
     std::deque<std::pair<Peer*, FollowerEvent>> pending_;  // events raised by actions
     Rearm rearm_;
+    Gathering gathering_;
     uint32_t degraded_told_ = 0;  // ControlBlock::degraded as it was last noted
     std::atomic<bool> stopping_{false};
     // Every member had applied the log up to here; compared with its end at the moment of asking,

@@ -224,6 +224,27 @@ TEST_CASE("control: an acknowledgement ends the wait for it") {
     CHECK(client.acks().all()[0].durable == Lsn{2});
 }
 
+TEST_CASE("control: whoever completes a batch calls the engine, and nobody before") {
+    TempDir dir;
+    Control engine = made(dir.path("control"), false);
+    Control client = made(dir.path("control"), true);
+    engine->gather.shipped_ns.store(boot_now().ns + Nanos(std::chrono::hours(1)).count());
+    engine.set_gather(3);
+    CHECK_FALSE(client.count_waiting());
+    CHECK_FALSE(client.count_waiting());
+    CHECK_FALSE(engine.batch_is_complete());
+    CHECK(client.count_waiting());
+    CHECK(engine.batch_is_complete());
+}
+
+TEST_CASE("control: long after something was shipped, each commit that waits calls the engine") {
+    TempDir dir;
+    Control client = made(dir.path("control"), true);
+    client.set_gather(1000);
+    CHECK(client.count_waiting());
+    CHECK_FALSE(client.batch_is_complete());
+}
+
 TEST_CASE("control: a decision on a prepared commit hits its own attempt only") {
     const uint32_t first = with_phase(kPrepareAttempt, PreparePhase::posted);
     const uint32_t second = first + kPrepareAttempt;
