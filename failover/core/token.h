@@ -132,13 +132,11 @@ Status verify(const Token& token, const Config& config, const Signer& signer);
 Status verify(const ReleaseCert& cert, const Config& config, const Signer& signer);
 Status verify(const OperatorCert& cert, const Config& config, const Signer& signer);
 
-void encode(const LogPoint& point, ByteWriter& out);
 void encode(const GrantTerms& terms, ByteWriter& out);
 void encode(const Grant& grant, ByteWriter& out);
 void encode(const ReleaseCert& cert, ByteWriter& out);
 void encode(const OperatorCert& cert, ByteWriter& out);
 void encode(const Token& token, ByteWriter& out);
-LogPoint decode_log_point(ByteReader& in);
 GrantTerms decode_terms(ByteReader& in);
 Grant decode_grant(ByteReader& in);
 ReleaseCert decode_release(ByteReader& in);

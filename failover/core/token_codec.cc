@@ -1,5 +1,6 @@
 #include "failover/core/token.h"
 #include "replicator/base/hash.h"
+#include "replicator/base/log_point.h"
 
 namespace tanist::failover {
 namespace {
@@ -21,20 +22,6 @@ bool decode_bool(ByteReader& in) {
 }
 
 }  // namespace
-
-void encode(const LogPoint& point, ByteWriter& out) {
-    out.u64(point.position.epoch.value);
-    out.u64(point.position.lsn.value);
-    out.from(point.chain.bytes);
-}
-
-LogPoint decode_log_point(ByteReader& in) {
-    LogPoint point;
-    point.position.epoch = Epoch(in.u64());
-    point.position.lsn = Lsn(in.u64());
-    in.into(point.chain.bytes);
-    return point;
-}
 
 void encode(const GrantTerms& terms, ByteWriter& out) {
     out.from(terms.cluster.bytes);

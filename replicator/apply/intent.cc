@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replicator/base/hash.h"
+#include "replicator/base/log_point.h"
 
 namespace tanist {
 namespace {
@@ -19,20 +20,6 @@ struct Slot {
     Intent intent;
 };
 
-void put_point(ByteWriter& out, const LogPoint& point) {
-    out.u64(point.position.epoch.value);
-    out.u64(point.position.lsn.value);
-    out.from(point.chain.bytes);
-}
-
-LogPoint get_point(ByteReader& in) {
-    LogPoint point;
-    point.position.epoch = Epoch(in.u64());
-    point.position.lsn = Lsn(in.u64());
-    in.into(point.chain.bytes);
-    return point;
-}
-
 Bytes encode_slot(const Slot& slot) {
     Bytes bytes;
     ByteWriter out(bytes);
@@ -40,9 +27,9 @@ Bytes encode_slot(const Slot& slot) {
     out.u16(kIntentVersion);
     out.u16(slot.intent.syncing ? kIntentSyncing : uint16_t{0});
     out.u64(slot.generation);
-    put_point(out, slot.intent.done);
-    put_point(out, slot.intent.target);
-    put_point(out, slot.intent.durable);
+    encode(slot.intent.done, out);
+    encode(slot.intent.target, out);
+    encode(slot.intent.durable, out);
     out.from(slot.intent.boot.bytes);
     out.u64(0);
     out.u64(hash64(bytes));
@@ -57,9 +44,9 @@ std::optional<Slot> decode_slot(ByteView bytes) {
     const uint16_t flags = in.u16();
     slot.generation = in.u64();
     slot.intent.syncing = (flags & kIntentSyncing) != 0;
-    slot.intent.done = get_point(in);
-    slot.intent.target = get_point(in);
-    slot.intent.durable = get_point(in);
+    slot.intent.done = decode_log_point(in);
+    slot.intent.target = decode_log_point(in);
+    slot.intent.durable = decode_log_point(in);
     in.into(slot.intent.boot.bytes);
     const uint64_t reserved = in.u64();
     const size_t hashed = in.at();

@@ -1,6 +1,7 @@
 #include "replicator/capture/clean_stop.h"
 
 #include "replicator/base/hash.h"
+#include "replicator/base/log_point.h"
 
 namespace tanist {
 
@@ -14,9 +15,7 @@ Bytes encode_clean_stop(const CleanStop& stop) {
     ByteWriter out(bytes);
     out.u32(kMagic);
     out.u32(kVersion);
-    out.u64(stop.log_end.position.epoch.value);
-    out.u64(stop.log_end.position.lsn.value);
-    out.from(stop.log_end.chain.bytes);
+    encode(stop.log_end, out);
     out.u32(stop.wal.salt1);
     out.u32(stop.wal.salt2);
     out.u32(stop.wal.frame);
@@ -38,9 +37,7 @@ std::optional<CleanStop> decode_clean_stop(ByteView bytes) {
     ByteReader in(bytes);
     if (in.u32() != kMagic || in.u32() != kVersion) return std::nullopt;
     CleanStop stop;
-    stop.log_end.position.epoch = Epoch(in.u64());
-    stop.log_end.position.lsn = Lsn(in.u64());
-    in.into(stop.log_end.chain.bytes);
+    stop.log_end = decode_log_point(in);
     stop.wal.salt1 = in.u32();
     stop.wal.salt2 = in.u32();
     stop.wal.frame = in.u32();

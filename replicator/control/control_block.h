@@ -43,7 +43,8 @@ const char* to_string(Role role);
 enum class EngineState : uint32_t { none = 0, starting = 1, running = 2, draining = 3 };
 
 // What the bell means to a commit: nobody need be woken; the engine sleeps and wants every commit;
-// the engine looks again by itself within a moment, wake it only for something urgent.
+// the engine looks again by itself within a moment, wake it only for something urgent. A commit
+// that waits for replicas does not ring it, but chimes (hears_chime, gather).
 enum class BellMode : uint32_t { awake = 0, asleep = 1, napping = 2 };
 
 struct ControlPeer {

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "replicator/base/hash.h"
+#include "replicator/base/log_point.h"
 
 namespace tanist {
 namespace {
@@ -24,9 +25,7 @@ void seal_segment(const SegmentHeader& header, std::span<uint8_t, kSegmentHeader
     w.u64(header.sealed_by != 0 ? kFlagSealed : 0);
     w.from(header.group.bytes);
     w.u64(header.first().value);
-    w.u64(header.previous.position.epoch.value);
-    w.u64(header.previous.position.lsn.value);
-    w.from(header.previous.chain.bytes);
+    encode(header.previous, w);
     w.u64(header.sealed_by);
     for (size_t i = 0; i < kSegmentReservedBytes; ++i) w.u8(0);
     w.u64(hash64(bytes));
@@ -61,9 +60,7 @@ Result<SegmentHeader> decode_segment_header(ByteView bytes) {
     SegmentHeader header;
     in.into(header.group.bytes);
     const Lsn first(in.u64());
-    header.previous.position.epoch = Epoch(in.u64());
-    header.previous.position.lsn = Lsn(in.u64());
-    in.into(header.previous.chain.bytes);
+    header.previous = decode_log_point(in);
     header.sealed_by = in.u64();
     for (uint8_t byte : in.raw(kSegmentReservedBytes)) {
         if (byte != 0) return Error{Errc::corrupt, "reserved bytes of the segment are not zero"};

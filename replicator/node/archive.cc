@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "replicator/base/hash.h"
+#include "replicator/base/log_point.h"
 
 namespace tanist {
 namespace {
@@ -123,9 +124,7 @@ Bytes encode_archived(const LogPoint& position) {
     ByteWriter out(bytes);
     out.u32(kMagic);
     out.u32(kVersion);
-    out.u64(position.position.epoch.value);
-    out.u64(position.position.lsn.value);
-    out.from(position.chain.bytes);
+    encode(position, out);
     out.u64(hash64(bytes));
     return bytes;
 }
@@ -133,10 +132,7 @@ Bytes encode_archived(const LogPoint& position) {
 std::optional<LogPoint> decode_archived(ByteView bytes) {
     ByteReader in(bytes);
     if (in.u32() != kMagic || in.u32() != kVersion) return std::nullopt;
-    LogPoint position;
-    position.position.epoch = Epoch(in.u64());
-    position.position.lsn = Lsn(in.u64());
-    in.into(position.chain.bytes);
+    const LogPoint position = decode_log_point(in);
     const size_t hashed = in.at();
     const uint64_t hash = in.u64();
     if (!in.ok() || in.left() != 0 || hash != hash64(bytes.first(hashed))) return std::nullopt;

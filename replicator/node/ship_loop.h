@@ -45,9 +45,9 @@ class ShipLoop {
     void log_grew() { wake_.signal(); }
     // See Engine::tell.
     void tell(const std::string& endpoint, Bytes vote) { votes_.put({endpoint, std::move(vote)}); }
-    // Every member has applied everything; true when there is none.
     // The newest version of the signed member list that every member with a key keeps.
     uint64_t members_kept() const { return members_kept_.load(); }
+    // Every member has applied everything; true when there is none.
     bool all_shipped() const { return shipped_to_.load() >= log_.end().position.lsn.value; }
     std::vector<std::string> endpoints() const { return endpoints_; }
 

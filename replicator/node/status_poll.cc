@@ -91,7 +91,7 @@ class Poll {
     }
 
     void run() {
-        for (give_up(); !asked_.empty(); give_up()) {
+        for (look(); !asked_.empty(); look()) {
             std::vector<int> probes;
             Instant until = asked_.front().give_up;
             for (const Question& question : asked_) {
@@ -117,7 +117,8 @@ class Poll {
         asked_.erase(at);
     }
 
-    void give_up() {
+    // What the probes have seen; who is given up is no longer asked.
+    void look() {
         const Instant now = boot_now();
         std::erase_if(asked_, [&](Question& question) {
             if (now >= question.probes_at) {

@@ -2,6 +2,7 @@
 
 #include "replicator/base/file.h"
 #include "replicator/base/hash.h"
+#include "replicator/base/log_point.h"
 
 namespace tanist {
 namespace {
@@ -13,20 +14,6 @@ constexpr size_t kPlanBytes = 96;
 
 std::string path_in(const std::string& directory) { return directory + "/install"; }
 
-void put_point(ByteWriter& out, const LogPoint& point) {
-    out.u64(point.position.epoch.value);
-    out.u64(point.position.lsn.value);
-    out.from(point.chain.bytes);
-}
-
-LogPoint get_point(ByteReader& in) {
-    LogPoint point;
-    point.position.epoch = Epoch(in.u64());
-    point.position.lsn = Lsn(in.u64());
-    in.into(point.chain.bytes);
-    return point;
-}
-
 Bytes encode(const InstallPlan& plan) {
     Bytes bytes;
     ByteWriter out(bytes);
@@ -36,8 +23,8 @@ Bytes encode(const InstallPlan& plan) {
     out.u32(plan.page_bytes);
     out.u32(plan.db_pages);
     out.u32(0);
-    put_point(out, plan.base);
-    put_point(out, plan.end);
+    encode(plan.base, out);
+    encode(plan.end, out);
     out.u64(hash64(bytes));
     return bytes;
 }
@@ -57,8 +44,8 @@ Result<InstallPlan> read_install_plan(const std::string& directory) {
     plan.page_bytes = in.u32();
     plan.db_pages = in.u32();
     in.u32();
-    plan.base = get_point(in);
-    plan.end = get_point(in);
+    plan.base = decode_log_point(in);
+    plan.end = decode_log_point(in);
     if (in.ok() && *bytes == encode(plan)) return plan;
     return Error{Errc::corrupt, path_in(directory) + " is damaged, or of another version"};
 }

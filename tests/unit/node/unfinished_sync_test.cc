@@ -130,6 +130,15 @@ struct HalfSynced {
     }
 };
 
+void finishes_after(Step crash, bool first_copy) {
+    HalfSynced replica(first_copy);
+    replica.crash_at(crash);
+    CHECK(replica.finished());
+    CHECK(replica.log_end() == replica.primary.end());
+    CHECK(replica.is_the_primary());
+    CHECK(replica.fits());
+}
+
 }  // namespace
 
 TEST_CASE("unfinished_sync: before the install begins, database and log are what they were") {
@@ -144,25 +153,11 @@ TEST_CASE("unfinished_sync: before the install begins, database and log are what
 }
 
 TEST_CASE("unfinished_sync: an install that was begun is finished, whatever of it was done") {
-    for (const Step step : {Step::begun, Step::written, Step::done}) {
-        HalfSynced replica(false);
-        replica.crash_at(step);
-        CHECK(replica.finished());
-        CHECK(replica.log_end() == replica.primary.end());
-        CHECK(replica.is_the_primary());
-        CHECK(replica.fits());
-    }
+    for (const Step step : {Step::begun, Step::written, Step::done}) finishes_after(step, false);
 }
 
 TEST_CASE("unfinished_sync: a first copy becomes the database, before the crash or after") {
-    for (const Step step : {Step::begun, Step::written, Step::done}) {
-        HalfSynced replica(true);
-        replica.crash_at(step);
-        CHECK(replica.finished());
-        CHECK(replica.log_end() == replica.primary.end());
-        CHECK(replica.is_the_primary());
-        CHECK(replica.fits());
-    }
+    for (const Step step : {Step::begun, Step::written, Step::done}) finishes_after(step, true);
 }
 
 // The next sync leads on; it is not guessed what the database is.
